@@ -1,0 +1,68 @@
+// The library through which a local process uses the CCM: it registers, beats, sees what the CCM observes of the
+// partner, and (the agent) publishes its pools. Without exceptions and without threads; the caller's loop polls two
+// descriptors. A client that dies is seen by the partner as gone; the early channel stays up.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "ccm/base/fd.h"
+#include "ccm/base/ids.h"
+#include "ccm/base/time.h"
+#include "ccm/wire/observation.h"
+
+namespace hapair::ccm {
+
+struct ClientError {
+  enum class Kind : std::uint8_t { not_running, refused, broken };
+  Kind kind = Kind::broken;
+  ClientRefusal refusal = ClientRefusal::none;  // of Kind::refused
+  std::string text;                             // a sentence for the operator
+};
+
+class Client {
+ public:
+  // Registers at the CCM's socket under `name` (at most 23 bytes). `pace` is how often this client will beat; zero for
+  // a client that only looks. Blocks at most `patience` for the CCM's answer.
+  static std::expected<Client, ClientError> connect(const std::string& socket_path, std::string_view name,
+                                                    Duration pace, Duration patience);
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  ~Client();  // without leave(): the partner reads that this client is gone
+
+  // Readable when there are new observations; drain with `next()`, after `acknowledge_events()`.
+  [[nodiscard]] int event_fd() const;
+  void acknowledge_events();
+  // Readable or hung up when the CCM closed the socket: it stopped, or it restarted. Then connect() again.
+  [[nodiscard]] int socket_fd() const;
+  [[nodiscard]] bool alive();
+
+  // The next observation not seen yet, oldest first; nothing when all were seen. `missed()` counts those that were
+  // overwritten before this client looked: then it knows less than happened, and must not hold that against the
+  // partner.
+  bool next(ObservationLayout& into);
+  [[nodiscard]] std::uint64_t missed() const;
+
+  // What the CCM says of itself; nothing while it is in the middle of writing it.
+  [[nodiscard]] std::optional<CcmSelfLayout> self() const;
+  [[nodiscard]] Incarnation incarnation() const;  // of the CCM registered with
+  [[nodiscard]] std::uint64_t life() const;       // of this client, as the partner sees it
+
+  void beat();
+  void publish(const AgentBlockLayout& agent);
+  // Asks the CCM to publish another boot phase; blocks at most `patience`.
+  std::expected<void, ClientError> set_phase(BootPhase phase, Duration patience);
+  // Says goodbye: the partner reads "left", not "gone".
+  void leave();
+
+ private:
+  struct State;
+  explicit Client(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace hapair::ccm

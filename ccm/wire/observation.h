@@ -1,0 +1,169 @@
+// What a CCM shares with its clients, in memory: a ring of observations of the partner (written by the CCM, read by
+// every client) and one block a client (written by the client, read by the CCM). Layouts are fixed: a client of another
+// build than the CCM's is refused at registration by version, not by accident.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <type_traits>
+
+#include "ccm/wire/status_page.h"
+
+namespace hapair::ccm {
+
+inline constexpr std::uint32_t kClientProtocol = 1;
+inline constexpr std::size_t kObservationSlots = 64;  // at 10 ms pace: 640 ms before a slow client misses one
+
+enum class ObservationKind : std::uint32_t {
+  page = 1,        // the partner's page was read whole
+  pending = 2,     // a read is posted and not answered yet; `age_ns` says for how long
+  failed = 3,      // the last operation or the attempt to connect failed with `error`
+  unreadable = 4,  // bytes came, but they are no page of the partner (`page_error`)
+};
+
+struct ObservationLayout {
+  std::uint64_t serial;    // from 1; the slot is `serial % kObservationSlots`; 0 while the slot is being written
+  std::int64_t when_ns;    // CLOCK_BOOTTIME at which the CCM knew
+  std::int64_t posted_ns;  // when the read was posted that this is about
+  std::uint64_t round_trip_ns;
+  std::uint64_t age_ns;
+  std::uint32_t rail;
+  std::uint32_t kind;  // ObservationKind
+  std::uint8_t error;  // FabricError
+  std::uint8_t page_error;
+  std::uint8_t handshake;      // HandshakeState of this node towards the partner
+  std::uint8_t authenticated;  // 1: the page carries the session's MAC, or the handshake's proof
+  std::uint32_t late_us;       // how late this CCM's own loop was at this observation
+  std::array<std::uint8_t, kPageBytes> page;
+};
+static_assert(sizeof(ObservationLayout) == 56 + kPageBytes);
+static_assert(std::is_trivially_copyable_v<ObservationLayout>);
+
+// What the CCM says of itself to its clients, kept current in the ring's head.
+struct CcmSelfLayout {
+  std::uint64_t incarnation;
+  std::uint64_t beat;
+  std::array<std::uint8_t, 16> boot_id;
+  std::uint8_t phase;      // BootPhase
+  std::uint8_t handshake;  // HandshakeState
+  std::uint16_t zero_a;
+  std::uint32_t pace_us;
+  std::uint64_t connected_in_us;  // how long the last handshake took, from both CCMs seen to connected; 0: never
+  std::uint64_t sessions;         // how many times connected
+  // Refused input by kind; each rises by one an occurrence.
+  std::uint64_t refused_key;        // a record or page whose MAC is not the pair's
+  std::uint64_t refused_identity;   // another pair or node name
+  std::uint64_t refused_layout;     // no layout in common
+  std::uint64_t refused_stale;      // a record for an older nonce or incarnation
+  std::uint64_t refused_malformed;  // garbage
+  std::uint64_t reads;
+  std::uint64_t writes;
+  std::uint64_t errors;
+  std::array<char, kNameBytes> refused_pair;  // what the last refused identity called itself
+  std::array<char, kNameBytes> refused_node;
+  std::uint16_t refused_layout_min;
+  std::uint16_t refused_layout_max;
+  std::uint32_t zero_b;
+};
+static_assert(sizeof(CcmSelfLayout) == 192);
+
+struct ObservationRing {
+  std::uint64_t magic;    // kRingMagic
+  std::uint64_t written;  // the serial of the newest observation
+  std::uint32_t self_sequence;
+  std::uint32_t zero;
+  CcmSelfLayout self;
+  std::array<ObservationLayout, kObservationSlots> slots;
+};
+inline constexpr std::uint64_t kRingMagic = 0x31474e4952504148;  // "HAPRING1"
+
+// Written by one client, copied by the CCM into the status page at each beat.
+struct ClientBlock {
+  std::uint64_t magic;  // kClientBlockMagic
+  std::uint64_t beat;
+  std::uint32_t agent_sequence;  // odd while `agent` changes
+  std::uint32_t zero;
+  AgentBlockLayout agent;  // only the client named kAgentClientName publishes one
+};
+inline constexpr std::uint64_t kClientBlockMagic = 0x314b4c4250414820;  // "HAPBLK1"
+inline constexpr std::string_view kAgentClientName = "hapaird";
+
+// A value under a sequence lock in shared memory: one writer, readers that retry. The bytes are copied word by word
+// with atomics, so that neither side races.
+template <class T>
+void sequence_write(std::uint32_t& sequence_word, T& shared, const T& value) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0);
+  std::atomic_ref<std::uint32_t> sequence(sequence_word);
+  const std::uint32_t start = sequence.load(std::memory_order_relaxed) | 1U;
+  sequence.store(start, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  auto* to = reinterpret_cast<std::uint64_t*>(&shared);
+  std::array<std::uint64_t, sizeof(T) / sizeof(std::uint64_t)> words;
+  std::memcpy(words.data(), &value, sizeof value);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::atomic_ref<std::uint64_t>(to[i]).store(words[i], std::memory_order_relaxed);
+  }
+  sequence.store(start + 1, std::memory_order_release);
+}
+
+// Nothing where the writer was in the middle `tries` times, or died there: the caller keeps what it had.
+template <class T>
+std::optional<T> sequence_read(std::uint32_t& sequence_word, T& shared, int tries = 8) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0);
+  std::atomic_ref<std::uint32_t> sequence(sequence_word);
+  auto* from = reinterpret_cast<std::uint64_t*>(&shared);
+  std::array<std::uint64_t, sizeof(T) / sizeof(std::uint64_t)> words;
+  for (int i = 0; i < tries; ++i) {
+    const std::uint32_t before = sequence.load(std::memory_order_acquire);
+    if (before % 2 != 0) continue;
+    for (std::size_t w = 0; w < words.size(); ++w) {
+      words[w] = std::atomic_ref<std::uint64_t>(from[w]).load(std::memory_order_relaxed);
+    }
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (sequence.load(std::memory_order_relaxed) != before) continue;
+    T value;
+    std::memcpy(&value, words.data(), sizeof value);
+    return value;
+  }
+  return std::nullopt;
+}
+
+// Messages on the CCM's Unix socket (SOCK_SEQPACKET, one struct a packet).
+enum class ClientMessage : std::uint32_t {
+  hello = 1,      // client -> CCM
+  welcome = 2,    // CCM -> client, with three descriptors: ring (read-only), client block (read-write), eventfd
+  refuse = 3,     // CCM -> client; the socket closes behind it
+  phase = 4,      // client -> CCM: the node is in this boot phase from now on
+  phase_set = 5,  // CCM -> client: answer to `phase`
+  goodbye = 6,    // client -> CCM: this client leaves on purpose
+};
+enum class ClientRefusal : std::uint32_t {
+  none = 0,
+  version = 1,
+  no_slot = 2,
+  name_taken = 3,
+  not_permitted = 4,  // neither root nor the CCM's own user
+  malformed = 5,
+  phase_backward = 6,  // a phase earlier than the node is in
+};
+std::string_view text_of(ClientRefusal refusal);
+
+struct ClientPacket {
+  std::uint32_t message;   // ClientMessage
+  std::uint32_t protocol;  // kClientProtocol of the sender
+  std::uint32_t refusal;   // ClientRefusal
+  std::uint32_t phase;     // BootPhase
+  std::uint32_t pace_us;   // of the client's own beat; 0: it only looks
+  std::uint32_t slot;
+  std::uint64_t incarnation;  // of the CCM
+  std::uint64_t life;         // of the client, drawn by the CCM
+  std::array<char, 24> name;
+};
+static_assert(sizeof(ClientPacket) == 64);
+
+}  // namespace hapair::ccm

@@ -1,0 +1,123 @@
+#include "ccm/wire/status_page.h"
+
+#include <atomic>
+#include <bit>
+#include <cstring>
+
+#include "ccm/base/check.h"
+#include "ccm/base/crc32c.h"
+
+namespace hapair::ccm {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the layouts are little-endian; a port must swap here");
+
+constexpr std::size_t kCoveredFrom = offsetof(StatusPageLayout, layout_min);
+constexpr std::size_t kMacAt = offsetof(StatusPageLayout, page_mac);
+
+ShortMac mac_of_page(std::span<const std::byte> bytes, const Key& key) {
+  static constexpr std::array<std::byte, kShortMacBytes> kNoMac{};
+  return short_mac_of(
+      key, {bytes.subspan(kCoveredFrom, kMacAt - kCoveredFrom), kNoMac, bytes.subspan(kMacAt + kShortMacBytes)});
+}
+
+bool known_phase(std::uint8_t value) { return value <= static_cast<std::uint8_t>(BootPhase::panicked); }
+bool known_handshake(std::uint8_t value) { return value <= static_cast<std::uint8_t>(HandshakeState::refused); }
+bool known_client_state(std::uint8_t value) { return value <= static_cast<std::uint8_t>(ClientState::left); }
+
+}  // namespace
+
+std::string_view text_of(PageError error) {
+  switch (error) {
+    case PageError::torn:
+      return "torn";
+    case PageError::not_a_page:
+      return "not-a-page";
+    case PageError::no_layout:
+      return "no-layout-in-common";
+    case PageError::malformed:
+      return "malformed";
+  }
+  return "unknown";
+}
+
+LayoutRange layouts_of(std::span<const std::byte> bytes) {
+  LayoutRange range;
+  if (bytes.size() < kPageBytes) return range;
+  std::memcpy(&range.min, bytes.data() + offsetof(StatusPageLayout, layout_min), sizeof range.min);
+  std::memcpy(&range.max, bytes.data() + offsetof(StatusPageLayout, layout_max), sizeof range.max);
+  return range;
+}
+
+std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte> bytes) {
+  if (bytes.size() != kPageBytes) return std::unexpected(PageError::not_a_page);
+  StatusPageLayout page;
+  std::memcpy(&page, bytes.data(), sizeof page);
+  if (page.magic != kStatusMagic) return std::unexpected(PageError::not_a_page);
+  if (page.sequence % 2 != 0) return std::unexpected(PageError::torn);
+  if (page.crc != crc32c(bytes.subspan(kCoveredFrom))) return std::unexpected(PageError::torn);
+  if (page.layout_min > kLayoutMax || page.layout_max < kLayoutMin) return std::unexpected(PageError::no_layout);
+
+  StatusView view;
+  const auto pair = PairName::parse(name_in(page.pair));
+  const auto node = NodeName::parse(name_in(page.node));
+  if (!pair || !node || page.incarnation == 0 || page.page_bytes != kPageBytes) {
+    return std::unexpected(PageError::malformed);
+  }
+  if (!known_phase(page.phase) || !known_handshake(page.handshake)) return std::unexpected(PageError::malformed);
+  view.pair = *pair;
+  view.node = *node;
+  view.incarnation = Incarnation(page.incarnation);
+  view.boot_id = BootId{page.boot_id};
+  view.phase = static_cast<BootPhase>(page.phase);
+  view.phase_since = std::chrono::milliseconds(page.phase_since_ms & 0xffff'ffff'ffff);
+  view.handshake = static_cast<HandshakeState>(page.handshake);
+  view.pace = std::chrono::microseconds(page.pace_us);
+  view.nonce = page.nonce;
+  view.ccm_beat = page.ccm_beat;
+  view.proof_for = Incarnation(page.proof_for_incarnation);
+  view.proof = page.proof;
+  for (const ClientSlotLayout& slot : page.clients) {
+    if (!known_client_state(slot.state)) return std::unexpected(PageError::malformed);
+    if (slot.state == static_cast<std::uint8_t>(ClientState::none)) continue;
+    view.clients.push_back({std::string(name_in(slot.name)), slot.beat, slot.life,
+                            std::chrono::microseconds(slot.pace_us), static_cast<ClientState>(slot.state)});
+  }
+  view.agent = page.agent;
+  return view;
+}
+
+bool page_is_authentic(std::span<const std::byte> bytes, const Key& key) {
+  if (bytes.size() != kPageBytes) return false;
+  ShortMac found{};
+  std::memcpy(found.data(), bytes.data() + kMacAt, found.size());
+  return same(found, mac_of_page(bytes, key));
+}
+
+StatusPublisher::StatusPublisher(std::span<std::byte> memory) : memory_(memory) {
+  HAPAIR_CHECK(memory.size() == kPageBytes, "a status page has a fixed size");
+  draft_.magic = kStatusMagic;
+  draft_.layout_min = kLayoutMin;
+  draft_.layout_max = kLayoutMax;
+  draft_.page_bytes = kPageBytes;
+}
+
+void StatusPublisher::publish(const std::optional<Key>& session) {
+  draft_.page_mac = {};
+  const auto draft_bytes = std::as_bytes(std::span(&draft_, 1));
+  if (session) draft_.page_mac = mac_of_page(draft_bytes, *session);
+  draft_.crc = crc32c(draft_bytes.subspan(kCoveredFrom));
+
+  // The sequence is odd while the words change. A remote read is not ordered against them, so the CRC decides; the
+  // sequence spares a local reader the CRC.
+  std::atomic_ref<std::uint32_t> sequence(
+      *reinterpret_cast<std::uint32_t*>(memory_.data() + offsetof(StatusPageLayout, sequence)));
+  sequence.store(++sequence_, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  std::memcpy(memory_.data() + kCoveredFrom, draft_bytes.data() + kCoveredFrom, kPageBytes - kCoveredFrom);
+  std::memcpy(memory_.data() + offsetof(StatusPageLayout, crc), &draft_.crc, sizeof draft_.crc);
+  std::memcpy(memory_.data(), &draft_.magic, sizeof draft_.magic);
+  sequence.store(++sequence_, std::memory_order_release);
+}
+
+}  // namespace hapair::ccm

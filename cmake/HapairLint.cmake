@@ -1,0 +1,26 @@
+# cmake --build --preset dev -t format | format-check | tidy | check
+find_program(CLANG_FORMAT clang-format-19)
+find_program(CLANG_TIDY clang-tidy-19)
+find_program(RUN_CLANG_TIDY run-clang-tidy-19)
+find_program(SHELLCHECK shellcheck)
+
+set(lint_dirs ccm heartbeat agent tests deploy)
+file(GLOB_RECURSE lint_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
+  ccm/*.cc ccm/*.h heartbeat/*.cc heartbeat/*.h agent/*.cc agent/*.h tests/*.cc tests/*.h deploy/*.cc deploy/*.h)
+
+if(CLANG_FORMAT)
+  add_custom_target(format COMMAND ${CLANG_FORMAT} -i ${lint_sources} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
+  add_custom_target(format-check COMMAND ${CLANG_FORMAT} --dry-run --Werror ${lint_sources}
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
+endif()
+if(RUN_CLANG_TIDY)
+  add_custom_target(tidy
+    COMMAND ${RUN_CLANG_TIDY} -quiet -clang-tidy-binary ${CLANG_TIDY} -p ${PROJECT_BINARY_DIR} "^${PROJECT_SOURCE_DIR}/(ccm|heartbeat|agent|deploy)/"
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
+endif()
+if(SHELLCHECK)
+  add_custom_target(shell-check COMMAND ${PROJECT_SOURCE_DIR}/tests/lint-shell WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
+endif()
+if(CLANG_FORMAT AND SHELLCHECK)
+  add_custom_target(check DEPENDS format-check shell-check)
+endif()

@@ -1,0 +1,28 @@
+# One target a folder. Links are private unless a public header of the folder shows the other folder's types:
+# hapair_library(NAME SOURCES ... LINKS ... PUBLIC_LINKS ...)
+add_library(hapair_options INTERFACE)
+target_compile_options(hapair_options INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion -Wswitch-enum -Wnon-virtual-dtor
+  -Wold-style-cast -Woverloaded-virtual -Wnull-dereference -Wformat=2)
+target_include_directories(hapair_options INTERFACE ${PROJECT_SOURCE_DIR})
+
+function(hapair_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PUBLIC_LINKS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC ${ARG_PUBLIC_LINKS} PRIVATE hapair_options ${ARG_LINKS})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+endfunction()
+
+function(hapair_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE hapair_options ${ARG_LINKS})
+endfunction()
+
+# A test program mirrors one source folder; every TEST in it becomes a ctest entry of its own.
+function(hapair_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE hapair_options ${ARG_LINKS} GTest::gtest GTest::gtest_main GTest::gmock)
+  gtest_discover_tests(${name} PROPERTIES LABELS "${ARG_LABELS}" DISCOVERY_TIMEOUT 60)
+endfunction()
