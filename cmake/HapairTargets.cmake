@@ -3,7 +3,7 @@
 add_library(hapair_options INTERFACE)
 target_compile_options(hapair_options INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion -Wswitch-enum -Wnon-virtual-dtor
-  -Wold-style-cast -Woverloaded-virtual -Wnull-dereference -Wformat=2)
+  -Wold-style-cast -Woverloaded-virtual -Wformat=2)
 target_include_directories(hapair_options INTERFACE ${PROJECT_SOURCE_DIR})
 
 function(hapair_library name)

@@ -56,10 +56,11 @@ struct PoolDurable {
   NodeName owner;         // who holds `epoch`; empty: nobody yet
   bool released = false;  // `owner` stopped the pool and offers it to its partner
   Epoch claim;            // this node's claim under way; 0: none
+  bool held = false;      // acquired in the life of the kernel that `boot_id` names: its resources may run here
   bool operator==(const PoolDurable&) const = default;
 };
 struct DurableState {
-  BootId boot_id;  // of the life of the kernel in which this was written: resources may run only in that same life
+  BootId boot_id;  // of the life of the kernel in which this was written; in another life nothing is held
   std::vector<PoolDurable> pools;
   bool operator==(const DurableState&) const = default;
 };

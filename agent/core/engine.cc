@@ -1,0 +1,360 @@
+#include "agent/core/engine.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "ccm/base/check.h"
+
+namespace hapair::agent {
+
+using heartbeat::Verdict;
+
+Engine::Engine(EngineConfig config) : config_(std::move(config)), next_decision_(config_.first_decision) {
+  HAPAIR_CHECK(config_.life != 0, "a life is drawn before the engine is made");
+  for (const PoolPlan& pool : config_.pools) {
+    names_.push_back(pool.name);
+    pools_.emplace_back(pool);
+    PoolDurable entry;
+    entry.pool = pool.name;
+    wanted_.pools.push_back(entry);
+  }
+  confirmed_ = wanted_;
+  rows_taken_.resize(transitions().size());
+  shown_ = published();
+}
+
+EngineOutput Engine::step(Instant now, const Event& event) {
+  out_ = EngineOutput{};
+  ++steps_;
+  std::visit([this, now](const auto& e) { on(now, e); }, event);
+  if (started_ && !offline_) settle(now);
+  finish(now);
+  return std::exchange(out_, EngineOutput{});
+}
+
+// What every step ends with: one write for all that changed, the phase, the page.
+void Engine::finish(Instant /*now*/) {
+  if (dirty_) {
+    dirty_ = false;
+    wanted_.boot_id = boot_id_;
+    ++generation_;
+    in_flight_.push_back({generation_, wanted_});
+    out_.persist = in_flight_.back();
+  }
+  if (started_ && !offline_) set_phase();
+  publish_changes();
+}
+
+void Engine::on(Instant now, const Started& event) {
+  HAPAIR_CHECK(!started_, "an engine starts once");
+  started_ = true;
+  boot_id_ = event.boot_id;
+  for (Pool& pool : pools_) pool.since = now;
+  const std::uint64_t decision = new_decision();
+  if (event.record_problem) {
+    offline_ = true;
+    offline_reason_ = *event.record_problem;
+    record(now, Severity::error, "offline", std::nullopt, decision,
+           fmt::format(
+               "the ownership record of this node cannot be used: {}. This node touches nothing and claims nothing. "
+               "See which node serves the pools, then run: hapair reset-state --yes",
+               offline_reason_));
+    return;
+  }
+  if (event.durable) {
+    for (const PoolDurable& entry : event.durable->pools) {
+      const auto it = std::ranges::find(wanted_.pools, entry.pool, &PoolDurable::pool);
+      if (it == wanted_.pools.end()) continue;  // a pool that the configuration no longer has
+      *it = entry;
+      it->held = entry.held && event.durable->boot_id == boot_id_;
+      it->claim = Epoch();  // a claim of an earlier life of this agent has no one who pursues it
+    }
+  }
+  if (event.durable) wanted_.boot_id = event.durable->boot_id;
+  record_of_this_life_ = event.durable && event.durable->boot_id == boot_id_;
+  confirmed_ = wanted_;
+  record(now, Severity::info, "agent-started", std::nullopt, decision,
+         event.durable
+             ? fmt::format("agent of {} started; its ownership record was read", config_.self.view())
+             : fmt::format("agent of {} started without an ownership record: a first start", config_.self.view()));
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    pools_[i].decision = decision;
+    pools_[i].decided_at = now;
+    pools_[i].reason = "looks which of its resources run here";
+    take_sequence(now, i, pools_[i].sequence.probe(now));
+  }
+}
+
+void Engine::on(Instant now, const PartnerAssessed& event) {
+  const Verdict before = assessment_.verdict;
+  assessment_ = event.assessment;
+  switch (assessment_.verdict) {
+    case Verdict::alive:
+    case Verdict::agent_hung:
+    case Verdict::rebooted:
+    case Verdict::ccm_restarted:
+    case Verdict::leaving:
+      partner_down_proven_ = false;
+      break;
+    case Verdict::unknown:
+    case Verdict::unproven:
+    case Verdict::hung:
+    case Verdict::panicked:
+    case Verdict::ccm_gone:
+    case Verdict::interconnect_lost:
+    case Verdict::unreachable:
+      break;
+  }
+  partner_decision_ = new_decision();
+  if (before != assessment_.verdict) {
+    for (Pool& pool : pools_) {
+      pool.giveback_refused = false;
+      pool.takeover_refused = false;
+    }
+  }
+  record_assessment(now, event.assessment);
+}
+
+void Engine::on(Instant now, const PartnerBlock& event) {
+  const auto view = read_block(event.block, names_);
+  if (!view || partner_down_proven_) return;
+  const bool first = !partner_ || partner_->life != view->life;
+  partner_ = view;
+  const bool differs = view->config_hash != config_.shared_config_hash;
+  if (differs && (first || !config_differs_)) {
+    record(
+        now, Severity::warning, "configuration-differs", std::nullopt, 0,
+        fmt::format("{} runs with another pair configuration (pools, homes, resources or their order): compare the two "
+                    "files and restart the agent whose file is wrong",
+                    config_.partner.view()));
+  }
+  config_differs_ = differs;
+}
+
+void Engine::on(Instant now, const Durable& event) {
+  while (!in_flight_.empty() && in_flight_.front().generation <= event.generation) {
+    confirmed_ = std::move(in_flight_.front().state);
+    in_flight_.pop_front();
+  }
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    Pool& pool = pools_[i];
+    if (pool.awaits_generation == 0 || pool.awaits_generation > event.generation) continue;
+    pool.awaits_generation = 0;
+    const bool claim = pool.state == PoolState::claiming;
+    record(now, Severity::info, claim ? "claim-durable" : "epoch-durable", i, pool.decision,
+           fmt::format("{}: {} {} is on disk", plan(i).name.view(), claim ? "the claim of epoch" : "epoch",
+                       claim ? durable(i).claim.value() : durable(i).epoch.value()));
+    fire(now, i, PoolEvent::durable, pool.decision);
+  }
+}
+
+void Engine::on(Instant now, const NotDurable& event) {
+  // What was not written was never true: what is wanted goes back to what is on disk, in the pools that waited for it.
+  while (!in_flight_.empty() && in_flight_.front().generation <= event.generation) in_flight_.pop_front();
+  record(
+      now, Severity::error, "record-not-written", std::nullopt, 0,
+      fmt::format("the ownership record could not be written: {}. Nothing that rests on it is done; free or repair the "
+                  "disk of state_dir",
+                  event.why));
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    Pool& pool = pools_[i];
+    if (pool.awaits_generation == 0 || pool.awaits_generation > event.generation) continue;
+    pool.awaits_generation = 0;
+    wanted_.pools[i] = confirmed_.pools[i];
+    fire(now, i, PoolEvent::not_durable, pool.decision);
+  }
+}
+
+void Engine::on(Instant now, const FenceProgress& event) {
+  record(now, Severity::info, "fence-device", std::nullopt, partner_decision_, event.text);
+}
+
+void Engine::on(Instant now, const FenceDone& event) {
+  if (!fence_in_flight_) return;
+  fence_in_flight_ = false;
+  last_fence_ = event.report;
+  const bool confirmed = event.report.result == FenceResult::confirmed;
+  std::vector<PoolIndex> concerned;
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    if (pools_[i].state == PoolState::fencing && pools_[i].fence_round <= fence_round_) concerned.push_back(i);
+  }
+  const std::uint64_t decision = concerned.empty() ? partner_decision_ : pools_[concerned.front()].decision;
+  record(now, confirmed ? Severity::notice : Severity::warning, confirmed ? "fence-confirmed" : "fence-failed",
+         std::nullopt, decision,
+         fmt::format("fence of {} by device {}: {} after {:.0f} ms{}{}", config_.partner.view(), event.report.device,
+                     text_of(event.report.result), ms_of(event.report.took), event.report.reason.empty() ? "" : ": ",
+                     event.report.reason),
+         {{"result", std::string(text_of(event.report.result))},
+          {"device", event.report.device},
+          {"took_ms", fmt::format("{:.3f}", ms_of(event.report.took))}});
+  if (confirmed) {
+    fence_tries_ = 0;
+    partner_.reset();  // that life of the partner is over, and so is what its page said
+    partner_down_proven_ = true;
+    for (const PoolIndex i : concerned) fire(now, i, PoolEvent::fence_confirmed, pools_[i].decision);
+  } else if (++fence_tries_ < config_.policy.fence_attempts) {
+    fence_retry_at_ = now + config_.policy.fence_retry;
+    for (const PoolIndex i : concerned) fire(now, i, PoolEvent::fence_failed, pools_[i].decision);
+    return;
+  } else {
+    fence_tries_ = 0;
+    for (const PoolIndex i : concerned) {
+      pools_[i].takeover_refused = true;
+      fire(now, i, PoolEvent::fence_given_up, pools_[i].decision);
+    }
+  }
+  const bool another = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::fencing; });
+  if (another) start_fence_round(now);
+}
+
+void Engine::start_fence_round(Instant now) {
+  fence_in_flight_ = true;
+  fence_retry_at_.reset();
+  ++fence_round_;
+  fence_round_step_ = steps_;
+  std::uint64_t decision = partner_decision_;
+  for (const Pool& pool : pools_) {
+    if (pool.state == PoolState::fencing) decision = pool.decision;
+  }
+  record(now, Severity::notice, "fence-started", std::nullopt, decision,
+         fmt::format("fence of {}: attempt {} of {}", config_.partner.view(), fence_tries_ + 1,
+                     config_.policy.fence_attempts));
+  out_.commands.emplace_back(StartFence{});
+}
+
+void Engine::on(Instant now, const ActionDone& event) {
+  if (event.resource.pool >= pools_.size()) return;
+  Pool& pool = pools_[event.resource.pool];
+  take_sequence(now, event.resource.pool, pool.sequence.done(now, event.resource.resource, event.action, event.result));
+}
+
+void Engine::take_sequence(Instant now, PoolIndex index, const PoolSequence::Output& output) {
+  for (const RunAction& run : output.runs) {
+    out_.commands.emplace_back(RunResource{{index, run.resource}, run.action, run.timeout});
+  }
+  record_notes(now, index, output);
+  if (!output.outcome) return;
+  const auto event = [&] {
+    switch (*output.outcome) {
+      case SequenceOutcome::all_running:
+        return PoolEvent::all_running;
+      case SequenceOutcome::some_running:
+        return PoolEvent::some_running;
+      case SequenceOutcome::none_running:
+        return PoolEvent::none_running;
+      case SequenceOutcome::all_started:
+        return PoolEvent::all_started;
+      case SequenceOutcome::start_failed:
+        return PoolEvent::start_failed;
+      case SequenceOutcome::all_stopped:
+        return PoolEvent::all_stopped;
+      case SequenceOutcome::stop_failed:
+        return PoolEvent::stop_failed;
+      case SequenceOutcome::resource_lost:
+        return PoolEvent::resource_lost;
+    }
+    return PoolEvent::stop_failed;
+  }();
+  fire(now, index, event, pools_[index].decision);
+}
+
+void Engine::on(Instant now, const OperatorCommand& command) {
+  switch (command.kind) {
+    case OperatorCommand::Kind::takeover:
+      command_takeover(now, command);
+      return;
+    case OperatorCommand::Kind::giveback:
+      command_giveback(now, command);
+      return;
+    case OperatorCommand::Kind::reset_record:
+      command_reset(now, command);
+      return;
+  }
+}
+
+void Engine::on(Instant now, const ShutdownAsked& /*event*/) {
+  if (shutting_down_) return;
+  shutting_down_ = true;
+  const std::uint64_t decision = new_decision();
+  record(now, Severity::notice, "shutdown", std::nullopt, decision,
+         config_.policy.hand_over_at_shutdown
+             ? fmt::format("agent of {} was asked to stop: it stops its pools and hands them to {}",
+                           config_.self.view(), config_.partner.view())
+             : fmt::format(
+                   "agent of {} was asked to stop; its pools go on running, as configured (shutdown.hand_over false)",
+                   config_.self.view()));
+  for (Pool& pool : pools_) {
+    if (pool.state != PoolState::serving && pool.state != PoolState::starting) continue;
+    pool.decision = decision;
+    pool.decided_at = now;
+  }
+}
+
+void Engine::on(Instant now, const Tick& /*event*/) {
+  if (offline_) return;
+  if (fence_retry_at_ && now >= *fence_retry_at_ && !fence_in_flight_) {
+    const bool wanted = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::fencing; });
+    fence_retry_at_.reset();
+    if (wanted) start_fence_round(now);
+  }
+  for (PoolIndex i = 0; i < pools_.size(); ++i) take_sequence(now, i, pools_[i].sequence.tick(now));
+}
+
+std::optional<Instant> Engine::next_wakeup() const {
+  std::optional<Instant> due;
+  const auto consider = [&due](std::optional<Instant> at) {
+    if (at && (!due || *at < *due)) due = at;
+  };
+  if (!started_ || offline_) return due;
+  consider(fence_retry_at_);
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    consider(pools_[i].sequence.next_due());
+    consider(pools_[i].bound);
+    consider(giveback_at(i));
+    const bool waits_for_down = pools_[i].state == PoolState::elsewhere || pools_[i].state == PoolState::requesting ||
+                                pools_[i].state == PoolState::asking || pools_[i].state == PoolState::released;
+    if (waits_for_down && !pools_[i].takeover_refused) consider(down_at());
+  }
+  return due;
+}
+
+bool Engine::may_exit() const {
+  if (!shutting_down_) return false;
+  if (offline_ || !started_ || !config_.policy.hand_over_at_shutdown) return true;
+  return std::ranges::all_of(pools_, [this](const Pool& pool) {
+    switch (pool.state) {
+      case PoolState::unsettled:
+      case PoolState::elsewhere:
+      case PoolState::failed:
+        return true;
+      // The partner is given the time to take it, so that its page says so before this node's goes dark.
+      case PoolState::released:
+        return !partner_able() || !pool.bound;
+      case PoolState::probing:
+      case PoolState::asking:
+      case PoolState::requesting:
+      case PoolState::claiming:
+      case PoolState::fencing:
+      case PoolState::acquiring:
+      case PoolState::starting:
+      case PoolState::serving:
+      case PoolState::stopping:
+      case PoolState::releasing:
+        return false;
+    }
+    return true;
+  });
+}
+
+const PartnerPool* Engine::partner_pool(PoolIndex index) const { return partner_ ? &partner_->pools[index] : nullptr; }
+
+bool Engine::partner_able() const {
+  return assessment_.verdict == Verdict::alive && partner_ && !partner_->leaving &&
+         partner_->node_state != NodeState::offline;
+}
+
+std::uint64_t Engine::new_decision() { return next_decision_++; }
+
+}  // namespace hapair::agent

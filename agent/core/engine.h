@@ -1,0 +1,291 @@
+// The agent's thinking, whole and pure: step(now, event) gives what to make durable, what to do, what to tell.
+//
+// The contract with the shell around it:
+//  - `persist` is written whole before anything that rests on it: the engine never gives a command that rests on a
+//  state
+//    which it was not told to be durable (event Durable). The shell may write and run commands in any order.
+//  - `publish` true: publish block() on the status page. It shows durable epochs only.
+//  - Commands are run in order as far as they are of one kind; each RunAction and each StartFence is answered once.
+//  - Records are told in order.
+//  - next_wakeup(): step(now, Tick{}) is due then, if nothing else comes first.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "agent/core/model.h"
+#include "agent/core/partner_view.h"
+#include "agent/core/permit.h"
+#include "agent/core/pool_sequence.h"
+#include "agent/core/transitions.h"
+#include "ccm/base/ids.h"
+#include "ccm/base/time.h"
+#include "ccm/wire/names.h"
+#include "heartbeat/verdict.h"
+
+namespace hapair::agent {
+
+struct PoolPlan {
+  PoolName name;
+  NodeName home;
+  std::vector<ResourcePlan> resources;
+};
+
+struct EnginePolicy {
+  bool automatic_takeover = true;
+  Duration takeover_hold{};  // how long a verdict must stand before it costs a takeover
+  Duration agent_silent{};   // how long a partner may be without its agent, while the rest of it lives
+  Duration ccm_silent{};     // likewise without its CCM
+  int fence_attempts = 3;
+  Duration fence_retry{};
+  bool automatic_giveback = true;
+  Duration giveback_stable{};  // how long the home node must be alive and ready first
+  bool hand_over_at_shutdown = true;
+};
+
+struct EngineConfig {
+  NodeName self;
+  NodeName partner;
+  std::vector<PoolPlan> pools;
+  EnginePolicy policy;
+  std::uint64_t shared_config_hash = 0;
+  std::uint64_t life = 0;            // drawn at the agent's start, never 0
+  std::uint64_t first_decision = 1;  // above every decision in the records of earlier lives
+};
+
+// Events.
+struct Started {
+  std::optional<DurableState> durable;        // nothing: there was no record
+  std::optional<std::string> record_problem;  // the record is there and cannot be read: the node stays offline
+  BootId boot_id;
+};
+struct PartnerAssessed {
+  heartbeat::Assessment assessment;
+};
+struct PartnerBlock {  // from a page that was proved to be the partner's
+  ccm::AgentBlockLayout block;
+};
+struct Durable {
+  std::uint64_t generation = 0;  // everything up to this one is on disk
+};
+struct NotDurable {
+  std::uint64_t generation = 0;
+  std::string why;
+};
+struct FenceProgress {  // what a device did on the way; recorded, nothing else
+  std::string text;
+};
+struct FenceDone {
+  FenceReport report;
+};
+struct ActionDone {
+  ResourceId resource;
+  ResourceAction action = ResourceAction::monitor;
+  ActionResult result;
+};
+struct OperatorCommand {
+  enum class Kind : std::uint8_t { takeover, giveback, reset_record };
+  Kind kind = Kind::takeover;
+  std::vector<PoolIndex> pools;  // empty: every pool that the command can mean
+  bool force = false;            // of takeover: by a fence, though the partner may be well
+  std::string by;                // who asked, for the record
+};
+struct ShutdownAsked {};
+struct Tick {};
+using Event = std::variant<Started, PartnerAssessed, PartnerBlock, Durable, NotDurable, FenceProgress, FenceDone,
+                           ActionDone, OperatorCommand, ShutdownAsked, Tick>;
+
+// Commands.
+struct RunResource {
+  ResourceId resource;
+  ResourceAction action = ResourceAction::monitor;
+  Duration timeout{};
+};
+struct StartFence {};  // of the partner; one round through the configured devices
+struct SetPhase {
+  ccm::BootPhase phase = ccm::BootPhase::unknown;
+};
+struct DiscardRecord {};  // the operator decided: the unreadable record goes
+using Command = std::variant<RunResource, StartFence, SetPhase, DiscardRecord>;
+
+struct PersistRequest {
+  std::uint64_t generation = 0;
+  DurableState state;
+};
+struct CommandReply {
+  bool accepted = false;
+  std::string text;
+  std::uint64_t decision = 0;
+};
+struct EngineOutput {
+  std::optional<PersistRequest> persist;
+  std::vector<Command> commands;
+  std::vector<Record> records;
+  bool publish = false;
+  std::optional<CommandReply> reply;  // of an OperatorCommand
+};
+
+// How a pool stands, for status.
+struct PoolReport {
+  PoolState state = PoolState::probing;
+  Instant since;
+  NodeName owner;  // by the durable record and the partner's page; empty: not known
+  Epoch epoch;
+  Epoch claim;
+  std::string reason;  // the sentence of the last transition, or why it needs an operator
+  bool failed_here = false;
+  std::optional<Instant> giveback_due;
+};
+
+class Engine {
+ public:
+  explicit Engine(EngineConfig config);
+
+  EngineOutput step(Instant now, const Event& event);
+  [[nodiscard]] std::optional<Instant> next_wakeup() const;
+
+  [[nodiscard]] ccm::AgentBlockLayout block() const;
+  [[nodiscard]] NodeState node_state() const;
+  // Why the node is in that state, and what an operator can do; empty where there is nothing to say.
+  [[nodiscard]] std::string node_reason() const;
+  [[nodiscard]] const EngineConfig& config() const { return config_; }
+  [[nodiscard]] PoolReport pool_report(PoolIndex pool) const;
+  [[nodiscard]] const PoolSequence& sequence(PoolIndex pool) const { return pools_[pool].sequence; }
+  [[nodiscard]] const heartbeat::Assessment& assessment() const { return assessment_; }
+  [[nodiscard]] const std::optional<PartnerView>& partner() const { return partner_; }
+  [[nodiscard]] const std::optional<FenceReport>& last_fence() const { return last_fence_; }
+  // After ShutdownAsked: nothing is left to wait for.
+  [[nodiscard]] bool may_exit() const;
+  // How often each row of transitions() was taken.
+  [[nodiscard]] const std::vector<std::uint64_t>& rows_taken() const { return rows_taken_; }
+
+ private:
+  enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray };
+
+  struct Pool {
+    explicit Pool(const PoolPlan& pool_plan) : sequence(pool_plan.resources) {}
+
+    PoolState state = PoolState::probing;
+    Instant since;
+    std::string reason;
+    PoolSequence sequence;
+    std::optional<TakeoverPermit> permit;
+    std::uint64_t awaits_generation = 0;
+    std::uint64_t decision = 0;
+    Instant decided_at;
+    std::uint64_t asked_serial = 0;
+    std::uint64_t fence_round = 0;  // the first round whose answer counts for this pool
+    StopCause stop_cause = StopCause::none;
+    std::optional<Instant> bound;
+    bool failed_here = false;
+    bool giveback_refused = false;  // the home node did not take it: not again before something changes
+    bool takeover_refused = false;  // no fence was confirmed: not again before something changes
+  };
+
+  // engine.cc: events
+  void on(Instant now, const Started& event);
+  void on(Instant now, const PartnerAssessed& event);
+  void on(Instant now, const PartnerBlock& event);
+  void on(Instant now, const Durable& event);
+  void on(Instant now, const NotDurable& event);
+  void on(Instant now, const FenceProgress& event);
+  void on(Instant now, const FenceDone& event);
+  void on(Instant now, const ActionDone& event);
+  void on(Instant now, const OperatorCommand& event);
+  void on(Instant now, const ShutdownAsked& event);
+  void on(Instant now, const Tick& event);
+  void take_sequence(Instant now, PoolIndex index, const PoolSequence::Output& output);
+  void start_fence_round(Instant now);
+  void finish(Instant now);
+
+  // engine_commands.cc: what an operator may ask, and why not
+  void command_takeover(Instant now, const OperatorCommand& command);
+  void command_giveback(Instant now, const OperatorCommand& command);
+  void command_reset(Instant now, const OperatorCommand& command);
+  [[nodiscard]] std::optional<std::string> takeover_refusal(PoolIndex index, bool force) const;
+  [[nodiscard]] std::optional<std::string> giveback_refusal(PoolIndex index) const;
+  void refuse(Instant now, const OperatorCommand& command, const std::string& why);
+
+  // engine_pools.cc: the transition table at work
+  bool fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t decision);
+  [[nodiscard]] bool holds(Guard guard, PoolIndex index) const;
+  void enter(Instant now, PoolIndex index);
+  void leave(PoolIndex index);
+  void settle(Instant now);
+  bool settle_pool(Instant now, PoolIndex index);
+  bool look_at_partner(Instant now, PoolIndex index);
+  void follow_partner_record(PoolIndex index);
+  [[nodiscard]] bool partner_holds(PoolIndex index) const;
+  [[nodiscard]] std::optional<Instant> down_at() const;
+  [[nodiscard]] std::optional<Instant> giveback_at(PoolIndex index) const;
+  [[nodiscard]] Duration stop_bound(PoolIndex index) const;
+  bool make_permit(PoolIndex index, PoolEvent event);
+
+  // engine_report.cc: what others see
+  void record(Instant now, Severity severity, std::string kind, std::optional<PoolIndex> pool, std::uint64_t decision,
+              std::string text, std::vector<std::pair<std::string, std::string>> fields = {});
+  void record_transition(Instant now, PoolIndex index, const Transition& row);
+  void record_notes(Instant now, PoolIndex index, const PoolSequence::Output& output);
+  void record_serving(Instant now, PoolIndex index);
+  void record_assessment(Instant now, const heartbeat::Assessment& assessment);
+  [[nodiscard]] std::string implication() const;
+  [[nodiscard]] PublishedView published() const;
+  void publish_changes();
+  void set_phase();
+
+  [[nodiscard]] const PoolPlan& plan(PoolIndex index) const { return config_.pools[index]; }
+  [[nodiscard]] bool at_home(PoolIndex index) const { return plan(index).home == config_.self; }
+  [[nodiscard]] const PoolDurable& durable(PoolIndex index) const { return confirmed_.pools[index]; }
+  [[nodiscard]] PoolDurable& draft(PoolIndex index) {
+    dirty_ = true;
+    return wanted_.pools[index];
+  }
+  [[nodiscard]] const PartnerPool* partner_pool(PoolIndex index) const;
+  [[nodiscard]] bool partner_able() const;  // alive, its agent answers, and it does not leave
+  std::uint64_t new_decision();
+
+  EngineConfig config_;
+  std::vector<PoolName> names_;
+  std::vector<Pool> pools_;
+  BootId boot_id_;
+  bool started_ = false;
+  bool offline_ = false;
+  std::string offline_reason_;
+  bool shutting_down_ = false;
+
+  DurableState wanted_;     // as it will be once everything that was asked for is written
+  DurableState confirmed_;  // as it is on disk
+  std::deque<PersistRequest> in_flight_;
+  std::uint64_t generation_ = 0;
+  bool dirty_ = false;
+
+  heartbeat::Assessment assessment_;
+  std::optional<PartnerView> partner_;
+  std::uint64_t partner_decision_ = 0;  // the decision that the last change of the verdict opened
+  bool config_differs_ = false;
+  bool partner_down_proven_ = false;  // by a fence; until a page of a later life is read
+  bool record_of_this_life_ = false;  // the record that was read was written since this kernel booted
+
+  bool fence_in_flight_ = false;
+  std::uint64_t fence_round_ = 0;
+  std::uint64_t fence_round_step_ = 0;  // the step in which that round began
+  std::uint64_t steps_ = 0;
+  int fence_tries_ = 0;
+  std::optional<Instant> fence_retry_at_;
+  std::optional<FenceReport> last_fence_;
+
+  std::uint64_t next_decision_;
+  std::uint64_t serial_ = 1;
+  PublishedView shown_;
+  std::uint64_t shown_saw_serial_ = 0;
+  std::uint64_t shown_saw_life_ = 0;
+  std::optional<ccm::BootPhase> phase_;
+  std::vector<std::uint64_t> rows_taken_;
+  EngineOutput out_;
+};
+
+}  // namespace hapair::agent

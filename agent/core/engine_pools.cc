@@ -1,0 +1,366 @@
+// The transition table at work: which events hold for a pool now, which row they take, and what entering a state does.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "agent/core/engine.h"
+#include "ccm/base/check.h"
+
+namespace hapair::agent {
+namespace {
+
+using heartbeat::Verdict;
+
+// How long a release is offered before this node looks after the pool again.
+constexpr Duration kReleaseBound = std::chrono::seconds(10);
+// What a request may take besides the partner's own stop timeouts.
+constexpr Duration kRequestMargin = std::chrono::seconds(5);
+
+bool takes_a_new_decision(PoolState from) {
+  return from == PoolState::unsettled || from == PoolState::elsewhere || from == PoolState::serving ||
+         from == PoolState::released || from == PoolState::failed;
+}
+
+}  // namespace
+
+bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t decision) {
+  Pool& pool = pools_[index];
+  const auto rows = transitions();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Transition& row = rows[i];
+    if (row.from != pool.state || row.event != event || !holds(row.guard, index)) continue;
+    const bool needs_permit =
+        row.to == PoolState::acquiring ||
+        (row.from == PoolState::probing && (row.to == PoolState::starting || row.to == PoolState::serving));
+    if (needs_permit && !make_permit(index, event)) return false;
+    ++rows_taken_[i];
+    if (takes_a_new_decision(row.from) && pool.decision != decision) {
+      pool.decision = decision;
+      pool.decided_at = now;
+    }
+    if (row.to == PoolState::stopping) {
+      pool.stop_cause = event == PoolEvent::partner_wants ? StopCause::request
+                        : event == PoolEvent::giveback_due || event == PoolEvent::operator_giveback
+                            ? StopCause::giveback
+                        : event == PoolEvent::shutdown   ? StopCause::shutdown
+                        : event == PoolEvent::superseded ? StopCause::superseded
+                        : row.from == PoolState::probing ? StopCause::stray
+                                                         : StopCause::failure;
+    }
+    leave(index);
+    pool.state = row.to;
+    pool.since = now;
+    pool.reason = row.sentence;
+    record_transition(now, index, row);
+    enter(now, index);
+    return true;
+  }
+  return false;
+}
+
+// The proof for the states that need one; true where none is needed or it was made.
+bool Engine::make_permit(PoolIndex index, PoolEvent event) {
+  Pool& pool = pools_[index];
+  const PartnerPool* partner = partner_pool(index);
+  std::optional<TakeoverPermit> permit;
+  switch (pool.state) {
+    case PoolState::unsettled:
+    case PoolState::elsewhere:
+    case PoolState::requesting:
+      if (event == PoolEvent::partner_released && partner)
+        permit = TakeoverPermit::from_release(wanted_.pools[index], *partner);
+      break;
+    case PoolState::asking:
+      if (!partner) break;
+      permit = event == PoolEvent::partner_released
+                   ? TakeoverPermit::from_release(wanted_.pools[index], *partner)
+                   : TakeoverPermit::from_disclaimer(wanted_.pools[index], *partner, *partner_, config_.life,
+                                                     pool.asked_serial);
+      break;
+    case PoolState::fencing:
+      if (event == PoolEvent::fence_confirmed && last_fence_)
+        permit = TakeoverPermit::from_fence(durable(index), *last_fence_);
+      break;
+    case PoolState::probing:
+      permit = TakeoverPermit::from_possession(confirmed_, names_[index], config_.self, boot_id_);
+      break;
+    case PoolState::claiming:
+    case PoolState::acquiring:
+    case PoolState::starting:
+    case PoolState::serving:
+    case PoolState::stopping:
+    case PoolState::releasing:
+    case PoolState::released:
+    case PoolState::failed:
+      return true;
+  }
+  if (permit) pool.permit = std::move(permit);
+  return pool.permit.has_value();
+}
+
+bool Engine::holds(Guard guard, PoolIndex index) const {
+  const Pool& pool = pools_[index];
+  const PoolDurable& record = wanted_.pools[index];
+  const bool owner_here = record.owner == config_.self && record.epoch.value() != 0;
+  const bool may_take = !shutting_down_ && !pool.failed_here;
+  switch (guard) {
+    case Guard::always:
+      return true;
+    case Guard::held_here:
+      return owner_here && record.held && !record.released;
+    case Guard::offered_here:
+      return owner_here && record.released;
+    case Guard::partners_by_record:
+      return record.owner == config_.partner && record_of_this_life_;
+    case Guard::home_here:
+      return at_home(index) && may_take;
+    case Guard::home_or_owner_here:
+      return (at_home(index) || owner_here) && may_take;
+    case Guard::owner_here:
+      return owner_here;
+    case Guard::may_take:
+      return may_take;
+    case Guard::automatic_may_take:
+      return config_.policy.automatic_takeover && may_take;
+    case Guard::partner_alive:
+      return assessment_.verdict == Verdict::alive;
+    case Guard::hands_over:
+      return config_.policy.hand_over_at_shutdown;
+    case Guard::was_superseded:
+      return pool.stop_cause == StopCause::superseded;
+    case Guard::was_stray:
+      return pool.stop_cause == StopCause::stray;
+    case Guard::give_back_home:
+      return may_take;
+  }
+  return false;
+}
+
+void Engine::leave(PoolIndex index) {
+  Pool& pool = pools_[index];
+  pool.bound.reset();
+  pool.awaits_generation = 0;
+  pool.asked_serial = 0;
+}
+
+void Engine::enter(Instant now, PoolIndex index) {
+  Pool& pool = pools_[index];
+  switch (pool.state) {
+    case PoolState::probing:
+      pool.failed_here = false;
+      take_sequence(now, index, pool.sequence.probe(now));
+      return;
+    case PoolState::unsettled:
+    case PoolState::failed:
+      return;
+    case PoolState::asking:
+      pool.failed_here = false;
+      pool.asked_serial = serial_ + 1;  // the publication at the end of this step carries the question
+      return;
+    case PoolState::elsewhere:
+      pool.permit.reset();
+      if (wanted_.pools[index].claim.value() != 0) draft(index).claim = Epoch();
+      follow_partner_record(index);
+      return;
+    case PoolState::requesting:
+      pool.bound = now + stop_bound(index) + kRequestMargin;
+      return;
+    case PoolState::claiming: {
+      const PartnerPool* partner = partner_pool(index);
+      PoolDurable& record = draft(index);
+      record.claim =
+          std::max({record.epoch, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()}).next();
+      pool.awaits_generation = generation_ + 1;
+      return;
+    }
+    case PoolState::fencing:
+      if (!fence_in_flight_ && !fence_retry_at_) start_fence_round(now);
+      // A round that began before this claim was durable proves nothing for it; one of this very step does.
+      pool.fence_round = fence_in_flight_ && fence_round_step_ == steps_ ? fence_round_ : fence_round_ + 1;
+      return;
+    case PoolState::acquiring: {
+      HAPAIR_CHECK(pool.permit.has_value(), "no way into this state without a permit");
+      PoolDurable& entry = draft(index);
+      entry.epoch = pool.permit->epoch();
+      entry.owner = config_.self;
+      entry.released = false;
+      entry.claim = Epoch();
+      entry.held = true;
+      pool.awaits_generation = generation_ + 1;
+      record(now, Severity::notice, "permit", index, pool.decision,
+             fmt::format("{}: permit by {} for epoch {}: {}", plan(index).name.view(), text_of(pool.permit->kind()),
+                         pool.permit->epoch().value(), pool.permit->proof()),
+             {{"permit", std::string(text_of(pool.permit->kind()))},
+              {"epoch", std::to_string(pool.permit->epoch().value())}});
+      return;
+    }
+    case PoolState::starting:
+      HAPAIR_CHECK(pool.permit.has_value(), "no way into this state without a permit");
+      take_sequence(now, index, pool.sequence.start(now, *pool.permit));
+      return;
+    case PoolState::serving:
+      record_serving(now, index);
+      if (pool.permit->kind() == PermitKind::held) {
+        take_sequence(now, index, pool.sequence.adopt(now, *pool.permit));
+      }
+      return;
+    case PoolState::stopping:
+      if (pool.stop_cause == StopCause::failure) pool.failed_here = true;
+      take_sequence(now, index, pool.sequence.stop(now));
+      return;
+    case PoolState::releasing: {
+      pool.permit.reset();
+      PoolDurable& entry = draft(index);
+      entry.released = true;
+      entry.held = false;
+      pool.awaits_generation = generation_ + 1;
+      return;
+    }
+    case PoolState::released:
+      pool.bound = now + kReleaseBound;
+      return;
+  }
+}
+
+// Events that are states of the world, looked at after every step until nothing more follows from them.
+void Engine::settle(Instant now) {
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    int rounds = 0;
+    while (settle_pool(now, i)) HAPAIR_CHECK(++rounds < 16, "the transition table runs in a circle");
+  }
+}
+
+bool Engine::settle_pool(Instant now, PoolIndex index) {
+  Pool& pool = pools_[index];
+  if (look_at_partner(now, index)) return true;
+  if (shutting_down_ && fire(now, index, PoolEvent::shutdown, pool.decision)) return true;
+  const std::optional<Instant> down = down_at();
+  if (down && now >= *down && !pool.takeover_refused && fire(now, index, PoolEvent::partner_down, partner_decision_)) {
+    return true;
+  }
+  if (assessment_.verdict == Verdict::alive && !fence_in_flight_ &&
+      fire(now, index, PoolEvent::partner_back, pool.decision)) {
+    return true;
+  }
+  if (pool.bound && now >= *pool.bound) {
+    pool.bound.reset();
+    if (pool.state == PoolState::released) pool.giveback_refused = true;
+    if (fire(now, index, PoolEvent::bound_passed, pool.decision)) return true;
+    if (pool.state == PoolState::released) {
+      record(
+          now, Severity::error, "needs-operator", index, pool.decision,
+          fmt::format("{}: stopped and released, and {} did not take it: nobody serves it. Repair the cause, then run: "
+                      "hapair takeover {}",
+                      plan(index).name.view(), config_.partner.view(), plan(index).name.view()));
+    }
+  }
+  const std::optional<Instant> giveback = giveback_at(index);
+  return giveback && now >= *giveback && fire(now, index, PoolEvent::giveback_due, new_decision());
+}
+
+bool Engine::look_at_partner(Instant now, PoolIndex index) {
+  const PartnerPool* partner = partner_pool(index);
+  if (partner == nullptr) return false;
+  Pool& pool = pools_[index];
+  const bool runs_there = partner->owner == PoolOwner::publisher &&
+                          (partner->state == PoolState::starting || partner->state == PoolState::serving);
+  if (runs_there && partner->epoch > wanted_.pools[index].epoch &&
+      fire(now, index, PoolEvent::superseded, new_decision())) {
+    return true;
+  }
+  if (pool.state == PoolState::elsewhere || pool.state == PoolState::unsettled) follow_partner_record(index);
+  if (pool.state == PoolState::serving && partner->epoch >= wanted_.pools[index].epoch) {
+    // The partner remembers more than this node does: this node's record was lost once. It has the pool by proof, so
+    // its epoch goes above.
+    draft(index).epoch = partner->epoch.next();
+  }
+  const std::uint64_t decision = takes_a_new_decision(pool.state) ? next_decision_ : pool.decision;
+  const auto try_event = [&](bool condition, PoolEvent event) {
+    if (!condition || !fire(now, index, event, decision)) return false;
+    if (decision == next_decision_) ++next_decision_;
+    return true;
+  };
+  const bool offered = TakeoverPermit::from_release(wanted_.pools[index], *partner).has_value();
+  if (try_event(offered, PoolEvent::partner_released)) return true;
+  if (try_event(!offered && partner_holds(index), PoolEvent::partner_holds)) return true;
+  const bool alive = assessment_.verdict == Verdict::alive;
+  const bool vacant = alive && !offered && !partner_holds(index) && partner->claim.value() == 0;
+  if (try_event(vacant, PoolEvent::partner_vacant)) return true;
+  const bool answered =
+      pool.state == PoolState::asking &&
+      TakeoverPermit::from_disclaimer(wanted_.pools[index], *partner, *partner_, config_.life, pool.asked_serial)
+          .has_value();
+  if (try_event(answered, PoolEvent::partner_answered)) return true;
+  return try_event(alive && partner->request == PoolRequest::hand_over, PoolEvent::partner_wants);
+}
+
+bool Engine::partner_holds(PoolIndex index) const {
+  const PartnerPool& partner = partner_->pools[index];
+  const PoolDurable& mine = wanted_.pools[index];
+  if (may_run(partner)) return true;
+  if (partner.state == PoolState::claiming || partner.state == PoolState::fencing) return true;
+  // Both ask at once: the home node goes first.
+  if (partner.state == PoolState::asking && pools_[index].state == PoolState::asking) return !at_home(index);
+  if (partner.owner != PoolOwner::publisher || partner.released) return false;
+  if (mine.owner != config_.self) return true;
+  return partner.epoch > mine.epoch || (partner.epoch == mine.epoch && !at_home(index));
+}
+
+// What the partner proves to know about the ownership and this node does not is made durable here too.
+void Engine::follow_partner_record(PoolIndex index) {
+  const PartnerPool* partner = partner_pool(index);
+  if (partner == nullptr || partner->owner != PoolOwner::publisher || !partner_holds(index)) return;
+  const PoolDurable& mine = wanted_.pools[index];
+  const Epoch epoch = std::max(mine.epoch, partner->epoch);
+  if (mine.owner == config_.partner && mine.epoch == epoch && !mine.released && !mine.held) return;
+  PoolDurable& record = draft(index);
+  record.owner = config_.partner;
+  record.epoch = epoch;
+  record.released = false;
+  record.held = false;
+}
+
+// When the verdict has stood long enough to cost a takeover; nothing where it never may.
+std::optional<Instant> Engine::down_at() const {
+  const EnginePolicy& policy = config_.policy;
+  switch (assessment_.verdict) {
+    case Verdict::unreachable:
+    case Verdict::hung:
+    case Verdict::panicked:
+      return assessment_.since + policy.takeover_hold;
+    case Verdict::agent_hung:
+      if (assessment_.agent_left) return std::nullopt;  // an operator stopped it on purpose; its pools run on
+      return assessment_.since + policy.agent_silent;
+    case Verdict::ccm_gone:
+      return assessment_.since + policy.ccm_silent;
+    case Verdict::unknown:
+    case Verdict::unproven:
+    case Verdict::alive:
+    case Verdict::rebooted:  // it boots: it is never fenced for that, and it asks before it serves
+    case Verdict::ccm_restarted:
+    case Verdict::leaving:  // it hands over, or goes dark and becomes unreachable
+    case Verdict::interconnect_lost:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::optional<Instant> Engine::giveback_at(PoolIndex index) const {
+  const Pool& pool = pools_[index];
+  const PartnerPool* partner = partner_pool(index);
+  if (pool.state != PoolState::serving || at_home(index) || !config_.policy.automatic_giveback || shutting_down_ ||
+      pool.giveback_refused || !partner_able() || partner == nullptr || partner->failed_there ||
+      partner->state != PoolState::elsewhere) {
+    return std::nullopt;
+  }
+  return std::max(assessment_.since, pool.since) + config_.policy.giveback_stable;
+}
+
+// The longest that an orderly stop of the pool may take: resources may have to stop one after the other.
+Duration Engine::stop_bound(PoolIndex index) const {
+  Duration bound{};
+  for (const ResourcePlan& resource : plan(index).resources) bound += resource.stop_timeout;
+  return bound;
+}
+
+}  // namespace hapair::agent

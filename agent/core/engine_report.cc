@@ -1,0 +1,296 @@
+// What others see of the engine: records, the published block, the node's state.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "agent/core/engine.h"
+
+namespace hapair::agent {
+
+using heartbeat::Verdict;
+
+void Engine::record(Instant now, Severity severity, std::string kind, std::optional<PoolIndex> pool,
+                    std::uint64_t decision, std::string text, std::vector<std::pair<std::string, std::string>> fields) {
+  out_.records.push_back({now, severity, std::move(kind), pool ? names_[*pool] : PoolName{}, decision, std::move(text),
+                          std::move(fields)});
+}
+
+void Engine::record_transition(Instant now, PoolIndex index, const Transition& row) {
+  const Pool& pool = pools_[index];
+  const bool bad = row.to == PoolState::failed || row.event == PoolEvent::superseded ||
+                   row.event == PoolEvent::fence_given_up || row.event == PoolEvent::resource_lost ||
+                   row.event == PoolEvent::start_failed;
+  std::string text =
+      fmt::format("{}: {} -> {}: {}", plan(index).name.view(), text_of(row.from), text_of(row.to), row.sentence);
+  const bool by_resource = row.event == PoolEvent::start_failed || row.event == PoolEvent::stop_failed ||
+                           row.event == PoolEvent::resource_lost;
+  if (by_resource) text += fmt::format(" ({})", pool.sequence.failure());
+  record(now, bad ? Severity::error : Severity::notice, "pool-state", index, pool.decision, std::move(text),
+         {{"from", std::string(text_of(row.from))},
+          {"to", std::string(text_of(row.to))},
+          {"event", std::string(text_of(row.event))},
+          {"epoch", std::to_string(wanted_.pools[index].epoch.value())}});
+}
+
+void Engine::record_notes(Instant now, PoolIndex index, const PoolSequence::Output& output) {
+  for (const ResourceNote& note : output.notes) {
+    const ResourcePlan& resource = plan(index).resources[note.resource];
+    const std::string what = fmt::format("{}/{}", plan(index).name.view(), resource.name);
+    const std::string took = fmt::format("{:.3f}", ms_of(note.result.took));
+    std::string kind;
+    std::string text;
+    Severity severity = Severity::info;
+    switch (note.kind) {
+      case ResourceNote::Kind::started:
+        kind = "resource-started";
+        text = fmt::format("{} started in {:.0f} ms", what, ms_of(note.result.took));
+        break;
+      case ResourceNote::Kind::recovered:
+        kind = "resource-recovered";
+        text = fmt::format("{} runs again, restarted in {:.0f} ms", what, ms_of(note.result.took));
+        severity = Severity::notice;
+        break;
+      case ResourceNote::Kind::stopped:
+        kind = "resource-stopped";
+        text = fmt::format("{} stopped in {:.0f} ms", what, ms_of(note.result.took));
+        break;
+      case ResourceNote::Kind::probed:
+        kind = "resource-probed";
+        text = fmt::format("{} was looked at: {}", what, text_of(note.result.outcome));
+        break;
+      case ResourceNote::Kind::failed:
+        kind = "resource-failed";
+        text =
+            fmt::format("{}: {} {}: {}", what, text_of(note.action), text_of(note.result.outcome), note.result.reason);
+        severity = Severity::error;
+        break;
+      case ResourceNote::Kind::restarting:
+        kind = "resource-restarting";
+        text = fmt::format("{} does not run ({}{}{}): it and what depends on it are restarted, attempt {} of {}", what,
+                           text_of(note.result.outcome), note.result.reason.empty() ? "" : ": ", note.result.reason,
+                           pools_[index].sequence.status(note.resource).restarts_used, resource.restarts);
+        severity = Severity::warning;
+        break;
+      case ResourceNote::Kind::ignored:
+        kind = "resource-failure-ignored";
+        text = fmt::format("{} does not run ({}); ignored, as configured (on_failure ignore)", what,
+                           text_of(note.result.outcome));
+        severity = Severity::warning;
+        break;
+    }
+    record(now, severity, std::move(kind), index, pools_[index].decision, std::move(text),
+           {{"resource", resource.name}, {"took_ms", took}, {"outcome", std::string(text_of(note.result.outcome))}});
+  }
+}
+
+void Engine::record_serving(Instant now, PoolIndex index) {
+  const Pool& pool = pools_[index];
+  const std::string took = fmt::format("{:.3f}", ms_of(now - pool.decided_at));
+  const bool held = pool.permit->kind() == PermitKind::held;
+  record(now, Severity::notice, "pool-serving", index, pool.decision,
+         fmt::format("{} is served here at epoch {}, permit by {}{}", plan(index).name.view(),
+                     wanted_.pools[index].epoch.value(), text_of(pool.permit->kind()),
+                     held ? "" : fmt::format(", {:.0f} ms after it was decided", ms_of(now - pool.decided_at))),
+         {{"permit", std::string(text_of(pool.permit->kind()))}, {"took_ms", took}});
+}
+
+void Engine::record_assessment(Instant now, const heartbeat::Assessment& assessment) {
+  for (const heartbeat::Evidence& evidence : assessment.because) {
+    record(evidence.when, Severity::info, "evidence", std::nullopt, partner_decision_,
+           fmt::format("{}: {}", evidence.channel, evidence.fact), {{"channel", evidence.channel}});
+  }
+  const bool good = assessment.verdict == Verdict::alive;
+  record(assessment.since, good ? Severity::notice : Severity::warning, "verdict", std::nullopt, partner_decision_,
+         fmt::format("{} is {}", config_.partner.view(), heartbeat::text_of(assessment.verdict)),
+         {{"verdict", std::string(heartbeat::text_of(assessment.verdict))},
+          {"decided_ms_later", fmt::format("{:.3f}", ms_of(now - assessment.since))}});
+  record(now, Severity::info, "implication", std::nullopt, partner_decision_, implication());
+}
+
+// What the verdict means for this node's next act, in one sentence.
+std::string Engine::implication() const {
+  const EnginePolicy& policy = config_.policy;
+  const bool settled = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::elsewhere; });
+  const auto after = [](Duration bound) {
+    return bound.count() == 0 ? std::string("at once") : fmt::format("if it stays so for {:.0f} ms", ms_of(bound));
+  };
+  const std::string automatic = !policy.automatic_takeover
+                                    ? "takeover waits for an operator (takeover.automatic is false)"
+                                : !settled ? "no pool of the partner is known to be served there: nothing to take over"
+                                           : std::string();
+  switch (assessment_.verdict) {
+    case Verdict::unknown:
+      return "this node cannot see its partner through its own CCM: it blames nobody and takes nothing";
+    case Verdict::unproven:
+      return "what answers has not proved to be the partner: no takeover, no release to it";
+    case Verdict::alive:
+      return "nothing to do";
+    case Verdict::agent_hung:
+      if (assessment_.agent_left) return "its agent was stopped on purpose and its pools run on: no takeover";
+      return fmt::format("its pools run on: no takeover while its agent may be restarted; its pools are taken {}",
+                         automatic.empty() ? after(policy.agent_silent) : "only by an operator");
+    case Verdict::ccm_gone:
+      return fmt::format(
+          "says nothing about its storage: no takeover while its CCM may be restarted; its pools are taken {}",
+          automatic.empty() ? after(policy.ccm_silent) : "only by an operator");
+    case Verdict::unreachable:
+    case Verdict::hung:
+    case Verdict::panicked:
+      return automatic.empty() ? fmt::format("its pools are claimed {}; they start when a fence is confirmed",
+                                             after(policy.takeover_hold))
+                               : automatic;
+    case Verdict::rebooted:
+      return "it boots: it is not fenced, and it asks before it serves";
+    case Verdict::ccm_restarted:
+      return "says nothing about its storage: no takeover";
+    case Verdict::leaving:
+      return "it hands over what it releases; until then it may still serve";
+    case Verdict::interconnect_lost:
+      return "it is heard elsewhere: no takeover";
+  }
+  return {};
+}
+
+PublishedView Engine::published() const {
+  PublishedView view;
+  view.node_state = node_state();
+  view.leaving = shutting_down_;
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    const Pool& pool = pools_[i];
+    const PoolDurable& record = confirmed_.pools[i];
+    PublishedPool entry;
+    entry.name = names_[i];
+    entry.epoch = record.epoch;
+    entry.claim = record.claim;
+    entry.owner = record.owner == config_.self      ? PoolOwner::publisher
+                  : record.owner == config_.partner ? PoolOwner::reader
+                                                    : PoolOwner::nobody;
+    entry.state = pool.state;
+    // An offer is withdrawn the moment this node asks for the pool itself.
+    entry.released = record.released && pool.state == PoolState::released;
+    entry.request = pool.state == PoolState::requesting ? PoolRequest::hand_over
+                    : pool.state == PoolState::asking   ? PoolRequest::answer
+                                                        : PoolRequest::none;
+    entry.failed_here = pool.failed_here;
+    view.pools.push_back(entry);
+  }
+  return view;
+}
+
+// Publishes what changed. A node that is asked for an answer answers by saying what it has seen; otherwise what it has
+// seen is no reason to publish, or the two would publish at each other for ever.
+void Engine::publish_changes() {
+  PublishedView view = published();
+  const bool asked =
+      partner_ && !offline_ && started_ &&
+      (partner_->serial != shown_saw_serial_ || partner_->life != shown_saw_life_) &&
+      std::ranges::any_of(partner_->pools, [](const PartnerPool& p) { return p.request != PoolRequest::none; });
+  if (view == shown_ && !asked) return;
+  shown_ = std::move(view);
+  ++serial_;
+  if (partner_ && !offline_) {
+    shown_saw_serial_ = partner_->serial;
+    shown_saw_life_ = partner_->life;
+  }
+  out_.publish = true;
+}
+
+ccm::AgentBlockLayout Engine::block() const {
+  return write_block(shown_, serial_, config_.life, config_.shared_config_hash, shown_saw_serial_, shown_saw_life_);
+}
+
+void Engine::set_phase() {
+  const auto any = [this](auto condition) { return std::ranges::any_of(pools_, condition); };
+  const auto in = [](PoolState state) { return [state](const Pool& p) { return p.state == state; }; };
+  ccm::BootPhase phase = phase_.value_or(ccm::BootPhase::unknown);
+  if (shutting_down_ && config_.policy.hand_over_at_shutdown) {
+    phase = ccm::BootPhase::storage_stopping;
+  } else if (any(in(PoolState::serving))) {
+    phase = ccm::BootPhase::storage_active;
+  } else if (any(in(PoolState::acquiring)) || any(in(PoolState::starting)) || any(in(PoolState::asking))) {
+    phase = ccm::BootPhase::storage_starting;
+  } else if (any(in(PoolState::elsewhere)) && !any(in(PoolState::probing)) && !any(in(PoolState::unsettled)) &&
+             !any(in(PoolState::stopping))) {
+    phase = ccm::BootPhase::awaiting_giveback;
+  }
+  if (phase == ccm::BootPhase::unknown || phase_ == phase) return;
+  phase_ = phase;
+  out_.commands.emplace(out_.commands.begin(), SetPhase{phase});
+}
+
+NodeState Engine::node_state() const {
+  if (offline_) return NodeState::offline;
+  const auto any = [this](auto condition) {
+    for (PoolIndex i = 0; i < pools_.size(); ++i) {
+      if (condition(i, pools_[i].state)) return true;
+    }
+    return false;
+  };
+  if (any([this](PoolIndex i, PoolState s) { return s == PoolState::failed || pools_[i].failed_here; })) {
+    return NodeState::failed;
+  }
+  const bool blind = assessment_.verdict == Verdict::unreachable || assessment_.verdict == Verdict::unknown ||
+                     assessment_.verdict == Verdict::unproven || assessment_.verdict == Verdict::interconnect_lost;
+  if (any([](PoolIndex, PoolState s) { return s == PoolState::unsettled; })) {
+    return blind && assessment_.verdict != Verdict::unknown ? NodeState::isolated : NodeState::joining;
+  }
+  if (any([this](PoolIndex i, PoolState s) {
+        const bool on_the_way = s == PoolState::requesting || s == PoolState::claiming || s == PoolState::fencing ||
+                                ((s == PoolState::acquiring || s == PoolState::starting) && !at_home(i));
+        return on_the_way;
+      })) {
+    return NodeState::taking_over;
+  }
+  if (any([](PoolIndex, PoolState s) {
+        return s == PoolState::stopping || s == PoolState::releasing || s == PoolState::released;
+      })) {
+    return NodeState::giving_back;
+  }
+  if (any([](PoolIndex, PoolState s) {
+        return s == PoolState::probing || s == PoolState::asking || s == PoolState::acquiring ||
+               s == PoolState::starting;
+      })) {
+    return NodeState::joining;
+  }
+  const bool own = any([this](PoolIndex i, PoolState s) { return s == PoolState::serving && at_home(i); });
+  const bool other = any([this](PoolIndex i, PoolState s) { return s == PoolState::serving && !at_home(i); });
+  const bool waits = any([this](PoolIndex i, PoolState s) { return s == PoolState::elsewhere && at_home(i); });
+  if (other) return NodeState::serving_both;
+  if (waits) return NodeState::waiting_for_giveback;
+  return own ? NodeState::serving : NodeState::standby;
+}
+
+std::string Engine::node_reason() const {
+  if (offline_)
+    return offline_reason_ + "; when it is certain which node serves the pools, run: hapair reset-state --yes";
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    const Pool& pool = pools_[i];
+    if (pool.state != PoolState::failed && !pool.failed_here) continue;
+    return fmt::format("{}: {} ({}); repair the cause, then run: hapair takeover {}", plan(i).name.view(), pool.reason,
+                       pool.sequence.failure(), plan(i).name.view());
+  }
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    if (pools_[i].takeover_refused) {
+      return fmt::format(
+          "{}: no fence of {} was confirmed, so it is not taken over; check the fence device (hapair why), or "
+          "switch {} off and run: hapair takeover {}",
+          plan(i).name.view(), config_.partner.view(), config_.partner.view(), plan(i).name.view());
+    }
+  }
+  if (node_state() == NodeState::isolated || node_state() == NodeState::joining) {
+    if (assessment_.verdict != Verdict::alive) {
+      return fmt::format("waits for {} (now {}) to say who serves what; if {} is down for good, run: hapair takeover",
+                         config_.partner.view(), heartbeat::text_of(assessment_.verdict), config_.partner.view());
+    }
+  }
+  return {};
+}
+
+PoolReport Engine::pool_report(PoolIndex index) const {
+  const Pool& pool = pools_[index];
+  const PoolDurable& record = confirmed_.pools[index];
+  return {pool.state,   pool.since,  record.owner,     record.epoch,
+          record.claim, pool.reason, pool.failed_here, giveback_at(index)};
+}
+
+}  // namespace hapair::agent

@@ -1,0 +1,65 @@
+#include "agent/core/permit.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace hapair::agent {
+namespace {
+
+// Above everything that anyone has seen for the pool.
+Epoch next_epoch(const PoolDurable& mine, const PartnerPool& partner) {
+  return std::max({mine.epoch, mine.claim, partner.epoch, partner.claim}).next();
+}
+
+}  // namespace
+
+std::string_view text_of(PermitKind kind) {
+  switch (kind) {
+    case PermitKind::released:
+      return "released";
+    case PermitKind::fenced:
+      return "fenced";
+    case PermitKind::held:
+      return "held";
+  }
+  return "unknown";
+}
+
+std::optional<TakeoverPermit> TakeoverPermit::from_release(const PoolDurable& mine, const PartnerPool& partner) {
+  const bool offered =
+      partner.owner == PoolOwner::publisher && partner.released && partner.state == PoolState::released;
+  // An offer below an epoch that this node has held itself is an old one.
+  const bool current = mine.owner.empty() || partner.epoch >= mine.epoch;
+  if (!offered || !current) return std::nullopt;
+  return TakeoverPermit(PermitKind::released, mine.pool, next_epoch(mine, partner),
+                        fmt::format("the partner stopped it and released it at epoch {}", partner.epoch.value()));
+}
+
+std::optional<TakeoverPermit> TakeoverPermit::from_disclaimer(const PoolDurable& mine, const PartnerPool& partner,
+                                                              const PartnerView& view, std::uint64_t own_life,
+                                                              std::uint64_t asked_serial) {
+  const bool answered = view.saw_life == own_life && asked_serial != 0 && view.saw_serial >= asked_serial;
+  if (!answered || !holds_nothing(partner)) return std::nullopt;
+  return TakeoverPermit(PermitKind::released, mine.pool, next_epoch(mine, partner),
+                        "the partner was asked and answers that it neither has nor claims it");
+}
+
+std::optional<TakeoverPermit> TakeoverPermit::from_fence(const PoolDurable& durable, const FenceReport& report) {
+  if (report.result != FenceResult::confirmed || durable.claim.value() == 0) return std::nullopt;
+  return TakeoverPermit(PermitKind::fenced, durable.pool, durable.claim,
+                        fmt::format("fence device {} confirmed that the partner is down, after {:.0f} ms",
+                                    report.device, ms_of(report.took)));
+}
+
+std::optional<TakeoverPermit> TakeoverPermit::from_possession(const DurableState& durable, const PoolName& pool,
+                                                              const NodeName& self, const BootId& boot_id) {
+  if (!boot_id.known() || durable.boot_id != boot_id) return std::nullopt;
+  const auto it = std::ranges::find(durable.pools, pool, &PoolDurable::pool);
+  if (it == durable.pools.end() || it->owner != self || !it->held || it->released) return std::nullopt;
+  return TakeoverPermit(
+      PermitKind::held, pool, it->epoch,
+      fmt::format("this node held it at epoch {} in this life of its kernel and never gave it up", it->epoch.value()));
+}
+
+}  // namespace hapair::agent

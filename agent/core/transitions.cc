@@ -1,0 +1,436 @@
+#include "agent/core/transitions.h"
+
+#include <array>
+#include <initializer_list>
+#include <vector>
+
+namespace hapair::agent {
+namespace {
+
+using S = PoolState;
+using E = PoolEvent;
+using G = Guard;
+
+constexpr auto kTransitions = std::to_array<Transition>({
+    {S::probing, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
+    {S::probing, E::all_running, G::held_here, S::serving,
+     "everything runs, as this node's record says: it goes on serving without a stop"},
+    {S::probing, E::some_running, G::held_here, S::starting,
+     "the record says that it is this node's, and only a part of it runs: the rest is started"},
+    {S::probing, E::none_running, G::held_here, S::starting,
+     "the record says that it is this node's since before the agent stopped: it is started again"},
+    {S::probing, E::all_running, G::always, S::stopping,
+     "it runs here although no record says that it is this node's: it is stopped first"},
+    {S::probing, E::some_running, G::always, S::stopping,
+     "a part of it runs here although no record says that it is this node's: it is stopped first"},
+    {S::probing, E::none_running, G::offered_here, S::released, "this node released it and its partner may have it"},
+    {S::probing, E::none_running, G::partners_by_record, S::elsewhere, "the record says that it is the partner's"},
+    {S::probing, E::none_running, G::always, S::unsettled,
+     "nothing of it runs here; the partner knows who may serve it"},
+
+    {S::unsettled, E::partner_released, G::may_take, S::acquiring, "the partner offers it"},
+    {S::unsettled, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
+    {S::unsettled, E::partner_vacant, G::home_or_owner_here, S::asking,
+     "the partner does not have it: it is asked before this node starts it"},
+    {S::unsettled, E::partner_vacant, G::always, S::elsewhere, "its home is the partner, which will start it"},
+    {S::unsettled, E::operator_takeover, G::always, S::claiming,
+     "an operator decided that this node takes it without having seen its partner"},
+    {S::unsettled, E::operator_force, G::always, S::claiming, "an operator decided that this node takes it by force"},
+
+    {S::asking, E::partner_released, G::may_take, S::acquiring, "the partner offers it"},
+    {S::asking, E::partner_answered, G::always, S::acquiring, "the partner answers that it neither has nor claims it"},
+    {S::asking, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
+    {S::asking, E::partner_down, G::always, S::unsettled, "the partner stopped answering before it could be asked"},
+    {S::asking, E::operator_force, G::always, S::claiming, "an operator decided that this node takes it by force"},
+    {S::asking, E::shutdown, G::always, S::unsettled, "this node shuts down"},
+
+    {S::elsewhere, E::partner_released, G::may_take, S::acquiring, "the partner stopped it and offers it"},
+    {S::elsewhere, E::partner_down, G::automatic_may_take, S::claiming,
+     "the partner is down by the verdict: this node claims its pool"},
+    {S::elsewhere, E::partner_vacant, G::home_here, S::asking,
+     "the partner does not have it after all, and it is at home here"},
+    {S::elsewhere, E::operator_takeover, G::partner_alive, S::requesting,
+     "an operator wants it here: the partner is asked to release it"},
+    {S::elsewhere, E::operator_takeover, G::always, S::claiming,
+     "an operator wants it here, and the partner does not answer: this node claims it"},
+    {S::elsewhere, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
+
+    {S::requesting, E::partner_released, G::always, S::acquiring, "the partner stopped it and released it"},
+    {S::requesting, E::partner_down, G::always, S::claiming,
+     "the partner went down while it was asked: this node claims the pool"},
+    {S::requesting, E::bound_passed, G::always, S::elsewhere,
+     "the partner did not release it in time: the request is withdrawn"},
+    {S::requesting, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
+    {S::requesting, E::shutdown, G::always, S::elsewhere, "this node shuts down"},
+
+    {S::claiming, E::durable, G::always, S::fencing, "the claim is durable: now the proof that the partner stopped"},
+    {S::claiming, E::not_durable, G::always, S::failed,
+     "the claim could not be made durable: nothing is done without it"},
+
+    {S::fencing, E::fence_confirmed, G::always, S::acquiring, "the fence is confirmed: the partner is down"},
+    {S::fencing, E::fence_failed, G::always, S::fencing,
+     "the fence is not confirmed, so nothing is taken; it is tried again"},
+    {S::fencing, E::fence_given_up, G::always, S::elsewhere,
+     "no fence was confirmed: the claim is withdrawn, the pool is not taken"},
+    {S::fencing, E::partner_back, G::always, S::elsewhere, "the partner is alive again: the claim is withdrawn"},
+
+    {S::acquiring, E::durable, G::always, S::starting, "the new epoch is durable: the resources are started"},
+    {S::acquiring, E::not_durable, G::always, S::failed, "the new epoch could not be made durable: nothing is started"},
+
+    {S::starting, E::all_started, G::always, S::serving, "every resource is started"},
+    {S::starting, E::start_failed, G::always, S::stopping,
+     "a resource did not start: what was started is stopped again"},
+    {S::starting, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
+    {S::starting, E::operator_giveback, G::always, S::stopping, "an operator gives it to the partner"},
+    {S::starting, E::shutdown, G::hands_over, S::stopping, "this node shuts down and hands it over"},
+
+    {S::serving, E::partner_wants, G::always, S::stopping, "the partner asks for it: it is stopped to be released"},
+    {S::serving, E::operator_giveback, G::always, S::stopping, "an operator gives it to the partner"},
+    {S::serving, E::giveback_due, G::always, S::stopping, "its home node was stable for long enough: it is given back"},
+    {S::serving, E::resource_lost, G::always, S::stopping,
+     "a resource failed and may not be restarted here: it is given away"},
+    {S::serving, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
+    {S::serving, E::shutdown, G::hands_over, S::stopping, "this node shuts down and hands it over"},
+
+    {S::stopping, E::all_stopped, G::was_superseded, S::elsewhere, "stopped; it is the partner's"},
+    {S::stopping, E::all_stopped, G::was_stray, S::unsettled, "stopped; the partner knows who may serve it"},
+    {S::stopping, E::all_stopped, G::always, S::releasing, "everything is stopped"},
+    {S::stopping, E::stop_failed, G::always, S::failed,
+     "a resource did not stop, so it cannot be released: only a fence of this node can free it"},
+
+    {S::releasing, E::durable, G::always, S::released, "the release is durable: the partner may have it"},
+    {S::releasing, E::not_durable, G::always, S::failed, "the release could not be made durable"},
+
+    {S::released, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
+    {S::released, E::partner_down, G::automatic_may_take, S::claiming,
+     "the partner went down before it was seen to take it: this node claims it"},
+    {S::released, E::bound_passed, G::give_back_home, S::asking,
+     "the partner did not take it: this node takes it back"},
+    {S::released, E::operator_takeover, G::partner_alive, S::asking, "an operator wants it here"},
+    {S::released, E::operator_takeover, G::always, S::claiming,
+     "an operator wants it here, and the partner does not answer"},
+    {S::released, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
+
+    {S::failed, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
+    {S::failed, E::operator_takeover, G::always, S::probing,
+     "an operator says that the cause is repaired: looks what runs"},
+    {S::failed, E::operator_giveback, G::owner_here, S::stopping,
+     "an operator gives it to the partner: it is stopped again"},
+});
+
+// Groups of events that a state does nothing about, for one reason.
+struct IgnoredGroup {
+  S state;
+  std::initializer_list<E> events;
+  const char* why;
+};
+
+constexpr const char* kNotUnderWay = "no such action is under way in this state";
+constexpr const char* kLevel = "the partner's page is looked at again in the next state";
+constexpr const char* kNothingHere = "nothing of it runs here";
+constexpr const char* kRefused = "the command is refused with the reason before it gets here";
+constexpr const char* kFinishes =
+    "what is under way is finished first; the shutdown is looked at again in the next state";
+
+const IgnoredGroup kIgnored[] = {
+    {S::probing,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
+      E::partner_back},
+     kLevel},
+    {S::probing,
+     {E::durable, E::not_durable, E::fence_confirmed, E::fence_failed, E::fence_given_up, E::all_started,
+      E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost, E::bound_passed, E::giveback_due},
+     kNotUnderWay},
+    {S::probing, {E::operator_takeover, E::operator_force, E::operator_giveback}, kRefused},
+    {S::probing, {E::shutdown}, kFinishes},
+
+    {S::unsettled, {E::partner_wants, E::superseded, E::partner_answered, E::shutdown}, kNothingHere},
+    {S::unsettled,
+     {E::partner_down, E::partner_back},
+     "a node that has not seen its partner waits for it or for an operator"},
+    {S::unsettled,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost,
+      E::bound_passed, E::giveback_due},
+     kNotUnderWay},
+    {S::unsettled, {E::operator_giveback}, kRefused},
+
+    {S::asking, {E::partner_wants, E::superseded}, kNothingHere},
+    {S::asking, {E::partner_vacant, E::partner_back}, "the answer decides"},
+    {S::asking,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost,
+      E::bound_passed, E::giveback_due},
+     kNotUnderWay},
+    {S::asking, {E::operator_takeover, E::operator_giveback}, kRefused},
+
+    {S::elsewhere, {E::partner_holds, E::partner_back, E::partner_answered}, "as it should be"},
+    {S::elsewhere, {E::partner_wants, E::superseded, E::shutdown}, kNothingHere},
+    {S::elsewhere,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost,
+      E::bound_passed, E::giveback_due},
+     kNotUnderWay},
+    {S::elsewhere, {E::operator_giveback}, kRefused},
+
+    {S::requesting, {E::partner_holds, E::partner_vacant, E::partner_back, E::partner_answered}, "the release decides"},
+    {S::requesting, {E::partner_wants, E::superseded}, kNothingHere},
+    {S::requesting,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost,
+      E::giveback_due},
+     kNotUnderWay},
+    {S::requesting, {E::operator_takeover, E::operator_giveback}, kRefused},
+
+    {S::claiming,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
+      E::partner_back, E::superseded},
+     kLevel},
+    {S::claiming,
+     {E::all_running, E::some_running, E::none_running, E::fence_confirmed, E::fence_failed, E::fence_given_up,
+      E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost, E::bound_passed,
+      E::giveback_due},
+     kNotUnderWay},
+    {S::claiming, {E::operator_takeover, E::operator_force, E::operator_giveback}, kRefused},
+    {S::claiming, {E::shutdown}, kFinishes},
+
+    {S::fencing,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
+      E::superseded},
+     "the fence's answer decides"},
+    {S::fencing,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::all_started, E::start_failed,
+      E::all_stopped, E::stop_failed, E::resource_lost, E::bound_passed, E::giveback_due},
+     kNotUnderWay},
+    {S::fencing, {E::operator_takeover, E::operator_force, E::operator_giveback}, kRefused},
+    {S::fencing, {E::shutdown}, kFinishes},
+
+    {S::acquiring,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
+      E::partner_back, E::superseded},
+     kLevel},
+    {S::acquiring,
+     {E::all_running, E::some_running, E::none_running, E::fence_confirmed, E::fence_failed, E::fence_given_up,
+      E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost, E::bound_passed,
+      E::giveback_due},
+     kNotUnderWay},
+    {S::acquiring, {E::operator_takeover, E::operator_force, E::operator_giveback}, kRefused},
+    {S::acquiring, {E::shutdown}, kFinishes},
+
+    {S::starting,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
+      E::partner_back},
+     kLevel},
+    {S::starting,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_stopped, E::stop_failed, E::resource_lost, E::bound_passed, E::giveback_due},
+     kNotUnderWay},
+    {S::starting, {E::operator_takeover, E::operator_force}, kRefused},
+
+    {S::serving,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_answered, E::partner_down, E::partner_back},
+     "this node has it"},
+    {S::serving,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::bound_passed},
+     kNotUnderWay},
+    {S::serving, {E::operator_takeover, E::operator_force}, kRefused},
+
+    {S::stopping,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
+      E::partner_back, E::superseded},
+     kLevel},
+    {S::stopping,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_started, E::start_failed, E::resource_lost, E::bound_passed, E::giveback_due},
+     kNotUnderWay},
+    {S::stopping, {E::operator_takeover, E::operator_force, E::operator_giveback}, kRefused},
+    {S::stopping, {E::shutdown}, kFinishes},
+
+    {S::releasing,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
+      E::partner_back, E::superseded},
+     kLevel},
+    {S::releasing,
+     {E::all_running, E::some_running, E::none_running, E::fence_confirmed, E::fence_failed, E::fence_given_up,
+      E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost, E::bound_passed,
+      E::giveback_due, E::operator_takeover, E::operator_force, E::operator_giveback, E::shutdown},
+     kNotUnderWay},
+
+    {S::released,
+     {E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_back, E::superseded,
+      E::shutdown},
+     kNothingHere},
+    {S::released,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost,
+      E::giveback_due},
+     kNotUnderWay},
+    {S::released, {E::operator_giveback}, kRefused},
+
+    {S::failed,
+     {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
+      E::partner_back, E::giveback_due, E::shutdown, E::bound_passed},
+     "an operator is needed"},
+    {S::failed,
+     {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
+      E::fence_given_up, E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost,
+      E::operator_force},
+     kNotUnderWay},
+};
+
+}  // namespace
+
+std::span<const Transition> transitions() { return kTransitions; }
+
+std::span<const Ignored> ignored_events() {
+  static const std::vector<Ignored> list = [] {
+    std::vector<Ignored> flat;
+    for (const IgnoredGroup& group : kIgnored) {
+      for (const E event : group.events) flat.push_back({group.state, event, group.why});
+    }
+    return flat;
+  }();
+  return list;
+}
+
+std::string transitions_as_mermaid() {
+  std::string out = "stateDiagram-v2\n";
+  for (const Transition& row : kTransitions) {
+    out += "  " + std::string(text_of(row.from)) + " --> " + std::string(text_of(row.to)) + " : " +
+           std::string(text_of(row.event));
+    if (row.guard != G::always) out += " [" + std::string(text_of(row.guard)) + "]";
+    out += "\n";
+  }
+  return out;
+}
+
+std::string_view text_of(PoolState state) {
+  switch (state) {
+    case S::probing:
+      return "probing";
+    case S::unsettled:
+      return "unsettled";
+    case S::asking:
+      return "asking";
+    case S::elsewhere:
+      return "elsewhere";
+    case S::requesting:
+      return "requesting";
+    case S::claiming:
+      return "claiming";
+    case S::fencing:
+      return "fencing";
+    case S::acquiring:
+      return "acquiring";
+    case S::starting:
+      return "starting";
+    case S::serving:
+      return "serving";
+    case S::stopping:
+      return "stopping";
+    case S::releasing:
+      return "releasing";
+    case S::released:
+      return "released";
+    case S::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+std::string_view text_of(PoolEvent event) {
+  switch (event) {
+    case E::all_running:
+      return "all-running";
+    case E::some_running:
+      return "some-running";
+    case E::none_running:
+      return "none-running";
+    case E::partner_holds:
+      return "partner-holds";
+    case E::partner_vacant:
+      return "partner-vacant";
+    case E::partner_released:
+      return "partner-released";
+    case E::partner_wants:
+      return "partner-wants";
+    case E::partner_answered:
+      return "partner-answered";
+    case E::superseded:
+      return "superseded";
+    case E::partner_down:
+      return "partner-down";
+    case E::partner_back:
+      return "partner-back";
+    case E::durable:
+      return "durable";
+    case E::not_durable:
+      return "not-durable";
+    case E::fence_confirmed:
+      return "fence-confirmed";
+    case E::fence_failed:
+      return "fence-failed";
+    case E::fence_given_up:
+      return "fence-given-up";
+    case E::all_started:
+      return "all-started";
+    case E::start_failed:
+      return "start-failed";
+    case E::all_stopped:
+      return "all-stopped";
+    case E::stop_failed:
+      return "stop-failed";
+    case E::resource_lost:
+      return "resource-lost";
+    case E::bound_passed:
+      return "bound-passed";
+    case E::giveback_due:
+      return "giveback-due";
+    case E::operator_takeover:
+      return "operator-takeover";
+    case E::operator_force:
+      return "operator-force";
+    case E::operator_giveback:
+      return "operator-giveback";
+    case E::shutdown:
+      return "shutdown";
+  }
+  return "unknown";
+}
+
+std::string_view text_of(Guard guard) {
+  switch (guard) {
+    case G::always:
+      return "always";
+    case G::held_here:
+      return "held here";
+    case G::offered_here:
+      return "offered here";
+    case G::partners_by_record:
+      return "the partner's by the record";
+    case G::home_here:
+      return "home here";
+    case G::home_or_owner_here:
+      return "home or owner here";
+    case G::owner_here:
+      return "owner here";
+    case G::may_take:
+      return "may take";
+    case G::automatic_may_take:
+      return "automatic and may take";
+    case G::partner_alive:
+      return "partner alive";
+    case G::hands_over:
+      return "hands over";
+    case G::was_superseded:
+      return "was superseded";
+    case G::was_stray:
+      return "was stray";
+    case G::give_back_home:
+      return "this node's again";
+  }
+  return "unknown";
+}
+
+}  // namespace hapair::agent

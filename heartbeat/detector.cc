@@ -1,0 +1,54 @@
+#include "heartbeat/detector.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace hapair::heartbeat {
+
+void Detector::look(Instant now, bool moved) {
+  if (!watching_) {
+    watching_ = true;
+    last_look_ = now;
+    last_moved_ = now;
+    silence_ = Duration{};
+    return;
+  }
+  const Duration since = std::max(now - last_look_, Duration{});
+  const Duration attested = std::min(since, 2 * limits_.look);
+  if (since > attested) ++forgiven_;
+  last_look_ = now;
+  silence_ += attested;
+  if (!moved) return;
+  learn(silence_);
+  silence_ = Duration{};
+  last_moved_ = now;
+}
+
+void Detector::learn(Duration arrival) {
+  window_[next_] = arrival;
+  next_ = (next_ + 1) % kWindow;
+  count_ = std::min(count_ + 1, kWindow);
+
+  double sum = 0;
+  for (std::size_t i = 0; i < count_; ++i) sum += static_cast<double>(window_[i].count());
+  const double mean = sum / static_cast<double>(count_);
+  double squares = 0;
+  for (std::size_t i = 0; i < count_; ++i) {
+    const double off = static_cast<double>(window_[i].count()) - mean;
+    squares += off * off;
+  }
+  const double deviation = std::sqrt(squares / static_cast<double>(count_));
+  constexpr double kMargin = 6.0;
+  mean_ = Duration(static_cast<Duration::rep>(mean));
+  const Duration wanted = Duration(static_cast<Duration::rep>(mean + kMargin * deviation));
+  limit_ = std::clamp(wanted, limits_.floor, std::max(limits_.floor, limits_.ceiling));
+}
+
+void Detector::reset() { *this = Detector(limits_); }
+
+double Detector::suspicion() const {
+  if (!watching_ || limit_.count() == 0) return 0;
+  return static_cast<double>(silence_.count()) / static_cast<double>(limit_.count());
+}
+
+}  // namespace hapair::heartbeat

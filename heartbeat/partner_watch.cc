@@ -1,0 +1,240 @@
+#include "heartbeat/partner_watch.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace hapair::heartbeat {
+namespace {
+
+std::string rail_name(RailId rail) { return fmt::format("rail {}", rail.value()); }
+
+const ccm::ClientView* agent_of(const ccm::StatusView& page) {
+  for (const ccm::ClientView& client : page.clients) {
+    if (client.name == ccm::kAgentClientName) return &client;
+  }
+  return nullptr;
+}
+
+// "stands for 31.2 ms (limit 30.0 ms, arrivals every 10.1 ms)"
+std::string standing(const Detector& detector) {
+  return fmt::format("stands for {:.1f} ms (limit {:.1f} ms, before that it moved every {:.1f} ms)",
+                     ms_of(detector.silence()), ms_of(detector.limit()), ms_of(detector.mean_arrival()));
+}
+
+}  // namespace
+
+std::string_view text_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::unknown:
+      return "unknown";
+    case Verdict::unproven:
+      return "unproven";
+    case Verdict::alive:
+      return "alive";
+    case Verdict::agent_hung:
+      return "agent-hung";
+    case Verdict::hung:
+      return "hung";
+    case Verdict::rebooted:
+      return "rebooted";
+    case Verdict::ccm_restarted:
+      return "ccm-restarted";
+    case Verdict::leaving:
+      return "leaving";
+    case Verdict::panicked:
+      return "panicked";
+    case Verdict::ccm_gone:
+      return "ccm-gone";
+    case Verdict::interconnect_lost:
+      return "interconnect-lost";
+    case Verdict::unreachable:
+      return "unreachable";
+  }
+  return "unknown";
+}
+
+PartnerWatch::PartnerWatch(const WatchLimits& limits)
+    : limits_(limits),
+      rail_({limits.floor, limits.ceiling, limits.pace}),
+      ccm_({limits.floor, limits.ceiling, limits.pace}),
+      agent_({limits.agent_floor, limits.ceiling, limits.pace}) {}
+
+double PartnerWatch::suspicion() const { return std::max({rail_.suspicion(), ccm_.suspicion(), agent_.suspicion()}); }
+
+std::optional<Assessment> PartnerWatch::observe(const Observation& seen) {
+  const bool page = seen.kind == ccm::ObservationKind::page && seen.page.has_value();
+  rail_.look(seen.when, page);
+  if (page) take_page(seen);
+  if (seen.kind == ccm::ObservationKind::failed) {
+    last_error_ = seen.error;
+    host_answers_ = ccm::host_answered(seen.error);
+  }
+  std::optional<Finding> finding = judge(seen);
+  if (!finding) return std::nullopt;
+  return conclude(seen.when, std::move(*finding));
+}
+
+// What the page tells the detectors. A new life of what beats is not held to the old one's count.
+void PartnerWatch::take_page(const Observation& seen) {
+  const ccm::StatusView& page = *seen.page;
+  last_error_ = ccm::FabricError::none;
+  host_answers_ = false;
+  const bool same_ccm = last_page_ && last_page_->incarnation == page.incarnation;
+  if (!same_ccm) ccm_.reset();
+  ccm_.look(seen.when, same_ccm && last_page_->ccm_beat != page.ccm_beat);
+
+  const ccm::ClientView* agent = agent_of(page);
+  if (agent != nullptr && agent->state == ccm::ClientState::registered) {
+    if (agent->life != agent_life_ || !same_ccm) {
+      agent_.reset();
+      agent_life_ = agent->life;
+      agent_beat_ = agent->beat;
+    }
+    agent_.look(seen.when, agent->beat != agent_beat_);
+    agent_beat_ = agent->beat;
+  }
+  last_page_ = page;
+  if (seen.authenticated) {
+    proven_ = page;
+    unproven_ = false;
+  } else if (!unproven_) {
+    unproven_ = true;
+    unproven_since_ = seen.when;
+  }
+}
+
+std::optional<PartnerWatch::Finding> PartnerWatch::judge(const Observation& seen) {
+  if (seen.kind == ccm::ObservationKind::page && seen.page) return judge_page(seen);
+  if (seen.kind == ccm::ObservationKind::unreadable && rail_.silent()) {
+    return Finding{Verdict::unproven,
+                   {{seen.when, rail_name(seen.rail), "something answers, but it is not a page of the partner"}},
+                   false};
+  }
+  return judge_silence(seen);
+}
+
+std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observation& seen) {
+  const std::string channel = rail_name(seen.rail);
+  if (host_answers_ && last_error_ != ccm::FabricError::none) {
+    return Finding{Verdict::ccm_gone,
+                   {{seen.when, channel,
+                     fmt::format("the partner's host answers \"{}\": its CCM is not there", text_of(last_error_))}},
+                   false};
+  }
+  if (!rail_.silent()) return std::nullopt;
+  std::vector<Evidence> because;
+  because.push_back({rail_.last_moved(), channel, "the last read of the partner's page that was answered"});
+  because.push_back(
+      {seen.when, channel,
+       fmt::format("no read is answered for {:.1f} ms (limit {:.1f} ms){}", ms_of(rail_.silence()),
+                   ms_of(rail_.limit()),
+                   last_error_ == ccm::FabricError::none ? "" : fmt::format("; last error {}", text_of(last_error_)))});
+  if (heard_ && heard_->when > rail_.last_moved() && seen.when - heard_->when < 4 * rail_.limit()) {
+    because.push_back(*heard_);
+    return Finding{Verdict::interconnect_lost, std::move(because), false};
+  }
+  return Finding{Verdict::unreachable, std::move(because), false};
+}
+
+std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation& seen) {
+  const ccm::StatusView& page = *seen.page;
+  const std::string channel = rail_name(seen.rail);
+  if (ccm_.silent()) {
+    return Finding{
+        Verdict::hung,
+        {{ccm_.last_moved(), channel, fmt::format("the CCM's beat moved for the last time, to {}", page.ccm_beat)},
+         {seen.when, channel, "the page is readable, and the CCM's beat " + standing(ccm_)},
+         {seen.when, channel, "the agent's beat stands with it"}},
+        false};
+  }
+  if (!seen.authenticated) {
+    if (seen.when - unproven_since_ < limits_.floor) return std::nullopt;  // a handshake is under way
+    return Finding{Verdict::unproven,
+                   {{seen.when, channel,
+                     fmt::format("node {} of pair {} answers, but has not proved that it holds the pair's key",
+                                 page.node.view(), page.pair.view())}},
+                   false};
+  }
+  if (page.phase == ccm::BootPhase::panicked) {
+    return Finding{Verdict::panicked, {{seen.when, channel, "its crash kernel publishes phase panicked"}}, false};
+  }
+  if (page.phase == ccm::BootPhase::storage_stopping || page.phase == ccm::BootPhase::shutting_down) {
+    return Finding{
+        Verdict::leaving, {{seen.when, channel, fmt::format("it publishes phase {}", text_of(page.phase))}}, false};
+  }
+  return judge_agent(seen, channel);
+}
+
+std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation& seen, const std::string& channel) {
+  const ccm::StatusView& page = *seen.page;
+  const ccm::ClientView* agent = agent_of(page);
+  const bool registered = agent != nullptr && agent->state == ccm::ClientState::registered;
+  const bool beating = registered && !agent_.silent() && agent_.arrivals() > 0;
+  if (beating) {
+    settled_boot_ = page.boot_id;
+    settled_ccm_ = page.incarnation;
+    return Finding{Verdict::alive,
+                   {{seen.when, channel, fmt::format("all beats move (CCM {}, agent {})", page.ccm_beat, agent->beat)}},
+                   false};
+  }
+  const bool new_boot = settled_boot_.known() && page.boot_id != settled_boot_;
+  if (new_boot && page.phase < ccm::BootPhase::storage_active) {
+    return Finding{Verdict::rebooted,
+                   {{seen.when, channel,
+                     fmt::format("a new boot id {} (was {}) in phase {}: it serves nothing", page.boot_id.text(),
+                                 settled_boot_.text(), text_of(page.phase))}},
+                   false};
+  }
+  const bool new_ccm = settled_ccm_.value() != 0 && page.incarnation != settled_ccm_;
+  if (new_ccm && !new_boot && agent == nullptr) {
+    return Finding{
+        Verdict::ccm_restarted,
+        {{seen.when, channel,
+          fmt::format("a new incarnation {} of its CCM in the same life of its kernel", page.incarnation.value())}},
+        false};
+  }
+  if (agent == nullptr) {
+    // It boots, or its agent was not started yet: nothing is wrong, and nothing is promised.
+    return Finding{Verdict::agent_hung, {{seen.when, channel, "its CCM beats; its agent has not registered"}}, false};
+  }
+  if (agent->state == ccm::ClientState::gone) {
+    return Finding{
+        Verdict::agent_hung, {{seen.when, channel, "its CCM beats and says that the agent's process is gone"}}, false};
+  }
+  if (agent->state == ccm::ClientState::left) {
+    return Finding{Verdict::agent_hung, {{seen.when, channel, "its CCM beats; its agent said goodbye"}}, true};
+  }
+  if (!agent_.silent()) return std::nullopt;  // registered a moment ago: its first beat is due
+  return Finding{
+      Verdict::agent_hung,
+      {{agent_.last_moved(), channel, fmt::format("the agent's beat moved for the last time, to {}", agent->beat)},
+       {seen.when, channel, "the CCM's beat moves, and the agent's " + standing(agent_)}},
+      false};
+}
+
+std::optional<Assessment> PartnerWatch::heard_elsewhere(Instant now, std::string channel) {
+  std::string fact = "the partner was heard on " + channel;
+  heard_ = Evidence{now, std::move(channel), std::move(fact)};
+  if (current_.verdict != Verdict::unreachable) return std::nullopt;
+  return conclude(now, {Verdict::interconnect_lost, {*heard_}, false});
+}
+
+std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string why) {
+  rail_.reset();
+  ccm_.reset();
+  agent_.reset();
+  last_page_.reset();
+  host_answers_ = false;
+  last_error_ = ccm::FabricError::none;
+  return conclude(now, {Verdict::unknown, {{now, "own CCM", std::move(why)}}, false});
+}
+
+std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
+  if (finding.verdict == current_.verdict && finding.agent_left == current_.agent_left) return std::nullopt;
+  current_ = {finding.verdict, now, std::move(finding.because), finding.agent_left};
+  return current_;
+}
+
+}  // namespace hapair::heartbeat

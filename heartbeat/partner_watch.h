@@ -1,0 +1,89 @@
+// The pure judge of one partner: observations in, assessments out. It holds a detector for each thing that must keep
+// moving (the page's answers, the CCM's beat, the agent's beat) and applies the verdict table of DESIGN.md, section 4.
+//
+// Only what the partner proved counts for it: a boot id or a phase is taken from a page that carries the session's MAC
+// or the handshake's proof. A page without either can show that memory answers and that something beats, no more.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ccm/base/ids.h"
+#include "ccm/base/time.h"
+#include "ccm/wire/observation.h"
+#include "ccm/wire/status_page.h"
+#include "heartbeat/detector.h"
+#include "heartbeat/verdict.h"
+
+namespace hapair::heartbeat {
+
+// One look at the partner, as the CCM made it.
+struct Observation {
+  Instant when;
+  RailId rail;
+  ccm::ObservationKind kind = ccm::ObservationKind::pending;
+  ccm::FabricError error = ccm::FabricError::none;  // of Kind::failed
+  bool authenticated = false;
+  std::optional<ccm::StatusView> page;  // of Kind::page
+};
+
+struct WatchLimits {
+  Duration pace{};         // between two looks
+  Duration floor{};        // of the limits for the rail and the CCM's beat
+  Duration agent_floor{};  // of the limit for the agent's beat, which the CCM copies at its own pace
+  Duration ceiling{};
+};
+
+class PartnerWatch {
+ public:
+  explicit PartnerWatch(const WatchLimits& limits);
+
+  // Each returns the new assessment where the verdict changed.
+  std::optional<Assessment> observe(const Observation& seen);
+  // The partner was heard on a channel that is not a rail.
+  std::optional<Assessment> heard_elsewhere(Instant now, std::string channel);
+  // Our own CCM stopped telling us anything: from here on we know nothing, and blame nobody.
+  std::optional<Assessment> own_ccm_lost(Instant now, std::string why);
+
+  [[nodiscard]] const Assessment& assessment() const { return current_; }
+  // The last page that was proved to be the partner's.
+  [[nodiscard]] const std::optional<ccm::StatusView>& proven_page() const { return proven_; }
+  [[nodiscard]] double suspicion() const;
+  [[nodiscard]] const Detector& rail_detector() const { return rail_; }
+  [[nodiscard]] const Detector& ccm_detector() const { return ccm_; }
+  [[nodiscard]] const Detector& agent_detector() const { return agent_; }
+
+ private:
+  struct Finding {
+    Verdict verdict = Verdict::unknown;
+    std::vector<Evidence> because;
+    bool agent_left = false;
+  };
+
+  void take_page(const Observation& seen);
+  std::optional<Finding> judge(const Observation& seen);
+  std::optional<Finding> judge_silence(const Observation& seen);
+  std::optional<Finding> judge_page(const Observation& seen);
+  std::optional<Finding> judge_agent(const Observation& seen, const std::string& channel);
+  std::optional<Assessment> conclude(Instant now, Finding finding);
+
+  WatchLimits limits_;
+  Detector rail_;
+  Detector ccm_;
+  Detector agent_;
+  Assessment current_;
+  std::optional<ccm::StatusView> last_page_;  // readable, proved or not
+  std::optional<ccm::StatusView> proven_;
+  BootId settled_boot_;      // of the life of the partner's kernel in which its agent was last seen beating
+  Incarnation settled_ccm_;  // likewise of its CCM
+  std::uint64_t agent_life_ = 0;
+  std::uint64_t agent_beat_ = 0;
+  Instant unproven_since_;
+  bool unproven_ = false;
+  ccm::FabricError last_error_ = ccm::FabricError::none;
+  bool host_answers_ = false;  // the last failure was the host's own answer
+  std::optional<Evidence> heard_;
+};
+
+}  // namespace hapair::heartbeat
