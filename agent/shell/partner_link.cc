@@ -1,0 +1,175 @@
+#include "agent/shell/partner_link.h"
+
+#include <fmt/core.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace hapair::agent {
+namespace {
+
+constexpr Duration kRetryConnect = std::chrono::milliseconds(50);
+constexpr Duration kPatience = std::chrono::milliseconds(500);
+// So many of this agent's own beats without one observation: the CCM has stopped telling, though its socket is open.
+// The agent counts its own beats, not the clock, so that a time in which it did not run itself is not held against the
+// CCM.
+constexpr int kSilentTicks = 100;
+
+heartbeat::Observation parse(const ccm::ObservationLayout& raw) {
+  heartbeat::Observation seen;
+  seen.when = instant_of_ns(raw.when_ns);
+  seen.rail = RailId(raw.rail);
+  seen.kind = static_cast<ccm::ObservationKind>(raw.kind);
+  seen.error = static_cast<ccm::FabricError>(raw.error);
+  seen.authenticated = raw.authenticated != 0;
+  if (seen.kind != ccm::ObservationKind::page) return seen;
+  auto page = ccm::parse_status_page(std::as_bytes(std::span(raw.page)));
+  if (page) {
+    seen.page = std::move(*page);
+  } else {
+    seen.kind = ccm::ObservationKind::unreadable;
+  }
+  return seen;
+}
+
+}  // namespace
+
+PartnerLink::PartnerLink(sd_event* loop, const Clock& clock, std::string ccm_socket,
+                         const heartbeat::WatchLimits& limits, PartnerLinkListener& listener)
+    : loop_(loop),
+      clock_(&clock),
+      ccm_socket_(std::move(ccm_socket)),
+      limits_(limits),
+      listener_(&listener),
+      watch_(limits) {}
+
+void PartnerLink::start() {
+  next_tick_ = clock_->now();
+  next_try_ = next_tick_;
+  on_tick();
+}
+
+// Beats fall due at absolute times; beats missed while the loop did not run are not made up for.
+void PartnerLink::arm_tick() {
+  next_tick_ = std::max(next_tick_ + limits_.pace, clock_->now());
+  tick_ = call_at(
+      loop_, next_tick_,
+      [](sd_event_source*, std::uint64_t, void* self) {
+        static_cast<PartnerLink*>(self)->on_tick();
+        return 0;
+      },
+      this);
+}
+
+void PartnerLink::on_tick() {
+  if (client_) {
+    client_->beat();
+    if (++ticks_without_news_ > kSilentTicks) {
+      ticks_without_news_ = 0;
+      const std::string why = fmt::format("the CCM has told nothing during {} beats of this agent", kSilentTicks);
+      if (const auto assessment = watch_.own_ccm_lost(clock_->now(), why)) {
+        listener_->own_ccm_changed(false, why);
+        told_lost_ = true;
+        listener_->partner_assessed(*assessment);
+      }
+    }
+  } else if (clock_->now() >= next_try_) {
+    next_try_ = clock_->now() + kRetryConnect;
+    try_connect();
+  }
+  arm_tick();
+}
+
+void PartnerLink::try_connect() {
+  auto client = ccm::Client::connect(ccm_socket_, ccm::kAgentClientName, limits_.pace, kPatience);
+  if (!client) {
+    if (!told_lost_) lose(client.error().text);
+    return;
+  }
+  client_ = std::move(*client);
+  ticks_without_news_ = 0;
+  told_lost_ = false;
+  seen_serial_ = 0;
+  listener_->own_ccm_changed(true, "");
+  if (published_) client_->publish(*published_);
+  client_->beat();
+  if (phase_) {
+    // The CCM keeps the phase over its own restarts, so a refusal here only says that it knows better.
+    (void)client_->set_phase(*phase_, kPatience);
+  }
+  events_ = watch_fd(
+      loop_, client_->event_fd(), EPOLLIN,
+      [](sd_event_source*, int, std::uint32_t, void* self) {
+        static_cast<PartnerLink*>(self)->drain();
+        return 0;
+      },
+      this);
+  socket_ = watch_fd(
+      loop_, client_->socket_fd(), EPOLLIN | EPOLLHUP,
+      [](sd_event_source*, int, std::uint32_t, void* self) {
+        auto* link = static_cast<PartnerLink*>(self);
+        if (!link->client_->alive()) link->lose("the CCM closed its socket: it stopped or was killed");
+        return 0;
+      },
+      this);
+}
+
+void PartnerLink::lose(const std::string& why) {
+  events_.reset();
+  socket_.reset();
+  client_.reset();
+  told_lost_ = true;
+  next_try_ = clock_->now() + kRetryConnect;
+  listener_->own_ccm_changed(false, why);
+  if (const auto assessment = watch_.own_ccm_lost(clock_->now(), why)) listener_->partner_assessed(*assessment);
+}
+
+void PartnerLink::drain() {
+  client_->acknowledge_events();
+  while (client_ && client_->next(scratch_)) {
+    ticks_without_news_ = 0;
+    if (told_lost_) {
+      told_lost_ = false;
+      listener_->own_ccm_changed(true, "");
+    }
+    take(scratch_);
+  }
+}
+
+void PartnerLink::take(const ccm::ObservationLayout& raw) {
+  const heartbeat::Observation seen = parse(raw);
+  if (const auto assessment = watch_.observe(seen)) listener_->partner_assessed(*assessment);
+  if (!seen.page || !seen.authenticated) return;
+  const ccm::AgentBlockLayout& block = seen.page->agent;
+  if (block.serial == 0 || (block.serial == seen_serial_ && block.agent_life == seen_life_)) return;
+  seen_serial_ = block.serial;
+  seen_life_ = block.agent_life;
+  listener_->partner_published(block);
+}
+
+void PartnerLink::publish(const ccm::AgentBlockLayout& block) {
+  published_ = block;
+  if (client_) client_->publish(block);
+}
+
+std::expected<void, ccm::ClientError> PartnerLink::set_phase(ccm::BootPhase phase) {
+  phase_ = phase;
+  if (!client_) return {};
+  return client_->set_phase(phase, kPatience);
+}
+
+void PartnerLink::leave() {
+  events_.reset();
+  socket_.reset();
+  tick_.reset();
+  if (client_) client_->leave();
+  client_.reset();
+}
+
+std::optional<ccm::CcmSelfLayout> PartnerLink::own_ccm() const {
+  if (!client_) return std::nullopt;
+  return client_->self();
+}
+
+}  // namespace hapair::agent

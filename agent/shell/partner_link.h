@@ -1,0 +1,77 @@
+// The agent's tie to its own CCM: it registers, beats from the agent's one loop (so a hung loop is a standing beat),
+// feeds what the CCM observes to the pure watch, and publishes the engine's block. It comes back by itself when the CCM
+// was restarted; while there is none, the partner is unknown, and nobody is blamed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "agent/shell/event_source.h"
+#include "ccm/base/ids.h"
+#include "ccm/base/time.h"
+#include "ccm/client/client.h"
+#include "heartbeat/partner_watch.h"
+
+namespace hapair::agent {
+
+class PartnerLinkListener {
+ public:
+  virtual void partner_assessed(const heartbeat::Assessment& assessment) = 0;
+  // A block that the partner published and proved to be its own; called when it is another one than before.
+  virtual void partner_published(const ccm::AgentBlockLayout& block) = 0;
+  // This node's own CCM came (empty text) or went, with a sentence about why.
+  virtual void own_ccm_changed(bool there, const std::string& why) = 0;
+
+ protected:
+  ~PartnerLinkListener() = default;
+};
+
+class PartnerLink {
+ public:
+  // All of the arguments outlive this.
+  PartnerLink(sd_event* loop, const Clock& clock, std::string ccm_socket, const heartbeat::WatchLimits& limits,
+              PartnerLinkListener& listener);
+  PartnerLink(const PartnerLink&) = delete;
+  PartnerLink& operator=(const PartnerLink&) = delete;
+
+  void start();
+  void publish(const ccm::AgentBlockLayout& block);
+  // Kept and given again to a CCM that restarts. A refusal is told to the caller and not repeated.
+  std::expected<void, ccm::ClientError> set_phase(ccm::BootPhase phase);
+  // The partner reads that this agent left on purpose.
+  void leave();
+
+  [[nodiscard]] const heartbeat::PartnerWatch& watch() const { return watch_; }
+  [[nodiscard]] std::optional<ccm::CcmSelfLayout> own_ccm() const;
+
+ private:
+  void try_connect();
+  void lose(const std::string& why);
+  void drain();
+  void take(const ccm::ObservationLayout& raw);
+  void on_tick();
+  void arm_tick();
+
+  sd_event* loop_;
+  const Clock* clock_;
+  std::string ccm_socket_;
+  heartbeat::WatchLimits limits_;
+  PartnerLinkListener* listener_;
+  heartbeat::PartnerWatch watch_;
+  std::optional<ccm::Client> client_;
+  std::optional<ccm::AgentBlockLayout> published_;
+  std::optional<ccm::BootPhase> phase_;
+  std::uint64_t seen_serial_ = 0;
+  std::uint64_t seen_life_ = 0;
+  int ticks_without_news_ = 0;
+  bool told_lost_ = false;
+  Instant next_tick_;
+  Instant next_try_;
+  ccm::ObservationLayout scratch_{};
+  EventSource events_;
+  EventSource socket_;
+  EventSource tick_;
+};
+
+}  // namespace hapair::agent
