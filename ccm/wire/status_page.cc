@@ -21,6 +21,9 @@ ShortMac mac_of_page(std::span<const std::byte> bytes, const Key& key) {
       key, {bytes.subspan(kCoveredFrom, kMacAt - kCoveredFrom), kNoMac, bytes.subspan(kMacAt + kShortMacBytes)});
 }
 
+// Keeps the milliseconds of a hostile page within what a Duration in nanoseconds holds: about 139 years.
+constexpr std::uint64_t kLargestMs = (std::uint64_t{1} << 42) - 1;
+
 bool known_phase(std::uint8_t value) { return value <= static_cast<std::uint8_t>(BootPhase::panicked); }
 bool known_handshake(std::uint8_t value) { return value <= static_cast<std::uint8_t>(HandshakeState::refused); }
 bool known_client_state(std::uint8_t value) { return value <= static_cast<std::uint8_t>(ClientState::left); }
@@ -49,7 +52,7 @@ LayoutRange layouts_of(std::span<const std::byte> bytes) {
   return range;
 }
 
-std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte> bytes) {
+std::expected<StatusHead, PageError> parse_status_head(std::span<const std::byte> bytes) {
   if (bytes.size() != kPageBytes) return std::unexpected(PageError::not_a_page);
   StatusPageLayout page;
   std::memcpy(&page, bytes.data(), sizeof page);
@@ -58,27 +61,50 @@ std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte
   if (page.crc != crc32c(bytes.subspan(kCoveredFrom))) return std::unexpected(PageError::torn);
   if (page.layout_min > kLayoutMax || page.layout_max < kLayoutMin) return std::unexpected(PageError::no_layout);
 
-  StatusView view;
   const auto pair = PairName::parse(name_in(page.pair));
   const auto node = NodeName::parse(name_in(page.node));
   if (!pair || !node || page.incarnation == 0 || page.page_bytes != kPageBytes) {
     return std::unexpected(PageError::malformed);
   }
   if (!known_phase(page.phase) || !known_handshake(page.handshake)) return std::unexpected(PageError::malformed);
-  view.pair = *pair;
-  view.node = *node;
-  view.incarnation = Incarnation(page.incarnation);
-  view.boot_id = BootId{page.boot_id};
-  view.phase = static_cast<BootPhase>(page.phase);
-  view.phase_since = std::chrono::milliseconds(page.phase_since_ms & 0xffff'ffff'ffff);
-  view.handshake = static_cast<HandshakeState>(page.handshake);
-  view.pace = std::chrono::microseconds(page.pace_us);
-  view.nonce = page.nonce;
-  view.ccm_beat = page.ccm_beat;
-  view.proof_for = Incarnation(page.proof_for_incarnation);
-  view.proof = page.proof;
   for (const ClientSlotLayout& slot : page.clients) {
     if (!known_client_state(slot.state)) return std::unexpected(PageError::malformed);
+  }
+  StatusHead head;
+  head.pair = *pair;
+  head.node = *node;
+  head.incarnation = Incarnation(page.incarnation);
+  head.boot_id = BootId{page.boot_id};
+  head.phase = static_cast<BootPhase>(page.phase);
+  head.phase_since = std::chrono::milliseconds(page.phase_since_ms & kLargestMs);
+  head.handshake = static_cast<HandshakeState>(page.handshake);
+  head.pace = std::chrono::microseconds(page.pace_us);
+  head.nonce = page.nonce;
+  head.ccm_beat = page.ccm_beat;
+  head.proof_for = Incarnation(page.proof_for_incarnation);
+  head.proof = page.proof;
+  return head;
+}
+
+std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte> bytes) {
+  const auto head = parse_status_head(bytes);
+  if (!head) return std::unexpected(head.error());
+  StatusPageLayout page;
+  std::memcpy(&page, bytes.data(), sizeof page);
+  StatusView view;
+  view.pair = head->pair;
+  view.node = head->node;
+  view.incarnation = head->incarnation;
+  view.boot_id = head->boot_id;
+  view.phase = head->phase;
+  view.phase_since = head->phase_since;
+  view.handshake = head->handshake;
+  view.pace = head->pace;
+  view.nonce = head->nonce;
+  view.ccm_beat = head->ccm_beat;
+  view.proof_for = head->proof_for;
+  view.proof = head->proof;
+  for (const ClientSlotLayout& slot : page.clients) {
     if (slot.state == static_cast<std::uint8_t>(ClientState::none)) continue;
     view.clients.push_back({std::string(name_in(slot.name)), slot.beat, slot.life,
                             std::chrono::microseconds(slot.pace_us), static_cast<ClientState>(slot.state)});
@@ -119,5 +145,7 @@ void StatusPublisher::publish(const std::optional<Key>& session) {
   std::memcpy(memory_.data(), &draft_.magic, sizeof draft_.magic);
   sequence.store(++sequence_, std::memory_order_release);
 }
+
+void StatusPublisher::withdraw() { std::memset(memory_.data(), 0, memory_.size()); }
 
 }  // namespace hapair::ccm

@@ -166,6 +166,24 @@ enum class PageError : std::uint8_t {
 };
 std::string_view text_of(PageError error);
 
+// The part of a page that the CCM itself needs. Every field of the page was checked as for a StatusView, but nothing is
+// allocated: this is what runs at every read.
+struct StatusHead {
+  PairName pair;
+  NodeName node;
+  Incarnation incarnation;
+  BootId boot_id;
+  BootPhase phase = BootPhase::unknown;
+  Duration phase_since{};
+  HandshakeState handshake = HandshakeState::searching;
+  Duration pace{};
+  Nonce nonce{};
+  std::uint64_t ccm_beat = 0;
+  Incarnation proof_for;
+  Mac proof{};
+};
+std::expected<StatusHead, PageError> parse_status_head(std::span<const std::byte> bytes);
+
 // Checks magic, sequence, CRC and every field; `bytes` must be kPageBytes long. No input is trusted.
 std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte> bytes);
 
@@ -188,6 +206,8 @@ class StatusPublisher {
   StatusPageLayout& draft() { return draft_; }
   // Publishes the draft: MAC (where `session` is given), CRC, sequence. The beat is the caller's to advance.
   void publish(const std::optional<Key>& session);
+  // Zeroes the page: what is read there afterwards is no page of this node any more.
+  void withdraw();
 
  private:
   std::span<std::byte> memory_;

@@ -1,0 +1,85 @@
+// The CCM's side of its clients: the socket where they register, the ring that all of them read, and one block of
+// memory for each, which the CCM copies into the status page at its own pace. Nothing a client does can stop the CCM:
+// its memory is sealed against shrinking, its packets are bounded and checked, its descriptors are non-blocking.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+
+#include "ccm/base/fd.h"
+#include "ccm/base/ids.h"
+#include "ccm/base/random.h"
+#include "ccm/base/time.h"
+#include "ccm/wire/observation.h"
+#include "ccm/wire/observation_ring.h"
+#include "ccm/wire/status_page.h"
+
+namespace hapair::ccm {
+
+// Answers a client's wish for another boot phase.
+class PhaseSetter {
+ public:
+  virtual ClientRefusal set_phase(BootPhase phase) = 0;
+
+ protected:
+  ~PhaseSetter() = default;
+};
+
+class ClientRegistry {
+ public:
+  ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases);
+
+  // Listens at `path`, replacing a socket that an earlier CCM left there, and adds its descriptors to `epoll` with
+  // themselves as data. Not real-time.
+  std::expected<void, std::string> open(const std::string& path, int epoll);
+
+  // True where the event was of one of this registry's descriptors.
+  bool handle(int fd, std::uint32_t events);
+
+  [[nodiscard]] ObservationWriter& observations() { return *writer_; }
+  void wake_clients();  // after new observations
+  // Copies who is registered, each beat, and the agent's block into the page. Real-time.
+  void copy_to(StatusPageLayout& page);
+
+ private:
+  struct Connection {
+    Fd socket;
+    int slot = -1;  // -1: has not said hello
+  };
+  struct Slot {
+    std::array<char, 24> name{};
+    ClientState state = ClientState::none;
+    std::uint64_t life = 0;
+    std::uint64_t beat = 0;
+    std::uint32_t pace_us = 0;
+    Mapping block;
+    Fd event;
+  };
+
+  void accept_one();
+  void read_packet(Connection& connection);
+  void hello(Connection& connection, const ClientPacket& packet);
+  void set_phase(Connection& connection, const ClientPacket& packet);
+  void close(Connection& connection, ClientState end);
+  bool permitted(const Connection& connection) const;
+  void refuse(Connection& connection, ClientRefusal refusal);
+  int slot_for(const std::array<char, 24>& name, ClientRefusal& refusal);
+
+  Incarnation incarnation_;
+  Random* random_;
+  PhaseSetter* phases_;
+  int epoll_ = -1;
+  Fd listener_;
+  Fd ring_fd_;
+  Fd ring_read_only_;
+  Mapping ring_memory_;
+  std::optional<ObservationWriter> writer_;
+  std::array<Connection, 2 * kMaxClients> connections_;
+  std::array<Slot, kMaxClients> slots_;
+  AgentBlockLayout agent_{};
+};
+
+}  // namespace hapair::ccm
