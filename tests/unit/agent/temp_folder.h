@@ -6,9 +6,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
+
+#include "ccm/base/fd.h"
 
 namespace hapair::test {
 
@@ -46,9 +47,7 @@ class TempFolder {
   std::string path_;
 };
 
-inline std::string content_of(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+// Empty where there is no such file.
+inline std::string content_of(const std::string& file) { return read_file(file, 64U << 20).value_or(""); }
 
 }  // namespace hapair::test
