@@ -157,18 +157,6 @@ class FieldHash {
 
 }  // namespace
 
-std::string_view text_of(OnFailure on_failure) {
-  switch (on_failure) {
-    case OnFailure::restart:
-      return "restart";
-    case OnFailure::give_away:
-      return "give-away";
-    case OnFailure::ignore:
-      return "ignore";
-  }
-  return "unknown";
-}
-
 std::string_view text_of(FenceAction action) {
   switch (action) {
     case FenceAction::off:

@@ -1,5 +1,4 @@
-// What the configuration says about pools, fencing and policy, as plain values: no JSON here, so that the pure core may
-// read them too.
+// What the configuration says about pools, fencing and policy, as plain values.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/core/pool_sequence.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 
@@ -17,14 +17,6 @@ namespace hapair::agent {
 using ParameterList = std::vector<std::pair<std::string, std::string>>;
 
 enum class ResourceKind : std::uint8_t { ocf, systemd };
-
-// What becomes of a resource whose monitor fails, or whose start fails.
-enum class OnFailure : std::uint8_t {
-  restart,    // here, up to `restarts` times; then its pool is given to the partner
-  give_away,  // its pool is given to the partner at once
-  ignore,     // it is recorded, nothing else
-};
-std::string_view text_of(OnFailure on_failure);
 
 struct ResourceConfig {
   std::string name;
@@ -40,7 +32,7 @@ struct ResourceConfig {
   Duration monitor_timeout{};
   Duration monitor_interval{};  // from the start of one monitor to the next; zero: never
   OnFailure on_failure = OnFailure::restart;
-  std::uint32_t restarts = 0;  // of OnFailure::restart
+  int restarts = 0;  // of OnFailure::restart
 };
 
 struct PoolConfig {
@@ -63,7 +55,7 @@ struct FenceDeviceConfig {
 
 struct FencingConfig {
   std::vector<FenceDeviceConfig> devices;  // against the partner, in the order in which they are tried
-  std::uint32_t attempts = 0;              // rounds through the devices before a takeover is given up
+  int attempts = 0;                        // rounds through the devices before a takeover is given up
   Duration retry{};                        // between two rounds
 };
 

@@ -134,7 +134,7 @@ ResourceConfig read_resource(ConfigObject& object, const AgentPlaces& places) {
   read_times(object, resource);
   static constexpr std::array<std::string_view, 3> kOnFailure{"restart", "give-away", "ignore"};
   resource.on_failure = static_cast<OnFailure>(object.choice("on_failure", 0, kOnFailure));
-  resource.restarts = static_cast<std::uint32_t>(object.integer("restarts", 3, 0, 1000));
+  resource.restarts = static_cast<int>(object.integer("restarts", 3, 0, 1000));
   if (resource.on_failure == OnFailure::restart && resource.restarts == 0) {
     object.problems().add_sentence(object.path("restarts"),
                                    "on_failure is \"restart\" with 0 restarts; write on_failure \"give-away\" where a "
@@ -339,7 +339,7 @@ FencingConfig read_fencing(ConfigObject& root, const ccm::PairConfig& pair, cons
     }
     fencing.devices.push_back(std::move(config));
   }
-  fencing.attempts = static_cast<std::uint32_t>(object.integer("attempts", 3, 1, 1000));
+  fencing.attempts = static_cast<int>(object.integer("attempts", 3, 1, 1000));
   fencing.retry = object.milliseconds("retry_ms", 2000, 0, kHourMs);
   object.finish();
   return fencing;

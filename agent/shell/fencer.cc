@@ -39,28 +39,31 @@ std::optional<std::string> without_answer(std::string_view action, const Process
 
 }  // namespace
 
-std::string_view text_of(FenceProgress::Step step) {
-  switch (step) {
-    case FenceProgress::Step::waiting:
-      return "waiting";
-    case FenceProgress::Step::acting:
-      return "acting";
-    case FenceProgress::Step::checking:
-      return "checking";
-    case FenceProgress::Step::answered:
-      return "answered";
+std::string sentence_of(const FenceStep& step) {
+  switch (step.kind) {
+    case FenceStep::Kind::waiting:
+      return step.device + ": waits its configured delay";
+    case FenceStep::Kind::acting:
+      return step.device + ": its agent runs";
+    case FenceStep::Kind::checking:
+      return step.device + ": reports success; it is asked for the status";
+    case FenceStep::Kind::answered:
+      break;
   }
-  return "unknown";
+  std::string text = step.device + ": answered ";
+  text += text_of(step.result);
+  text += " after " + std::to_string(step.took / std::chrono::milliseconds(1)) + " ms";
+  return step.reason.empty() ? text : text + ": " + step.reason;
 }
 
 Fencer::Fencer(ProcessRunner& runner, sd_event* loop, const Clock& clock, const FencingConfig& config)
     : runner_(&runner), loop_(loop), clock_(&clock), config_(&config) {}
 
-void Fencer::fence(const NodeName& target, OnProgress progress, Done done) {
+void Fencer::fence(const NodeName& target, OnStep on_step, Done done) {
   HAPAIR_CHECK(idle(), "one round of fencing at a time");
   round_ = std::make_unique<Round>();
   round_->target = target;
-  round_->progress = std::move(progress);
+  round_->on_step = std::move(on_step);
   round_->done = std::move(done);
   round_->started_at = clock_->now();
   if (config_->devices.empty()) {
@@ -84,7 +87,7 @@ void Fencer::begin_device() {
     act();
     return;
   }
-  report_step(FenceProgress::Step::waiting);
+  report_step(FenceStep::Kind::waiting);
   timer_ = call_at(loop_, round_->device_started_at + device().delay, on_timer, this);
 }
 
@@ -100,7 +103,7 @@ int Fencer::on_timer(sd_event_source*, std::uint64_t, void* context) {
 }
 
 void Fencer::act() {
-  report_step(FenceProgress::Step::acting);
+  report_step(FenceStep::Kind::acting);
   run_agent(text_of(device().action), &Fencer::acted);
 }
 
@@ -139,7 +142,7 @@ void Fencer::acted(const ProcessResult& result) {
       device_answered(FenceResult::confirmed, "");
       return;
     case FenceAction::off:
-      report_step(FenceProgress::Step::checking);
+      report_step(FenceStep::Kind::checking);
       run_agent("status", &Fencer::checked);
       return;
   }
@@ -159,16 +162,16 @@ void Fencer::checked(const ProcessResult& result) {
   }
 }
 
-void Fencer::report_step(FenceProgress::Step step) {
-  if (round_->progress) {
-    round_->progress({step, device().name, FenceResult::unknown, "", Duration::zero()});
+void Fencer::report_step(FenceStep::Kind kind) {
+  if (round_->on_step) {
+    round_->on_step({kind, device().name, FenceResult::unknown, "", Duration::zero()});
   }
 }
 
 void Fencer::device_answered(FenceResult result, const std::string& reason) {
   const std::string name = device().name;
-  if (round_->progress) {
-    round_->progress({FenceProgress::Step::answered, name, result, reason, clock_->now() - round_->device_started_at});
+  if (round_->on_step) {
+    round_->on_step({FenceStep::Kind::answered, name, result, reason, clock_->now() - round_->device_started_at});
   }
   if (result == FenceResult::confirmed) {
     finish(FenceResult::confirmed);

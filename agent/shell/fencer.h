@@ -22,32 +22,33 @@
 
 namespace hapair::agent {
 
-// What one device is doing, for the records.
-struct FenceProgress {
-  enum class Step : std::uint8_t {
+// What one device is doing or has come to.
+struct FenceStep {
+  enum class Kind : std::uint8_t {
     waiting,   // its configured delay
     acting,    // its agent runs with "off" or "reboot"
     checking,  // its agent runs with "status"
     answered,  // `result` and `reason` are set
   };
-  Step step = Step::acting;
+  Kind kind = Kind::acting;
   std::string device;
   FenceResult result = FenceResult::unknown;
   std::string reason;
   Duration took{};  // of `answered`: this device's whole turn
 };
-std::string_view text_of(FenceProgress::Step step);
+// For the records: "power: answered unknown after 20003 ms: ...".
+std::string sentence_of(const FenceStep& step);
 
 class Fencer {
  public:
-  using OnProgress = std::function<void(const FenceProgress&)>;
+  using OnStep = std::function<void(const FenceStep&)>;
   using Done = std::function<void(FenceReport)>;
 
   // `runner`, `loop`, `clock` and `config` outlive this.
   Fencer(ProcessRunner& runner, sd_event* loop, const Clock& clock, const FencingConfig& config);
 
   // Only while idle. `done` is called once, from the loop, never from inside fence(), and may call fence().
-  void fence(const NodeName& target, OnProgress progress, Done done);
+  void fence(const NodeName& target, OnStep on_step, Done done);
   [[nodiscard]] bool idle() const { return !round_; }
   // Kills the agent that runs; no answer will come.
   void abandon();
@@ -55,7 +56,7 @@ class Fencer {
  private:
   struct Round {
     NodeName target;
-    OnProgress progress;
+    OnStep on_step;
     Done done;
     Instant started_at;
     std::size_t device = 0;
@@ -71,7 +72,7 @@ class Fencer {
   void acted(const ProcessResult& result);
   void checked(const ProcessResult& result);
   void run_agent(std::string_view action, void (Fencer::*next)(const ProcessResult&));
-  void report_step(FenceProgress::Step step);
+  void report_step(FenceStep::Kind kind);
   void device_answered(FenceResult result, const std::string& reason);
   void finish(FenceResult result);
   static int on_timer(sd_event_source* source, std::uint64_t when_us, void* context);

@@ -37,13 +37,14 @@ std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout)
   const auto pool = name_from<PoolName>(layout.pool, false);
   const auto owner = name_from<NodeName>(layout.owner, true);
   const bool zero = std::ranges::all_of(layout.zero, [](std::uint8_t byte) { return byte == 0; });
-  if (!pool || !owner || !zero || layout.released > 1)
+  if (!pool || !owner || !zero || layout.released > 1 || layout.held > 1)
     return wrong("a pool's entry holds values that no version defines");
   return PoolDurable{.pool = *pool,
                      .epoch = Epoch(layout.epoch),
                      .owner = *owner,
                      .released = layout.released == 1,
-                     .claim = Epoch(layout.claim)};
+                     .claim = Epoch(layout.claim),
+                     .held = layout.held == 1};
 }
 
 std::expected<void, std::string> check_header(const StateIdentity& identity, const StateHeaderLayout& header,
@@ -93,6 +94,7 @@ std::vector<std::byte> encode_state(const StateIdentity& identity, const Durable
     layout.epoch = pool.epoch.value();
     layout.claim = pool.claim.value();
     layout.released = pool.released ? 1 : 0;
+    layout.held = pool.held ? 1 : 0;
     std::memcpy(bytes.data() + at, &layout, sizeof layout);
     at += sizeof layout;
   }

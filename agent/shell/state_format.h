@@ -49,7 +49,8 @@ struct StatePoolLayout {
   std::uint64_t epoch;
   std::uint64_t claim;
   std::uint8_t released;  // 0 or 1
-  std::array<std::uint8_t, 15> zero;
+  std::uint8_t held;      // 0 or 1
+  std::array<std::uint8_t, 14> zero;
 };
 static_assert(sizeof(StatePoolLayout) == 96);
 static_assert(offsetof(StatePoolLayout, epoch) == 64);

@@ -149,15 +149,15 @@ StateWriter::~StateWriter() {
   thread_.join();
 }
 
-std::uint64_t StateWriter::write(const DurableState& state) {
+void StateWriter::write(std::uint64_t generation, const DurableState& state) {
+  HAPAIR_CHECK(generation > last_generation_, "generations rise");
+  last_generation_ = generation;
   auto bytes = encode_state(identity_, state);
-  const std::uint64_t generation = ++last_generation_;
   {
     const std::lock_guard lock(mutex_);
     waiting_.emplace(generation, std::move(bytes));
   }
   changed_.notify_one();
-  return generation;
 }
 
 void StateWriter::work() {

@@ -73,8 +73,8 @@ class StateWriter {
   // Writes what still waits, and waits for the disk.
   ~StateWriter();
 
-  // Never blocks. Returns the state's generation, counted from 1.
-  std::uint64_t write(const DurableState& state);
+  // Never blocks. Generations rise.
+  void write(std::uint64_t generation, const DurableState& state);
 
  private:
   void work();

@@ -72,7 +72,7 @@ TEST_F(AgentConfigFile, TheLeastConfigurationGetsTheDocumentedDefaults) {
   EXPECT_EQ(config->heartbeat.ceiling, milliseconds(500));
   EXPECT_EQ(config->heartbeat.agent_floor, milliseconds(60));
   EXPECT_EQ(config->arbiter, ArbiterKind::none);
-  EXPECT_EQ(config->fencing.attempts, 3U);
+  EXPECT_EQ(config->fencing.attempts, 3);
   EXPECT_EQ(config->fencing.retry, milliseconds(2000));
   EXPECT_TRUE(config->takeover.automatic);
   EXPECT_EQ(config->takeover.agent_silent, milliseconds(30'000));

@@ -33,10 +33,9 @@ class AFencer : public testing::Test {
     steps_.clear();
     fencer_.fence(
         *NodeName::parse("beta"),
-        [this](const FenceProgress& progress) {
-          std::string step = progress.device + " " + std::string(text_of(progress.step));
-          if (progress.step == FenceProgress::Step::answered) step += " " + std::string(text_of(progress.result));
-          steps_.push_back(step);
+        [this](const FenceStep& step) {
+          const std::string sentence = sentence_of(step);
+          steps_.push_back(sentence.substr(0, sentence.find(" after ")));
         },
         [&](const FenceReport& given) { report = given; });
     EXPECT_FALSE(report) << "the answer came from inside fence()";
@@ -64,7 +63,8 @@ TEST_F(AFencer, ConfirmsWhenTheDeviceSaysOffAfterwards) {
   EXPECT_GT(report.took, Duration::zero());
   EXPECT_EQ(calls(), "power off\npower status\n");
   EXPECT_EQ(test::content_of(folder_ / "input"), "action=status\nip=10.0.0.9\nplug=beta\n");
-  EXPECT_THAT(steps_, ElementsAre("power acting", "power checking", "power answered confirmed"));
+  EXPECT_THAT(steps_, ElementsAre("power: its agent runs", "power: reports success; it is asked for the status",
+                                  "power: answered confirmed"));
 }
 
 TEST_F(AFencer, DoesNotAskForTheStatusAfterAReboot) {
@@ -131,7 +131,8 @@ TEST_F(AFencer, IsUnknownWhenOneDeviceWasAndNoneConfirmed) {
   EXPECT_EQ(report.result, FenceResult::unknown);
   EXPECT_EQ(report.device, "second");
   EXPECT_EQ(report.reason, "first: \"off\" answered exit code 42; second: \"off\" answered exit code 1");
-  EXPECT_THAT(steps_, ElementsAre("first acting", "first answered unknown", "second acting", "second answered failed"));
+  EXPECT_THAT(steps_, ElementsAre("first: its agent runs", "first: answered unknown", "second: its agent runs",
+                                  "second: answered failed"));
 }
 
 TEST_F(AFencer, TakesAnAgentThatIsNotThereForFailed) {
@@ -147,7 +148,8 @@ TEST_F(AFencer, WaitsItsDelayFirst) {
   const FenceReport report = fence();
   EXPECT_EQ(report.result, FenceResult::confirmed);
   EXPECT_GE(report.took, milliseconds(50));
-  EXPECT_THAT(steps_, ElementsAre("power waiting", "power acting", "power answered confirmed"));
+  EXPECT_THAT(steps_,
+              ElementsAre("power: waits its configured delay", "power: its agent runs", "power: answered confirmed"));
 }
 
 TEST_F(AFencer, WithoutDevicesFails) {

@@ -19,18 +19,20 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-PoolDurable pool(const char* name, std::uint64_t epoch, const char* owner, bool released, std::uint64_t claim) {
+PoolDurable pool(const char* name, std::uint64_t epoch, const char* owner, bool released, std::uint64_t claim,
+                 bool held = false) {
   return {.pool = *PoolName::parse(name),
           .epoch = Epoch(epoch),
           .owner = *owner == '\0' ? NodeName{} : *NodeName::parse(owner),
           .released = released,
-          .claim = Epoch(claim)};
+          .claim = Epoch(claim),
+          .held = held};
 }
 
 DurableState some_state() {
   DurableState state;
   state.boot_id = *BootId::parse("00112233-4455-6677-8899-aabbccddeeff");
-  state.pools = {pool("pool-a", 7, "alpha", false, 8), pool("pool-b", 0x0102030405060708, "", true, 0)};
+  state.pools = {pool("pool-a", 7, "alpha", false, 8, true), pool("pool-b", 0x0102030405060708, "", true, 0)};
   return state;
 }
 
@@ -77,11 +79,11 @@ TEST_F(AState, HasTheBytesThatVersion1Had) {
       zeros.substr(0, 58) + alpha + "00112233445566778899aabbccddeeff" + name_a + alpha +
       "0700000000000000"
       "0800000000000000" +
-      zeros.substr(0, 32) +  //
+      "0001" + zeros.substr(0, 28) +  //
       name_b + zeros.substr(0, 64) + "0807060504030201" + zeros.substr(0, 16) + "01" + zeros.substr(0, 30);
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
-  EXPECT_EQ(bytes.substr(32, 8), "de45c12f");
+  EXPECT_EQ(bytes.substr(32, 8), "94f1e86f");
   EXPECT_EQ(bytes.substr(40), after_crc);
 }
 
@@ -265,9 +267,9 @@ class AStateWriter : public AState {
 };
 
 TEST_F(AStateWriter, OnAStalledDiskHoldsUpNothingAndThenWritesOnlyTheNewest) {
-  EXPECT_EQ(writer_->write(with_epoch(1)), 1U);
+  writer_->write(1, with_epoch(1));
   wait_begun(1);
-  for (std::uint64_t epoch = 2; epoch <= 100; ++epoch) EXPECT_EQ(writer_->write(with_epoch(epoch)), epoch);
+  for (std::uint64_t epoch = 2; epoch <= 100; ++epoch) writer_->write(epoch, with_epoch(epoch));
   EXPECT_TRUE(answers_.empty());
   allow(2);
   EXPECT_TRUE(loop_.run_until([&] { return answers_.size() == 2; }));
@@ -279,16 +281,16 @@ TEST_F(AStateWriter, OnAStalledDiskHoldsUpNothingAndThenWritesOnlyTheNewest) {
 TEST_F(AStateWriter, SaysWhyTheDiskRefused) {
   control_->error = "No space left on device";
   allow(2);
-  writer_->write(with_epoch(1));
+  writer_->write(1, with_epoch(1));
   EXPECT_TRUE(loop_.run_until([&] { return answers_.size() == 1; }));
-  writer_->write(with_epoch(1));
+  writer_->write(2, with_epoch(1));
   EXPECT_TRUE(loop_.run_until([&] { return answers_.size() == 2; }));
   EXPECT_THAT(answers_, ElementsAre("1 No space left on device", "2"));
 }
 
 TEST_F(AStateWriter, WritesWhatStillWaitsBeforeItGoes) {
   allow(1000);
-  writer_->write(with_epoch(5));
+  writer_->write(3, with_epoch(5));
   writer_.reset();
   EXPECT_EQ(control_->written.back(), as_text(encode_state(identity(), with_epoch(5))));
 }
@@ -298,7 +300,7 @@ TEST_F(AState, WrittenToARealFolderThatIsGoneFailsWithASentence) {
   std::optional<StateWriter::Answer> got;
   StateWriter writer(loop.get(), state_file_in(folder_ / "missing"), identity(),
                      [&](const StateWriter::Answer& answer) { got = answer; });
-  writer.write(some_state());
+  writer.write(1, some_state());
   ASSERT_TRUE(loop.run_until([&] { return got.has_value(); }));
   EXPECT_EQ(got->error, (folder_ / "missing/state.new") + " cannot be opened: No such file or directory");
 }
