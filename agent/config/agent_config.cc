@@ -1,0 +1,236 @@
+#include "agent/config/agent_config.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "agent/config/resource_config.h"
+
+namespace hapair::agent {
+namespace {
+
+using ccm::ConfigObject;
+
+constexpr double kHourMs = 3'600'000;
+constexpr std::size_t kMaxSocketPath = 107;  // sockaddr_un.sun_path with its final zero is 108 bytes
+
+std::string ms_text(Duration d) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%g", ms_of(d));
+  return text.data();
+}
+
+HeartbeatConfig read_heartbeat(ConfigObject& root) {
+  ConfigObject object = root.object("heartbeat", false);
+  HeartbeatConfig heartbeat;
+  heartbeat.floor = object.milliseconds("floor_ms", 30, 1, 60'000);
+  heartbeat.ceiling = object.milliseconds("ceiling_ms", 500, 1, 60'000);
+  heartbeat.agent_floor = object.milliseconds("agent_floor_ms", 60, 1, 60'000);
+  object.finish();
+  return heartbeat;
+}
+
+TakeoverConfig read_takeover(ConfigObject& root) {
+  ConfigObject object = root.object("takeover", false);
+  TakeoverConfig takeover;
+  takeover.automatic = object.boolean("automatic", true);
+  takeover.hold = object.milliseconds("hold_ms", 0, 0, kHourMs);
+  takeover.agent_silent = object.milliseconds("agent_silent_ms", 30'000, 0, kHourMs);
+  takeover.ccm_silent = object.milliseconds("ccm_silent_ms", 30'000, 0, kHourMs);
+  object.finish();
+  return takeover;
+}
+
+GivebackConfig read_giveback(ConfigObject& root) {
+  ConfigObject object = root.object("giveback", false);
+  GivebackConfig giveback;
+  giveback.automatic = object.boolean("automatic", true);
+  giveback.stable = object.milliseconds("stable_ms", 10'000, 0, kHourMs);
+  object.finish();
+  return giveback;
+}
+
+// One relation between two times: `shorter` must not be below `limit`.
+struct TimeRelation {
+  std::string key;       // of `shorter`, in full
+  Duration value{};      // of `shorter`
+  std::string limit_is;  // the arithmetic: "2 x ccm.pace_ms (2 x 10 = 20)"
+  Duration limit{};
+  std::string why;  // what would happen
+};
+
+void check_heartbeat(const AgentConfig& config, std::vector<TimeRelation>& out) {
+  const HeartbeatConfig& beat = config.heartbeat;
+  const Duration two_paces = 2 * config.pair.pace;
+  const std::string two_paces_text =
+      "2 x ccm.pace_ms (2 x " + ms_text(config.pair.pace) + " = " + ms_text(two_paces) + ")";
+  out.push_back({"heartbeat.floor_ms", beat.floor, two_paces_text, two_paces,
+                 "one beat that merely comes late would be called silence"});
+  out.push_back({"heartbeat.agent_floor_ms", beat.agent_floor, two_paces_text, two_paces,
+                 "the agent's beat is seen through the CCM, at its pace"});
+  out.push_back({"heartbeat.ceiling_ms", beat.ceiling, "heartbeat.floor_ms (" + ms_text(beat.floor) + ")", beat.floor,
+                 "the limit has no room between its floor and its ceiling"});
+  out.push_back({"heartbeat.ceiling_ms", beat.ceiling, "heartbeat.agent_floor_ms (" + ms_text(beat.agent_floor) + ")",
+                 beat.agent_floor, "the limit for the agent's beat has no room below its ceiling"});
+  out.push_back({"heartbeat.agent_floor_ms", beat.agent_floor, "heartbeat.floor_ms (" + ms_text(beat.floor) + ")",
+                 beat.floor, "a partner that stopped as a whole would first be called one whose agent hangs"});
+  const Duration give_up = config.pair.operation_deadline + config.pair.pace;
+  out.push_back({"heartbeat.ceiling_ms", beat.ceiling,
+                 "ccm.operation_deadline_ms + ccm.pace_ms (" + ms_text(config.pair.operation_deadline) + " + " +
+                     ms_text(config.pair.pace) + " = " + ms_text(give_up) + ")",
+                 give_up, "the partner would be called silent before the CCM has given up its first unanswered read"});
+}
+
+void check_policy(const AgentConfig& config, std::vector<TimeRelation>& out) {
+  const HeartbeatConfig& beat = config.heartbeat;
+  out.push_back({"takeover.agent_silent_ms", config.takeover.agent_silent,
+                 "heartbeat.agent_floor_ms (" + ms_text(beat.agent_floor) + ")", beat.agent_floor,
+                 "the partner's agent cannot be known to be silent for less time than it takes to notice"});
+  out.push_back({"takeover.ccm_silent_ms", config.takeover.ccm_silent,
+                 "heartbeat.floor_ms (" + ms_text(beat.floor) + ")", beat.floor,
+                 "the partner's CCM cannot be known to be silent for less time than it takes to notice"});
+  if (config.giveback.automatic) {
+    out.push_back({"giveback.stable_ms", config.giveback.stable, "heartbeat.ceiling_ms (" + ms_text(beat.ceiling) + ")",
+                   beat.ceiling, "a partner that has died again could still be given its pool"});
+  }
+}
+
+void check_times(const AgentConfig& config, ccm::ConfigProblems& problems) {
+  std::vector<TimeRelation> relations;
+  check_heartbeat(config, relations);
+  check_policy(config, relations);
+  for (const TimeRelation& relation : relations) {
+    if (relation.value >= relation.limit) continue;
+    const std::string last_key = relation.key.substr(relation.key.rfind('.') + 1);
+    problems.add_sentence(relation.key, last_key + " (" + ms_text(relation.value) + ") is shorter than " +
+                                            relation.limit_is + ": " + relation.why);
+  }
+}
+
+void check_folders(ConfigObject& root, const AgentConfig& config) {
+  const auto& [state, run] = std::pair(config.state_dir, config.pair.run_dir);
+  if (!state.empty() && state.front() != '/') {
+    root.problems().add(root.path("state_dir"), "\"" + state + "\"", "an absolute path");
+  }
+  if (!run.empty() && (state == run || state.starts_with(run + "/"))) {
+    root.problems().add_sentence(root.path("state_dir"), "state_dir (" + state + ") is inside run_dir (" + run +
+                                                             "), which is gone after a reboot; what a node knows about "
+                                                             "its pools must outlive one");
+  }
+  const std::string socket = config.control_socket();
+  if (socket.size() > kMaxSocketPath) {
+    root.problems().add_sentence(root.path("run_dir"),
+                                 "the control socket's path " + socket + " has " + std::to_string(socket.size()) +
+                                     " bytes; allowed: " + std::to_string(kMaxSocketPath) + "; use a shorter run_dir");
+  }
+}
+
+// With no arbiter and nothing to fence with, a takeover after a failure can never be permitted.
+void check_permits(ConfigObject& root, const AgentConfig& config) {
+  if (!config.takeover.automatic || !config.fencing.devices.empty()) return;
+  root.problems().add_sentence(
+      root.path("fencing.devices"),
+      "arbiter is \"none\" and no fencing device is given, but takeover.automatic is true: then nothing can prove that "
+      "a silent partner has stopped, and no takeover would ever be permitted; give a fencing device against the "
+      "partner, "
+      "or set takeover.automatic to false and take pools over by hand");
+}
+
+// FNV-1a over fields that each carry their length, so that no two lists of fields read the same.
+class FieldHash {
+ public:
+  void add(std::string_view field) {
+    add_number(field.size());
+    for (const char c : field) add_byte(static_cast<std::uint8_t>(c));
+  }
+  void add_number(std::uint64_t number) {
+    for (unsigned shift = 0; shift < 64; shift += 8) add_byte(static_cast<std::uint8_t>(number >> shift));
+  }
+  [[nodiscard]] std::uint64_t value() const { return value_; }
+
+ private:
+  void add_byte(std::uint8_t byte) { value_ = (value_ ^ byte) * 0x100000001b3ULL; }
+  std::uint64_t value_ = 0xcbf29ce484222325ULL;
+};
+
+}  // namespace
+
+std::string_view text_of(FenceAction action) {
+  switch (action) {
+    case FenceAction::off:
+      return "off";
+    case FenceAction::reboot:
+      return "reboot";
+  }
+  return "unknown";
+}
+
+AgentPlaces AgentPlaces::from_environment() {
+  AgentPlaces places;
+  if (const char* root = std::getenv("OCF_ROOT"); root != nullptr && *root != '\0') places.ocf_root = root;
+  return places;
+}
+
+std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::string& file, const AgentPlaces& places) {
+  const auto document = ccm::load_document(file);
+  if (!document) return std::unexpected(document.error());
+  ccm::ConfigProblems problems(file);
+  ConfigObject root(&*document, "", problems);
+  AgentConfig config;
+  config.places = places;
+  config.pair = ccm::read_pair_config(root);
+  config.state_dir = root.text("state_dir", "/var/lib/hapair");
+  config.heartbeat = read_heartbeat(root);
+  static constexpr std::array<std::string_view, 1> kArbiters{"none"};
+  config.arbiter = static_cast<ArbiterKind>(root.choice("arbiter", 0, kArbiters));
+  config.fencing = read_fencing(root, config.pair, places);
+  config.takeover = read_takeover(root);
+  config.giveback = read_giveback(root);
+  ConfigObject shutdown = root.object("shutdown", false);
+  config.hand_over_at_shutdown = shutdown.boolean("hand_over", true);
+  shutdown.finish();
+  ConfigObject records = root.object("records", false);
+  config.record_file_bytes =
+      static_cast<std::uint64_t>(records.integer("file_bytes", 4'194'304, 65'536, 256LL * 1024 * 1024));
+  records.finish();
+  config.pools = read_pools(root, config.pair, places);
+  root.finish();
+  check_times(config, problems);
+  check_folders(root, config);
+  check_permits(root, config);
+  if (!problems.empty()) return std::unexpected(problems);
+  return config;
+}
+
+std::uint64_t shared_config_hash(const AgentConfig& config) {
+  FieldHash hash;
+  hash.add(config.pair.pair.view());
+  const auto [low, high] = std::minmax({config.pair.node.view(), config.pair.partner.view()});
+  hash.add(low);
+  hash.add(high);
+  hash.add_number(config.pools.size());
+  for (const PoolConfig& pool : config.pools) {
+    hash.add(pool.name.view());
+    hash.add(pool.home.view());
+    hash.add_number(pool.resources.size());
+    for (const ResourceConfig& resource : pool.resources) {
+      hash.add(resource.name);
+      hash.add(resource.type);
+      hash.add_number(resource.parameters.size());
+      for (const auto& [name, value] : resource.parameters) {
+        hash.add(name);
+        hash.add(value);
+      }
+      // In the order of places: the order in which `after` was written means nothing.
+      std::vector<std::size_t> after = resource.after;
+      std::ranges::sort(after);
+      hash.add_number(after.size());
+      for (const std::size_t place : after) hash.add_number(place);
+    }
+  }
+  return hash.value();
+}
+
+}  // namespace hapair::agent

@@ -1,0 +1,82 @@
+// What the configuration says about pools, fencing and policy, as plain values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/core/pool_sequence.h"
+#include "ccm/base/ids.h"
+#include "ccm/base/time.h"
+
+namespace hapair::agent {
+
+// Names and values in the order of the names; what they mean is the agent's that gets them.
+using ParameterList = std::vector<std::pair<std::string, std::string>>;
+
+enum class ResourceKind : std::uint8_t { ocf, systemd };
+
+struct ResourceConfig {
+  std::string name;
+  ResourceKind kind = ResourceKind::ocf;
+  std::string type;      // as configured: "ocf:heartbeat:Filesystem", "systemd:nfs-server.service"
+  std::string provider;  // of ocf: "heartbeat"
+  std::string agent;     // of ocf: "Filesystem"
+  std::string unit;      // of systemd: "nfs-server.service"
+  ParameterList parameters;
+  std::vector<std::size_t> after;  // places in the pool's list; started after these and stopped before them
+  Duration start_timeout{};
+  Duration stop_timeout{};
+  Duration monitor_timeout{};
+  Duration monitor_interval{};  // from the start of one monitor to the next; zero: never
+  OnFailure on_failure = OnFailure::restart;
+  int restarts = 0;  // of OnFailure::restart
+};
+
+struct PoolConfig {
+  PoolName name;
+  NodeName home;
+  std::vector<ResourceConfig> resources;  // at least one; `after` has no circle
+};
+
+enum class FenceAction : std::uint8_t { off, reboot };
+std::string_view text_of(FenceAction action);
+
+struct FenceDeviceConfig {
+  std::string name;
+  std::string program;  // absolute path of the fence agent
+  ParameterList options;
+  FenceAction action = FenceAction::off;
+  Duration timeout{};  // of each call of the agent
+  Duration delay{};    // before its first call
+};
+
+struct FencingConfig {
+  std::vector<FenceDeviceConfig> devices;  // against the partner, in the order in which they are tried
+  int attempts = 0;                        // rounds through the devices before a takeover is given up
+  Duration retry{};                        // between two rounds
+};
+
+struct HeartbeatConfig {
+  Duration floor{};        // a partner is never called silent earlier than this
+  Duration ceiling{};      // nor later than this
+  Duration agent_floor{};  // the same floor for the beat of the partner's agent
+};
+
+enum class ArbiterKind : std::uint8_t { none };  // none: only confirmed fencing, a release or a reboot permits
+
+struct TakeoverConfig {
+  bool automatic = true;
+  Duration hold{};          // how long a verdict must stand before it is acted on
+  Duration agent_silent{};  // how long a partner may be without its agent before its pools are taken
+  Duration ccm_silent{};    // the same of its CCM
+};
+
+struct GivebackConfig {
+  bool automatic = true;
+  Duration stable{};  // how long the partner must be well before it gets its pool back
+};
+
+}  // namespace hapair::agent

@@ -1,0 +1,24 @@
+#include "agent/shell/event_source.h"
+
+#include <ctime>
+
+#include "ccm/base/check.h"
+
+namespace hapair::agent {
+
+EventSource watch_fd(sd_event* loop, int fd, std::uint32_t events, sd_event_io_handler_t handler, void* context) {
+  sd_event_source* source = nullptr;
+  HAPAIR_CHECK(sd_event_add_io(loop, &source, fd, events, handler, context) >= 0, "watching a descriptor that is open");
+  return EventSource(source);
+}
+
+EventSource call_at(sd_event* loop, Instant when, sd_event_time_handler_t handler, void* context) {
+  sd_event_source* source = nullptr;
+  constexpr std::uint64_t kAccuracyUs = 1000;
+  const auto when_us = static_cast<std::uint64_t>(ns_of(when) / 1000);
+  HAPAIR_CHECK(sd_event_add_time(loop, &source, CLOCK_BOOTTIME, when_us, kAccuracyUs, handler, context) >= 0,
+               "every Linux that runs this has timers on CLOCK_BOOTTIME");
+  return EventSource(source);
+}
+
+}  // namespace hapair::agent

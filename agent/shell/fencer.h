@@ -1,0 +1,89 @@
+// Fences the partner with agents of the fence-agents package or of the same form (FenceAgentAPI: options on standard
+// input, a line each; exit code 0 is success; of "status" 0 is on and 2 is off).
+//
+// One fence() is one round through the devices in their order; the first that confirms ends it. Confirmed means: "off"
+// succeeded and "status" says off afterwards, or "reboot" succeeded. An agent that hangs, dies or answers anything else
+// leaves the result unknown: the partner may be off, or not.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agent/config/pool_config.h"
+#include "agent/core/model.h"
+#include "agent/shell/event_source.h"
+#include "agent/shell/process.h"
+#include "ccm/base/ids.h"
+
+namespace hapair::agent {
+
+// What one device is doing or has come to.
+struct FenceStep {
+  enum class Kind : std::uint8_t {
+    waiting,   // its configured delay
+    acting,    // its agent runs with "off" or "reboot"
+    checking,  // its agent runs with "status"
+    answered,  // `result` and `reason` are set
+  };
+  Kind kind = Kind::acting;
+  std::string device;
+  FenceResult result = FenceResult::unknown;
+  std::string reason;
+  Duration took{};  // of `answered`: this device's whole turn
+};
+// For the records: "power: answered unknown after 20003 ms: ...".
+std::string sentence_of(const FenceStep& step);
+
+class Fencer {
+ public:
+  using OnStep = std::function<void(const FenceStep&)>;
+  using Done = std::function<void(FenceReport)>;
+
+  // `runner`, `loop`, `clock` and `config` outlive this.
+  Fencer(ProcessRunner& runner, sd_event* loop, const Clock& clock, const FencingConfig& config);
+
+  // Only while idle. `done` is called once, from the loop, never from inside fence(), and may call fence().
+  void fence(const NodeName& target, OnStep on_step, Done done);
+  [[nodiscard]] bool idle() const { return !round_; }
+  // Kills the agent that runs; no answer will come.
+  void abandon();
+
+ private:
+  struct Round {
+    NodeName target;
+    OnStep on_step;
+    Done done;
+    Instant started_at;
+    std::size_t device = 0;
+    Instant device_started_at;
+    bool any_unknown = false;
+    std::string reasons;  // of every device so far
+    std::string last_device;
+  };
+
+  [[nodiscard]] const FenceDeviceConfig& device() const { return config_->devices[round_->device]; }
+  void begin_device();
+  void act();
+  void acted(const ProcessResult& result);
+  void checked(const ProcessResult& result);
+  void run_agent(std::string_view action, void (Fencer::*next)(const ProcessResult&));
+  void report_step(FenceStep::Kind kind);
+  void device_answered(FenceResult result, const std::string& reason);
+  void finish(FenceResult result);
+  static int on_timer(sd_event_source* source, std::uint64_t when_us, void* context);
+
+  ProcessRunner* runner_;
+  sd_event* loop_;
+  const Clock* clock_;
+  const FencingConfig* config_;
+  std::unique_ptr<Round> round_;
+  std::unique_ptr<RunningProcess> running_;
+  EventSource timer_;
+};
+
+}  // namespace hapair::agent

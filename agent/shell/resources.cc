@@ -1,0 +1,32 @@
+#include "agent/shell/resources.h"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "ccm/base/check.h"
+
+namespace hapair::agent {
+
+Resources::Resources(ProcessRunner& runner, const std::vector<PoolConfig>& pools, ResourcePlaces places, Done done)
+    : runner_(&runner), pools_(&pools), places_(std::move(places)), done_(std::move(done)) {}
+
+void Resources::run(ResourceId id, ResourceAction action, Duration interval) {
+  HAPAIR_CHECK(id.pool < pools_->size() && id.resource < (*pools_)[id.pool].resources.size(), "a configured resource");
+  HAPAIR_CHECK(idle(id), "one action a resource at a time");
+  // systemd-tmpfiles makes it where there is one; an agent that finds it missing says something else. Its absence shows
+  // in the agent's own answer.
+  ::mkdir(places_.scratch_dir.c_str(), 0755);
+  const PoolConfig& pool = (*pools_)[id.pool];
+  running_[id] = runner_->run(call_of(pool, pool.resources[id.resource], action, interval, places_),
+                              [this, id, action](const ProcessResult& result) { finished(id, action, result); });
+}
+
+void Resources::finished(ResourceId id, ResourceAction action, const ProcessResult& result) {
+  const auto it = running_.find(id);
+  HAPAIR_CHECK(it != running_.end(), "an abandoned action has no result");
+  running_.erase(it);
+  done_(id, action, meaning_of((*pools_)[id.pool].resources[id.resource], action, result));
+}
+
+}  // namespace hapair::agent

@@ -1,0 +1,129 @@
+#include "agent/shell/state_format.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "ccm/base/check.h"
+#include "ccm/base/crc32c.h"
+
+namespace hapair::agent {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the layouts are written as they lie in memory");
+
+std::uint32_t crc_of(std::span<const std::byte> bytes) {
+  constexpr std::size_t kCrcAt = offsetof(StateHeaderLayout, crc);
+  constexpr std::array<std::byte, sizeof(std::uint32_t)> kZero{};
+  std::uint32_t crc = crc32c(bytes.first(kCrcAt));
+  crc = crc32c(kZero, crc);
+  return crc32c(bytes.subspan(kCrcAt + kZero.size()), crc);
+}
+
+// A zero-padded name; nothing where the bytes are no such thing. An empty one is allowed only with `or_empty`.
+template <class NameType>
+std::optional<NameType> name_from(const std::array<char, ccm::kNameBytes>& field, bool or_empty) {
+  const std::string_view text = ccm::name_in(field);
+  const bool padded = std::all_of(field.begin() + static_cast<std::ptrdiff_t>(text.size()), field.end(),
+                                  [](char c) { return c == '\0'; });
+  if (!padded) return std::nullopt;
+  if (text.empty()) return or_empty ? std::optional<NameType>(NameType{}) : std::nullopt;
+  return NameType::parse(text);
+}
+
+std::unexpected<std::string> wrong(std::string what) { return std::unexpected(std::move(what)); }
+
+std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout) {
+  const auto pool = name_from<PoolName>(layout.pool, false);
+  const auto owner = name_from<NodeName>(layout.owner, true);
+  const bool zero = std::ranges::all_of(layout.zero, [](std::uint8_t byte) { return byte == 0; });
+  if (!pool || !owner || !zero || layout.released > 1 || layout.held > 1)
+    return wrong("a pool's entry holds values that no version defines");
+  return PoolDurable{.pool = *pool,
+                     .epoch = Epoch(layout.epoch),
+                     .owner = *owner,
+                     .released = layout.released == 1,
+                     .claim = Epoch(layout.claim),
+                     .held = layout.held == 1};
+}
+
+std::expected<void, std::string> check_header(const StateIdentity& identity, const StateHeaderLayout& header,
+                                              std::span<const std::byte> bytes) {
+  if (header.magic != kStateMagic) return wrong("it is no state file of hapair");
+  if (header.version != kStateVersion) {
+    return wrong("it has version " + std::to_string(header.version) + "; this hapaird reads version " +
+                 std::to_string(kStateVersion));
+  }
+  if (header.bytes != bytes.size()) {
+    return wrong("it has " + std::to_string(bytes.size()) + " bytes where its head says " +
+                 std::to_string(header.bytes) + ": it was cut or is torn");
+  }
+  if (header.crc != crc_of(bytes)) return wrong("its checksum (CRC32C) does not match: it is torn or decayed");
+  if (header.pool_count > ccm::kMaxPools ||
+      bytes.size() != sizeof header + header.pool_count * sizeof(StatePoolLayout)) {
+    return wrong("its number of pools does not fit its length");
+  }
+  const auto pair = name_from<PairName>(header.pair, false);
+  const auto node = name_from<NodeName>(header.node, false);
+  if (!pair || !node) return wrong("its names are no names");
+  if (*pair != identity.pair || *node != identity.node) {
+    return wrong("it is of node " + node->text() + " of pair " + pair->text() + ", and this is node " +
+                 identity.node.text() + " of pair " + identity.pair.text());
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_state(const StateIdentity& identity, const DurableState& state) {
+  HAPAIR_CHECK(state.pools.size() <= ccm::kMaxPools, "the configuration allows no more pools");
+  StateHeaderLayout header{};
+  header.magic = kStateMagic;
+  header.version = kStateVersion;
+  header.pool_count = static_cast<std::uint32_t>(state.pools.size());
+  header.bytes = static_cast<std::uint32_t>(sizeof header + state.pools.size() * sizeof(StatePoolLayout));
+  ccm::put_name(header.pair, identity.pair.view());
+  ccm::put_name(header.node, identity.node.view());
+  header.boot_id = state.boot_id.bytes;
+  std::vector<std::byte> bytes(header.bytes);
+  std::size_t at = sizeof header;
+  for (const PoolDurable& pool : state.pools) {
+    StatePoolLayout layout{};
+    ccm::put_name(layout.pool, pool.pool.view());
+    ccm::put_name(layout.owner, pool.owner.view());
+    layout.epoch = pool.epoch.value();
+    layout.claim = pool.claim.value();
+    layout.released = pool.released ? 1 : 0;
+    layout.held = pool.held ? 1 : 0;
+    std::memcpy(bytes.data() + at, &layout, sizeof layout);
+    at += sizeof layout;
+  }
+  std::memcpy(bytes.data(), &header, sizeof header);
+  header.crc = crc_of(bytes);
+  std::memcpy(bytes.data(), &header, sizeof header);
+  return bytes;
+}
+
+std::expected<DurableState, std::string> decode_state(const StateIdentity& identity, std::span<const std::byte> bytes) {
+  StateHeaderLayout header{};
+  if (bytes.size() < sizeof header) {
+    return wrong("it has only " + std::to_string(bytes.size()) + " bytes: it was cut or is torn");
+  }
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (const auto good = check_header(identity, header, bytes); !good) return std::unexpected(good.error());
+  DurableState state;
+  state.boot_id.bytes = header.boot_id;
+  for (std::size_t i = 0; i < header.pool_count; ++i) {
+    StatePoolLayout layout{};
+    std::memcpy(&layout, bytes.data() + sizeof header + i * sizeof layout, sizeof layout);
+    auto pool = pool_from(layout);
+    if (!pool) return std::unexpected(pool.error());
+    if (std::ranges::find(state.pools, pool->pool, &PoolDurable::pool) != state.pools.end()) {
+      return wrong("it holds pool " + pool->pool.text() + " twice");
+    }
+    state.pools.push_back(*pool);
+  }
+  return state;
+}
+
+}  // namespace hapair::agent

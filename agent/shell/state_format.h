@@ -1,0 +1,73 @@
+// The bytes of `state_dir/state`: what must survive a crash of this node. Fixed layout, little-endian, versioned, with
+// a CRC32C, and with the names of the pair and the node, so that a file from elsewhere is not taken for this node's.
+//
+//   offset
+//      0  magic, version, bytes            the length of the whole file
+//     16  crc                              CRC32C of the whole file with this field zero
+//     20  pool_count
+//     24  pair, node, boot id
+//    104  pool_count pools of 96 bytes
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agent/core/model.h"
+#include "ccm/base/ids.h"
+#include "ccm/wire/status_page.h"
+
+namespace hapair::agent {
+
+inline constexpr std::uint64_t kStateMagic = 0x3145544154535048;  // "HPSTATE1"
+inline constexpr std::uint32_t kStateVersion = 1;
+
+struct StateHeaderLayout {
+  std::uint64_t magic;
+  std::uint32_t version;
+  std::uint32_t bytes;
+  std::uint32_t crc;
+  std::uint32_t pool_count;
+  std::array<char, ccm::kNameBytes> pair;
+  std::array<char, ccm::kNameBytes> node;
+  std::array<std::uint8_t, 16> boot_id;
+};
+static_assert(sizeof(StateHeaderLayout) == 104);
+static_assert(offsetof(StateHeaderLayout, bytes) == 12);
+static_assert(offsetof(StateHeaderLayout, crc) == 16);
+static_assert(offsetof(StateHeaderLayout, pair) == 24);
+static_assert(offsetof(StateHeaderLayout, node) == 56);
+static_assert(offsetof(StateHeaderLayout, boot_id) == 88);
+
+struct StatePoolLayout {
+  std::array<char, ccm::kNameBytes> pool;
+  std::array<char, ccm::kNameBytes> owner;  // all zero: nobody yet
+  std::uint64_t epoch;
+  std::uint64_t claim;
+  std::uint8_t released;  // 0 or 1
+  std::uint8_t held;      // 0 or 1
+  std::array<std::uint8_t, 14> zero;
+};
+static_assert(sizeof(StatePoolLayout) == 96);
+static_assert(offsetof(StatePoolLayout, epoch) == 64);
+static_assert(offsetof(StatePoolLayout, claim) == 72);
+static_assert(offsetof(StatePoolLayout, released) == 80);
+
+inline constexpr std::size_t kMaxStateBytes = sizeof(StateHeaderLayout) + ccm::kMaxPools * sizeof(StatePoolLayout);
+
+// Whose state it is.
+struct StateIdentity {
+  PairName pair;
+  NodeName node;
+};
+
+// At most kMaxPools pools.
+std::vector<std::byte> encode_state(const StateIdentity& identity, const DurableState& state);
+// The error is a part of a sentence: what is wrong with the bytes. Nothing in them is trusted.
+std::expected<DurableState, std::string> decode_state(const StateIdentity& identity, std::span<const std::byte> bytes);
+
+}  // namespace hapair::agent

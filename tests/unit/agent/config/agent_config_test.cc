@@ -1,0 +1,363 @@
+#include "agent/config/agent_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/unit/agent/temp_folder.h"
+
+namespace hapair::agent {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class AgentConfigFile : public testing::Test {
+ protected:
+  AgentConfigFile() {
+    folder_.write_script("ocf/resource.d/heartbeat/Filesystem", "exit 0");
+    folder_.write_script("ocf/resource.d/heartbeat/IPaddr2", "exit 0");
+    folder_.write("ocf/resource.d/heartbeat/NoRights", "exit 0");
+    folder_.write_script("sbin/fence_ipmilan", "exit 0");
+    places_.ocf_root = folder_ / "ocf";
+    places_.fence_path = {folder_ / "nowhere", folder_ / "sbin"};
+  }
+
+  // A configuration that has only what is required.
+  [[nodiscard]] json least() const {
+    return json::parse(R"({
+      "pair": "lab", "node": "alpha", "partner": "beta", "ccm": {"fabric": "shm"},
+      "fencing": {"devices": [{"name": "power", "agent": "fence_ipmilan", "options": {"ip": "10.0.0.9", "plug": "beta"}}]},
+      "pools": [{"name": "pool-a", "home": "alpha", "resources": [
+        {"name": "fs", "type": "ocf:heartbeat:Filesystem", "parameters": {"device": "/dev/sda1", "run_fsck": false}},
+        {"name": "nfs", "type": "systemd:nfs-server.service"},
+        {"name": "ip", "type": "ocf:heartbeat:IPaddr2"}]}]})");
+  }
+  json& resource(json& config, std::size_t at) const { return config["pools"][0]["resources"][at]; }
+
+  [[nodiscard]] std::expected<AgentConfig, ccm::ConfigProblems> load(const json& config) const {
+    return load_agent_config(folder_.write("hapair.json", config.dump(2)), places_);
+  }
+  // The problems without the file's name before them.
+  [[nodiscard]] std::vector<std::string> problems(const json& config) const {
+    const auto loaded = load(config);
+    if (loaded) return {};
+    std::vector<std::string> lines;
+    for (const std::string& line : loaded.error().lines()) {
+      const std::string file = folder_ / "hapair.json: ";
+      EXPECT_TRUE(line.starts_with(file)) << line;
+      lines.push_back(line.substr(file.size()));
+    }
+    return lines;
+  }
+  [[nodiscard]] std::string only_problem(const json& config) const {
+    const auto lines = problems(config);
+    EXPECT_EQ(lines.size(), 1U) << testing::PrintToString(lines);
+    return lines.empty() ? "" : lines.front();
+  }
+
+  test::TempFolder folder_;
+  AgentPlaces places_;
+};
+
+TEST_F(AgentConfigFile, TheLeastConfigurationGetsTheDocumentedDefaults) {
+  const auto config = load(least());
+  ASSERT_TRUE(config) << testing::PrintToString(config.error().lines());
+  EXPECT_EQ(config->state_dir, "/var/lib/hapair");
+  EXPECT_EQ(config->heartbeat.floor, milliseconds(30));
+  EXPECT_EQ(config->heartbeat.ceiling, milliseconds(500));
+  EXPECT_EQ(config->heartbeat.agent_floor, milliseconds(60));
+  EXPECT_EQ(config->arbiter, ArbiterKind::none);
+  EXPECT_EQ(config->fencing.attempts, 3);
+  EXPECT_EQ(config->fencing.retry, milliseconds(2000));
+  EXPECT_TRUE(config->takeover.automatic);
+  EXPECT_EQ(config->takeover.agent_silent, milliseconds(30'000));
+  EXPECT_TRUE(config->giveback.automatic);
+  EXPECT_EQ(config->giveback.stable, milliseconds(10'000));
+  EXPECT_TRUE(config->hand_over_at_shutdown);
+  EXPECT_EQ(config->record_file_bytes, 4'194'304U);
+  ASSERT_EQ(config->fencing.devices.size(), 1U);
+  const FenceDeviceConfig& device = config->fencing.devices.front();
+  EXPECT_EQ(device.program, folder_ / "sbin/fence_ipmilan");
+  EXPECT_EQ(device.action, FenceAction::off);
+  EXPECT_EQ(device.timeout, milliseconds(20'000));
+  EXPECT_THAT(device.options, ElementsAre(std::pair("ip", "10.0.0.9"), std::pair("plug", "beta")));
+}
+
+TEST_F(AgentConfigFile, AResourceWaitsForTheOneBeforeItUnlessAfterSaysOtherwise) {
+  json given = least();
+  resource(given, 2)["after"] = json::array({"fs"});
+  auto config = load(given);
+  ASSERT_TRUE(config);
+  const auto& resources = config->pools[0].resources;
+  EXPECT_THAT(resources[0].after, IsEmpty());
+  EXPECT_THAT(resources[1].after, ElementsAre(0));
+  EXPECT_THAT(resources[2].after, ElementsAre(0));
+  EXPECT_EQ(resources[1].kind, ResourceKind::systemd);
+  EXPECT_EQ(resources[1].unit, "nfs-server.service");
+  EXPECT_EQ(resources[0].provider, "heartbeat");
+  EXPECT_EQ(resources[0].agent, "Filesystem");
+  EXPECT_THAT(resources[0].parameters, ElementsAre(std::pair("device", "/dev/sda1"), std::pair("run_fsck", "false")));
+
+  resource(given, 2)["after"] = json::array();
+  config = load(given);
+  ASSERT_TRUE(config);
+  EXPECT_THAT(config->pools[0].resources[2].after, IsEmpty());
+}
+
+TEST_F(AgentConfigFile, AMonitorTimeoutThatWasNotGivenFitsTheInterval) {
+  const auto config = load(least());
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->pools[0].resources[0].monitor_interval, milliseconds(10'000));
+  EXPECT_EQ(config->pools[0].resources[0].monitor_timeout, milliseconds(10'000));
+}
+
+TEST_F(AgentConfigFile, EveryMistakeIsNamedAtOnce) {
+  json given = least();
+  given["pace"] = 3;
+  given["takeover"]["automatik"] = true;
+  resource(given, 0)["start_timeout_ms"] = "soon";
+  EXPECT_THAT(problems(given),
+              ElementsAre(HasSubstr("takeover.automatik: unknown key (did you mean \"automatic\"?)"),
+                          HasSubstr("pools[0].resources[0].start_timeout_ms: found \"soon\"; allowed: milliseconds"),
+                          HasSubstr("pace: unknown key")));
+}
+
+TEST_F(AgentConfigFile, PoolsWithoutResourcesAreRefused) {
+  json given = least();
+  given["pools"][0]["resources"] = json::array();
+  EXPECT_EQ(only_problem(given), "pools[0].resources: found 0 resources; allowed: 1 to 64 resources");
+  given = least();
+  given["pools"] = json::array();
+  EXPECT_EQ(only_problem(given), "pools: found 0 pools; allowed: 1 to 16 pools");
+}
+
+TEST_F(AgentConfigFile, MoreThanSixteenPoolsAreRefused) {
+  json given = least();
+  json pool = given["pools"][0];
+  pool["resources"] = json::array({pool["resources"][0]});
+  given["pools"] = json::array();
+  for (int i = 0; i < 17; ++i) {
+    pool["name"] = "pool-" + std::to_string(i);
+    given["pools"].push_back(pool);
+  }
+  EXPECT_EQ(only_problem(given), "pools: found 17 pools; allowed: 1 to 16 pools");
+  given["pools"].erase(16);
+  EXPECT_THAT(problems(given), IsEmpty());
+}
+
+TEST_F(AgentConfigFile, NamesThatAreGivenTwiceAreRefused) {
+  json given = least();
+  resource(given, 2)["name"] = "fs";
+  EXPECT_THAT(only_problem(given), HasSubstr("pools[0].resources[2].name: found \"fs\" for a second time"));
+  given = least();
+  given["pools"].push_back(given["pools"][0]);
+  given["pools"][1]["resources"].erase(1);
+  EXPECT_THAT(only_problem(given), HasSubstr("pools[1].name: found \"pool-a\" for a second time"));
+  given = least();
+  given["fencing"]["devices"].push_back(given["fencing"]["devices"][0]);
+  EXPECT_THAT(only_problem(given), HasSubstr("fencing.devices[1].name: found \"power\" for a second time"));
+}
+
+TEST_F(AgentConfigFile, AHomeThatIsNeitherNodeIsRefused) {
+  json given = least();
+  given["pools"][0]["home"] = "gamma";
+  EXPECT_EQ(only_problem(given), "pools[0].home: found \"gamma\"; allowed: \"alpha\" or \"beta\"");
+}
+
+TEST_F(AgentConfigFile, AnUnknownAfterNamesTheResourcesOfThePool) {
+  json given = least();
+  resource(given, 1)["after"] = json::array({"fss"});
+  EXPECT_EQ(
+      only_problem(given),
+      "pools[0].resources[1].after: found \"fss\"; allowed: other resources of this pool: \"fs\", \"nfs\", \"ip\"");
+  resource(given, 1)["after"] = json::array({"nfs"});
+  EXPECT_THAT(only_problem(given), HasSubstr("found \"nfs\", itself"));
+}
+
+TEST_F(AgentConfigFile, ACircleOfAfterIsShownWithItsWayRound) {
+  json given = least();
+  resource(given, 0)["after"] = json::array({"ip"});
+  EXPECT_THAT(only_problem(given), HasSubstr("\"after\" goes in a circle (fs after ip after nfs after fs)"));
+}
+
+TEST_F(AgentConfigFile, AgentsThatCannotBeRunAreRefused) {
+  json given = least();
+  resource(given, 0)["type"] = "ocf:heartbeat:Missing";
+  EXPECT_THAT(only_problem(given), HasSubstr("/resource.d/heartbeat/Missing does not exist on this node"));
+  resource(given, 0)["type"] = "ocf:heartbeat:NoRights";
+  EXPECT_THAT(only_problem(given), HasSubstr("is not executable"));
+  given = least();
+  given["fencing"]["devices"][0]["agent"] = "fence_none";
+  EXPECT_THAT(only_problem(given), HasSubstr("found \"fence_none\", which is no executable file in "));
+  given["fencing"]["devices"][0]["agent"] = "/sbin/fence_none";
+  EXPECT_THAT(only_problem(given), HasSubstr("which does not exist on this node"));
+  given["fencing"]["devices"][0]["agent"] = "sbin/fence_none";
+  EXPECT_THAT(only_problem(given), HasSubstr("allowed: a bare name or an absolute path"));
+}
+
+TEST_F(AgentConfigFile, TypesOfAnotherFormAreRefused) {
+  for (const char* type :
+       {"lsb:nfs", "ocf:heartbeat", "ocf:heartbeat:../x", "ocf:..:Filesystem", "ocf:a:b:c",
+        "systemd:", "systemd:nfs-server", "systemd:-x.service", "systemd:a b.service", "Filesystem"}) {
+    json given = least();
+    resource(given, 0)["type"] = type;
+    resource(given, 0).erase("parameters");
+    EXPECT_THAT(only_problem(given), HasSubstr("allowed: \"ocf:PROVIDER:AGENT\" or \"systemd:UNIT\"")) << type;
+  }
+}
+
+TEST_F(AgentConfigFile, WithoutArbiterAndFencingAnAutomaticTakeoverIsRefused) {
+  json given = least();
+  given["fencing"]["devices"] = json::array();
+  EXPECT_THAT(only_problem(given), HasSubstr("nothing can prove that a silent partner has stopped"));
+  given["takeover"]["automatic"] = false;
+  EXPECT_THAT(problems(given), IsEmpty());
+  given["arbiter"] = "mailbox";
+  EXPECT_EQ(only_problem(given), "arbiter: found \"mailbox\"; allowed: one of \"none\"");
+}
+
+TEST_F(AgentConfigFile, AFenceDeviceAgainstThisNodeItselfIsRefused) {
+  json given = least();
+  given["fencing"]["devices"][0]["options"]["plug"] = "alpha";
+  EXPECT_THAT(only_problem(given), HasSubstr("the device would switch off the survivor"));
+  given["fencing"]["devices"][0]["options"] = {{"action", "off"}};
+  EXPECT_THAT(only_problem(given), HasSubstr("use the device's key \"action\""));
+  given["fencing"]["devices"][0]["options"] = {{"ip", "10.0.0.9\naction=on"}};
+  EXPECT_THAT(only_problem(given), HasSubstr("an agent reads its options line by line"));
+}
+
+TEST_F(AgentConfigFile, TimesThatContradictEachOtherAreRefusedWithTheArithmetic) {
+  struct Case {
+    const char* change;
+    const char* sentence;
+  };
+  for (
+      const Case& c : std::initializer_list<Case>{
+          {R"({"heartbeat": {"floor_ms": 15}})",
+           "heartbeat.floor_ms: floor_ms (15) is shorter than 2 x ccm.pace_ms (2 x 10 = 20): "},
+          {R"({"heartbeat": {"agent_floor_ms": 15, "floor_ms": 20}, "ccm": {"pace_ms": 9, "operation_deadline_ms": 20}})",
+           "agent_floor_ms (15) is shorter than 2 x ccm.pace_ms (2 x 9 = 18)"},
+          {R"({"heartbeat": {"ceiling_ms": 100}})",
+           "ceiling_ms (100) is shorter than ccm.operation_deadline_ms + ccm.pace_ms (100 + 10 = 110)"},
+          {R"({"heartbeat": {"floor_ms": 300, "ceiling_ms": 200, "agent_floor_ms": 400}})",
+           "ceiling_ms (200) is shorter than heartbeat.floor_ms (300)"},
+          {R"({"heartbeat": {"agent_floor_ms": 25}})", "agent_floor_ms (25) is shorter than heartbeat.floor_ms (30)"},
+          {R"({"heartbeat": {"agent_floor_ms": 600}})",
+           "ceiling_ms (500) is shorter than heartbeat.agent_floor_ms (600)"},
+          {R"({"ccm": {"operation_deadline_ms": 15}})",
+           "operation_deadline_ms (15) is shorter than 2 x pace_ms (2 x 10 = 20)"},
+          {R"({"takeover": {"agent_silent_ms": 50}})",
+           "agent_silent_ms (50) is shorter than heartbeat.agent_floor_ms (60)"},
+          {R"({"takeover": {"ccm_silent_ms": 29.5}})", "ccm_silent_ms (29.5) is shorter than heartbeat.floor_ms (30)"},
+          {R"({"giveback": {"stable_ms": 200}})", "stable_ms (200) is shorter than heartbeat.ceiling_ms (500)"},
+      }) {
+    json given = least();
+    given.merge_patch(json::parse(c.change));
+    EXPECT_THAT(problems(given), testing::Contains(HasSubstr(c.sentence)));
+  }
+}
+
+TEST_F(AgentConfigFile, TimesOfAResourceThatContradictEachOtherAreRefused) {
+  json given = least();
+  resource(given, 0)["monitor_timeout_ms"] = 3000;
+  resource(given, 0)["monitor_interval_ms"] = 2000;
+  EXPECT_THAT(only_problem(given), HasSubstr("monitor_timeout_ms (3000) is longer than monitor_interval_ms (2000)"));
+  resource(given, 0)["monitor_interval_ms"] = 0;
+  EXPECT_THAT(problems(given), IsEmpty());
+  resource(given, 0)["restarts"] = 0;
+  EXPECT_THAT(only_problem(given), HasSubstr("on_failure is \"restart\" with 0 restarts"));
+  resource(given, 0)["on_failure"] = "give-away";
+  EXPECT_THAT(problems(given), IsEmpty());
+}
+
+TEST_F(AgentConfigFile, GivebackMayBeQuickWhereItIsByHand) {
+  json given = least();
+  given["giveback"] = {{"automatic", false}, {"stable_ms", 0}};
+  EXPECT_THAT(problems(given), IsEmpty());
+}
+
+TEST_F(AgentConfigFile, ParametersThatCannotReachTheAgentAreRefused) {
+  json given = least();
+  resource(given, 0)["parameters"] = {{"a b", 1}};
+  EXPECT_THAT(only_problem(given), HasSubstr("found the name \"a b\""));
+  resource(given, 0)["parameters"] = {{"CRM_meta_timeout", 1}};
+  EXPECT_THAT(only_problem(given), HasSubstr("not with \"CRM_meta\""));
+  resource(given, 0)["parameters"] = {{"nested", {1}}};
+  EXPECT_THAT(only_problem(given), HasSubstr("parameters.nested"));
+  given = least();
+  resource(given, 1)["parameters"] = {{"x", "y"}};
+  EXPECT_THAT(only_problem(given), HasSubstr("a systemd unit takes no parameters"));
+}
+
+TEST_F(AgentConfigFile, AUnitBelongsToOneResourceOnly) {
+  json given = least();
+  json other = given["pools"][0];
+  other["name"] = "pool-b";
+  other["home"] = "beta";
+  given["pools"].push_back(other);
+  EXPECT_THAT(only_problem(given),
+              HasSubstr("nfs-server.service is a resource of pool-a.nfs and of pool-b.nfs: stopping one would"));
+}
+
+TEST_F(AgentConfigFile, AStateFolderInsideTheRunFolderIsRefused) {
+  json given = least();
+  given["state_dir"] = "/run/hapair/state";
+  EXPECT_THAT(only_problem(given), HasSubstr("state_dir (/run/hapair/state) is inside run_dir (/run/hapair)"));
+  given["state_dir"] = "relative";
+  EXPECT_THAT(only_problem(given), HasSubstr("allowed: an absolute path"));
+}
+
+TEST_F(AgentConfigFile, ARunFolderTooLongForASocketIsRefused) {
+  json given = least();
+  given["run_dir"] = "/" + std::string(100, 'r');
+  EXPECT_THAT(only_problem(given), HasSubstr("has 113 bytes; allowed: 107; use a shorter run_dir"));
+}
+
+TEST_F(AgentConfigFile, ASyntaxErrorComesWithItsLine) {
+  const auto loaded =
+      load_agent_config(folder_.write("broken.json", "{\n  \"pair\": \"lab\",\n  \"node\" \"alpha\"\n}"));
+  ASSERT_FALSE(loaded);
+  ASSERT_EQ(loaded.error().lines().size(), 1U);
+  EXPECT_THAT(loaded.error().lines().front(), HasSubstr("line 3, column"));
+}
+
+TEST_F(AgentConfigFile, BothNodesHashTheSame) {
+  json there = least();
+  there["node"] = "beta";
+  there["partner"] = "alpha";
+  there["fencing"]["devices"][0]["options"]["plug"] = "alpha";
+  there["state_dir"] = "/srv/hapair";
+  resource(there, 0)["start_timeout_ms"] = 5000;
+  const auto alpha = load(least());
+  const auto beta = load(there);
+  ASSERT_TRUE(alpha);
+  ASSERT_TRUE(beta);
+  EXPECT_EQ(shared_config_hash(*alpha), shared_config_hash(*beta));
+}
+
+TEST_F(AgentConfigFile, TheHashTellsWhatBothNodesMustAgreeOn) {
+  const auto hash = [this](const json& given) {
+    const auto config = load(given);
+    EXPECT_TRUE(config) << testing::PrintToString(config.error().lines());
+    return shared_config_hash(*config);
+  };
+  std::vector<json> variants(8, least());
+  variants[1]["pair"] = "lab2";
+  variants[2]["partner"] = "gamma";
+  variants[3]["pools"][0]["home"] = "beta";
+  variants[4]["pools"][0]["name"] = "pool-c";
+  resource(variants[5], 0)["parameters"]["device"] = "/dev/sdb1";
+  resource(variants[6], 2)["after"] = json::array({"fs"});
+  resource(variants[7], 2)["type"] = "ocf:heartbeat:Filesystem";
+  std::set<std::uint64_t> hashes;
+  for (const json& variant : variants) hashes.insert(hash(variant));
+  EXPECT_EQ(hashes.size(), variants.size());
+}
+
+}  // namespace
+}  // namespace hapair::agent

@@ -1,0 +1,184 @@
+#include "agent/shell/fencer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "tests/unit/agent/shell/event_loop.h"
+#include "tests/unit/agent/temp_folder.h"
+
+namespace hapair::agent {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class AFencer : public testing::Test {
+ protected:
+  // A device whose agent is this script; it finds its input in $INPUT and the action in $ACTION.
+  FenceDeviceConfig& add_device(const std::string& name, const std::string& body) {
+    FenceDeviceConfig device;
+    device.name = name;
+    device.program = folder_.write_script(name, "INPUT=$(cat); ACTION=$(sed -n s/^action=//p <<<\"$INPUT\"); echo \"" +
+                                                    name + " $ACTION\" >>" + (folder_ / "calls") + "\n" + body);
+    device.options = {{"ip", "10.0.0.9"}, {"plug", "beta"}};
+    device.timeout = std::chrono::seconds(20);
+    config_.devices.push_back(device);
+    return config_.devices.back();
+  }
+  FenceReport fence() {
+    std::optional<FenceReport> report;
+    steps_.clear();
+    fencer_.fence(
+        *NodeName::parse("beta"),
+        [this](const FenceStep& step) {
+          const std::string sentence = sentence_of(step);
+          steps_.push_back(sentence.substr(0, sentence.find(" after ")));
+        },
+        [&](const FenceReport& given) { report = given; });
+    EXPECT_FALSE(report) << "the answer came from inside fence()";
+    EXPECT_TRUE(loop_.run_until([&] { return report.has_value(); }));
+    EXPECT_TRUE(fencer_.idle());
+    return report.value_or(FenceReport{});
+  }
+  std::string calls() { return test::content_of(folder_ / "calls"); }
+
+  test::TempFolder folder_;
+  test::EventLoop loop_;
+  SystemClock clock_;
+  SystemProcessRunner runner_{loop_.get(), clock_};
+  FencingConfig config_;
+  Fencer fencer_{runner_, loop_.get(), clock_, config_};
+  std::vector<std::string> steps_;
+};
+
+TEST_F(AFencer, ConfirmsWhenTheDeviceSaysOffAfterwards) {
+  add_device("power", "echo \"$INPUT\" >" + (folder_ / "input") + "; [ $ACTION = status ] && exit 2; exit 0");
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::confirmed);
+  EXPECT_EQ(report.device, "power");
+  EXPECT_EQ(report.reason, "");
+  EXPECT_GT(report.took, Duration::zero());
+  EXPECT_EQ(calls(), "power off\npower status\n");
+  EXPECT_EQ(test::content_of(folder_ / "input"), "action=status\nip=10.0.0.9\nplug=beta\n");
+  EXPECT_THAT(steps_, ElementsAre("power: its agent runs", "power: reports success; it is asked for the status",
+                                  "power: answered confirmed"));
+}
+
+TEST_F(AFencer, DoesNotAskForTheStatusAfterAReboot) {
+  add_device("power", "exit 0").action = FenceAction::reboot;
+  EXPECT_EQ(fence().result, FenceResult::confirmed);
+  EXPECT_EQ(calls(), "power reboot\n");
+}
+
+TEST_F(AFencer, DoesNotBelieveADeviceThatLies) {
+  add_device("power", "exit 0");
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::failed);
+  EXPECT_THAT(report.reason, HasSubstr("power: \"off\" succeeded, but \"status\" says that beta is still on"));
+}
+
+TEST_F(AFencer, TakesAStatusWithoutAnAnswerForUnknown) {
+  add_device("power", "[ $ACTION = status ] && { echo no route >&2; exit 1; }; exit 0");
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::unknown);
+  EXPECT_EQ(report.reason, "power: \"off\" succeeded, but \"status\" answered exit code 1: no route");
+}
+
+TEST_F(AFencer, TakesAnAgentThatSaysNoForFailed) {
+  add_device("power", "echo 'Unable to connect/login to fencing device' >&2; exit 1");
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::failed);
+  EXPECT_EQ(report.reason, "power: \"off\" answered exit code 1: Unable to connect/login to fencing device");
+}
+
+TEST_F(AFencer, TakesAnAgentThatHangsForUnknown) {
+  add_device("power", "sleep 600").timeout = milliseconds(200);
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::unknown);
+  EXPECT_THAT(report.reason, HasSubstr("power: \"off\" gave no answer ("));
+}
+
+TEST_F(AFencer, TakesAnAgentThatDiesForUnknown) {
+  add_device("power", "kill -KILL $$");
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::unknown);
+  EXPECT_EQ(report.reason, "power: \"off\" was ended by SIGKILL");
+}
+
+TEST_F(AFencer, TakesAnExitCodeThatNobodyKnowsForUnknown) {
+  add_device("power", "exit 42");
+  EXPECT_EQ(fence().result, FenceResult::unknown);
+}
+
+TEST_F(AFencer, TriesTheNextDeviceUntilOneConfirms) {
+  add_device("first", "exit 1");
+  add_device("second", "sleep 600").timeout = milliseconds(200);
+  add_device("third", "[ $ACTION = status ] && exit 2; exit 0");
+  add_device("fourth", "exit 0");
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::confirmed);
+  EXPECT_EQ(report.device, "third");
+  EXPECT_EQ(calls(), "first off\nsecond off\nthird off\nthird status\n");
+}
+
+TEST_F(AFencer, IsUnknownWhenOneDeviceWasAndNoneConfirmed) {
+  add_device("first", "exit 42");
+  add_device("second", "exit 1");
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::unknown);
+  EXPECT_EQ(report.device, "second");
+  EXPECT_EQ(report.reason, "first: \"off\" answered exit code 42; second: \"off\" answered exit code 1");
+  EXPECT_THAT(steps_, ElementsAre("first: its agent runs", "first: answered unknown", "second: its agent runs",
+                                  "second: answered failed"));
+}
+
+TEST_F(AFencer, TakesAnAgentThatIsNotThereForFailed) {
+  add_device("power", "exit 0").program = folder_ / "missing";
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::failed);
+  EXPECT_THAT(report.reason, HasSubstr("missing could not be started: No such file or directory"));
+}
+
+TEST_F(AFencer, WaitsItsDelayFirst) {
+  add_device("power", "exit 0").action = FenceAction::reboot;
+  config_.devices[0].delay = milliseconds(50);
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::confirmed);
+  EXPECT_GE(report.took, milliseconds(50));
+  EXPECT_THAT(steps_,
+              ElementsAre("power: waits its configured delay", "power: its agent runs", "power: answered confirmed"));
+}
+
+TEST_F(AFencer, WithoutDevicesFails) {
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::failed);
+  EXPECT_EQ(report.reason, "no fencing device is configured");
+}
+
+TEST_F(AFencer, MayBeAbandonedAndUsedAgain) {
+  add_device("power", "[ -e " + (folder_ / "again") + " ] || sleep 600; exit 0").action = FenceAction::reboot;
+  fencer_.fence(*NodeName::parse("beta"), nullptr, [](const FenceReport&) { FAIL() << "abandoned"; });
+  EXPECT_FALSE(fencer_.idle());
+  ASSERT_TRUE(loop_.run_until([&] { return calls() == "power reboot\n"; }));
+  fencer_.abandon();
+  EXPECT_TRUE(fencer_.idle());
+  folder_.write("again", "");
+  EXPECT_EQ(fence().result, FenceResult::confirmed);
+}
+
+TEST_F(AFencer, MayBeginTheNextRoundFromItsAnswer) {
+  add_device("power", "exit 1");
+  int rounds = 0;
+  std::function<void(const FenceReport&)> again = [&](const FenceReport&) {
+    if (++rounds < 3) fencer_.fence(*NodeName::parse("beta"), nullptr, again);
+  };
+  fencer_.fence(*NodeName::parse("beta"), nullptr, again);
+  EXPECT_TRUE(loop_.run_until([&] { return rounds == 3; }));
+  EXPECT_TRUE(fencer_.idle());
+}
+
+}  // namespace
+}  // namespace hapair::agent
