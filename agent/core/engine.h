@@ -158,6 +158,8 @@ class Engine {
   [[nodiscard]] const heartbeat::Assessment& assessment() const { return assessment_; }
   [[nodiscard]] const std::optional<PartnerView>& partner() const { return partner_; }
   [[nodiscard]] const std::optional<FenceReport>& last_fence() const { return last_fence_; }
+  // What the verdict means for this node's next act, in one sentence.
+  [[nodiscard]] std::string implication() const;
   // After ShutdownAsked: nothing is left to wait for.
   [[nodiscard]] bool may_exit() const;
   // How often each row of transitions() was taken.
@@ -232,7 +234,6 @@ class Engine {
   void record_notes(Instant now, PoolIndex index, const PoolSequence::Output& output);
   void record_serving(Instant now, PoolIndex index);
   void record_assessment(Instant now, const heartbeat::Assessment& assessment);
-  [[nodiscard]] std::string implication() const;
   [[nodiscard]] PublishedView published() const;
   void publish_changes();
   void set_phase();

@@ -1,0 +1,229 @@
+#include "agent/shell/agent.h"
+
+#include <fmt/core.h>
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace hapair::agent {
+namespace {
+
+EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::uint64_t first_decision) {
+  EngineConfig out;
+  out.self = config.pair.node;
+  out.partner = config.pair.partner;
+  for (const PoolConfig& pool : config.pools) {
+    PoolPlan plan{pool.name, pool.home, {}};
+    for (const ResourceConfig& resource : pool.resources) {
+      plan.resources.push_back({.name = resource.name,
+                                .type = resource.type,
+                                .after = resource.after,
+                                .start_timeout = resource.start_timeout,
+                                .stop_timeout = resource.stop_timeout,
+                                .monitor_timeout = resource.monitor_timeout,
+                                .monitor_interval = resource.monitor_interval,
+                                .on_failure = resource.on_failure,
+                                .restarts = static_cast<int>(resource.restarts)});
+    }
+    out.pools.push_back(std::move(plan));
+  }
+  out.policy = {.automatic_takeover = config.takeover.automatic,
+                .takeover_hold = config.takeover.hold,
+                .agent_silent = config.takeover.agent_silent,
+                .ccm_silent = config.takeover.ccm_silent,
+                .fence_attempts = static_cast<int>(config.fencing.attempts),
+                .fence_retry = config.fencing.retry,
+                .automatic_giveback = config.giveback.automatic,
+                .giveback_stable = config.giveback.stable,
+                .hand_over_at_shutdown = config.hand_over_at_shutdown};
+  out.shared_config_hash = shared_config_hash(config);
+  out.life = life;
+  out.first_decision = first_decision;
+  return out;
+}
+
+heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
+  return {.pace = config.pair.pace,
+          .floor = config.heartbeat.floor,
+          .agent_floor = config.heartbeat.agent_floor,
+          .ceiling = config.heartbeat.ceiling};
+}
+
+}  // namespace
+
+Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
+    : loop_(loop),
+      clock_(&clock),
+      config_(std::move(parts.config)),
+      boot_id_(parts.boot_id),
+      log_(std::move(parts.log)),
+      engine_(engine_config(config_, parts.life, log_->last_decision() + 1)),
+      runner_(loop, clock),
+      resources_(runner_, config_.pools, ResourcePlaces{.ocf_root = config_.places.ocf_root},
+                 [this](ResourceId id, ResourceAction action, const ActionResult& result) {
+                   step(ActionDone{id, action, result});
+                 }),
+      fencer_(runner_, loop, clock, config_.fencing),
+      link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this) {}
+
+std::expected<void, std::string> Agent::start(const std::expected<std::optional<DurableState>, StateProblem>& state) {
+  writer_ = std::make_unique<StateWriter>(loop_, state_file_in(config_.state_dir),
+                                          StateIdentity{config_.pair.pair, config_.pair.node},
+                                          [this](const StateWriter::Answer& answer) {
+                                            if (answer.error.empty()) {
+                                              step(Durable{answer.generation});
+                                            } else {
+                                              step(NotDurable{answer.generation, answer.error});
+                                            }
+                                          });
+  auto server = ControlServer::open(loop_, config_.control_socket(), *this);
+  if (!server) return std::unexpected(server.error());
+  server_ = std::move(*server);
+  link_.start();
+  Started started;
+  started.boot_id = boot_id_;
+  if (state) {
+    started.durable = *state;
+  } else {
+    started.record_problem = state.error().what;
+    if (!state.error().kept_at.empty()) *started.record_problem += "; a copy is kept at " + state.error().kept_at;
+  }
+  step(started);
+  return {};
+}
+
+void Agent::step(const Event& event) { apply(engine_.step(clock_->now(), event)); }
+
+void Agent::apply(EngineOutput output) {
+  if (output.persist) writer_->write(output.persist->generation, output.persist->state);
+  for (Record& record : output.records) log(std::move(record));
+  if (output.publish) link_.publish(engine_.block());
+  if (output.reply) reply_ = std::move(output.reply);
+  for (const Command& command : output.commands) run(command);
+  arm_wakeup();
+  if (engine_.may_exit()) {
+    sd_notify(0, "STOPPING=1");
+    link_.leave();
+    sd_event_exit(loop_, 0);
+  }
+}
+
+void Agent::run(const Command& command) {
+  if (const auto* resource = std::get_if<RunResource>(&command)) return run_resource(*resource);
+  if (std::holds_alternative<StartFence>(command)) return start_fence();
+  if (const auto* phase = std::get_if<SetPhase>(&command)) return set_phase(phase->phase);
+  if (const auto done = agent::reset_state(config_.state_dir); !done) {
+    tell(Severity::error, "record-not-removed",
+         "the unreadable ownership record could not be removed: " + done.error());
+  }
+}
+
+void Agent::run_resource(const RunResource& command) {
+  const ResourceConfig& resource = config_.pools[command.resource.pool].resources[command.resource.resource];
+  const bool recurring = command.action == ResourceAction::monitor &&
+                         engine_.pool_report(command.resource.pool).state == PoolState::serving;
+  resources_.run(command.resource, command.action, recurring ? resource.monitor_interval : Duration::zero());
+}
+
+void Agent::start_fence() {
+  fencer_.fence(
+      config_.pair.partner, [this](const FenceStep& done) { step(FenceProgress{sentence_of(done)}); },
+      [this](const FenceReport& report) { step(FenceDone{report}); });
+}
+
+void Agent::set_phase(ccm::BootPhase phase) {
+  const auto set = link_.set_phase(phase);
+  if (!set) {
+    tell(Severity::warning, "phase-not-set",
+         fmt::format("the CCM does not publish boot phase {}: {}", text_of(phase), set.error().text));
+  }
+}
+
+void Agent::arm_wakeup() {
+  const auto due = engine_.next_wakeup();
+  if (!due) {
+    wakeup_.reset();
+    return;
+  }
+  wakeup_ = call_at(
+      loop_, *due,
+      [](sd_event_source*, std::uint64_t, void* self) {
+        static_cast<Agent*>(self)->step(Tick{});
+        return 0;
+      },
+      this);
+}
+
+void Agent::shut_down() { step(ShutdownAsked{}); }
+
+void Agent::partner_assessed(const heartbeat::Assessment& assessment) { step(PartnerAssessed{assessment}); }
+void Agent::partner_published(const ccm::AgentBlockLayout& block) { step(PartnerBlock{block}); }
+
+void Agent::own_ccm_changed(bool there, const std::string& why) {
+  if (there) {
+    tell(Severity::info, "own-ccm", "registered with this node's CCM");
+  } else {
+    tell(Severity::warning, "own-ccm",
+         fmt::format("this node's CCM is not there ({}): the partner cannot be seen until it is", why));
+  }
+}
+
+void Agent::tell(Severity severity, const std::string& kind, const std::string& text) {
+  log(Record{.when = clock_->now(),
+             .severity = severity,
+             .kind = kind,
+             .pool = {},
+             .decision = 0,
+             .text = text,
+             .fields = {}});
+}
+
+void Agent::log(Record record) {
+  const LoggedRecord& kept = log_->append(std::move(record));
+  if (server_) server_->announce(kept);
+}
+
+control::v1::CommandReply Agent::command(OperatorCommand::Kind kind, const std::vector<std::string>& pools, bool force,
+                                         const std::string& by) {
+  control::v1::CommandReply answer;
+  OperatorCommand asked{.kind = kind, .pools = {}, .force = force, .by = by};
+  for (const std::string& name : pools) {
+    const auto it =
+        std::ranges::find_if(config_.pools, [&](const PoolConfig& pool) { return pool.name.view() == name; });
+    if (it == config_.pools.end()) {
+      std::string known;
+      for (const PoolConfig& pool : config_.pools) known += (known.empty() ? "" : ", ") + pool.name.text();
+      answer.set_text(fmt::format("there is no pool \"{}\"; the pools of this pair are: {}", name, known));
+      return answer;
+    }
+    const auto index = static_cast<PoolIndex>(it - config_.pools.begin());
+    if (std::ranges::find(asked.pools, index) == asked.pools.end()) asked.pools.push_back(index);
+  }
+  reply_.reset();
+  step(asked);
+  if (reply_) {
+    answer.set_accepted(reply_->accepted);
+    answer.set_text(reply_->text);
+    answer.set_decision(reply_->decision);
+  }
+  return answer;
+}
+
+control::v1::CommandReply Agent::takeover(const control::v1::TakeoverRequest& request, const std::string& by) {
+  return command(OperatorCommand::Kind::takeover, {request.pools().begin(), request.pools().end()}, request.force(),
+                 by);
+}
+
+control::v1::CommandReply Agent::giveback(const control::v1::GivebackRequest& request, const std::string& by) {
+  return command(OperatorCommand::Kind::giveback, {request.pools().begin(), request.pools().end()}, false, by);
+}
+
+control::v1::CommandReply Agent::reset_state(const std::string& by) {
+  return command(OperatorCommand::Kind::reset_record, {}, false, by);
+}
+
+const RecordLog& Agent::records() { return *log_; }
+
+}  // namespace hapair::agent

@@ -1,0 +1,89 @@
+// hapaird's one loop: it joins the pure engine with the partner's page, the disk, the resources, the fence devices, the
+// records and the control socket. All state of the agent is here and in the engine; other threads only hand events in.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "agent/config/agent_config.h"
+#include "agent/core/engine.h"
+#include "agent/shell/control_server.h"
+#include "agent/shell/event_source.h"
+#include "agent/shell/fencer.h"
+#include "agent/shell/partner_link.h"
+#include "agent/shell/process.h"
+#include "agent/shell/record_log.h"
+#include "agent/shell/resources.h"
+#include "agent/shell/state_store.h"
+#include "ccm/base/time.h"
+
+namespace hapair::agent {
+
+struct AgentParts {
+  AgentConfig config;
+  BootId boot_id;
+  std::uint64_t life = 0;  // drawn at the start, never 0
+  std::unique_ptr<RecordLog> log;
+};
+
+class Agent final : public PartnerLinkListener, public ControlHandler {
+ public:
+  // `loop` and `clock` outlive this.
+  Agent(sd_event* loop, const Clock& clock, AgentParts parts);
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Serves the control socket, registers with the CCM and begins with what the disk said. The error is a sentence.
+  std::expected<void, std::string> start(const std::expected<std::optional<DurableState>, StateProblem>& state);
+  // As asked by the service manager: hands over as configured, then ends the loop.
+  void shut_down();
+
+  // PartnerLinkListener
+  void partner_assessed(const heartbeat::Assessment& assessment) override;
+  void partner_published(const ccm::AgentBlockLayout& block) override;
+  void own_ccm_changed(bool there, const std::string& why) override;
+
+  // ControlHandler
+  control::v1::StatusReply status() override;
+  control::v1::CommandReply takeover(const control::v1::TakeoverRequest& request, const std::string& by) override;
+  control::v1::CommandReply giveback(const control::v1::GivebackRequest& request, const std::string& by) override;
+  control::v1::CommandReply reset_state(const std::string& by) override;
+  const RecordLog& records() override;
+
+ private:
+  void step(const Event& event);
+  void apply(EngineOutput output);
+  void run(const Command& command);
+  void run_resource(const RunResource& command);
+  void start_fence();
+  void set_phase(ccm::BootPhase phase);
+  void tell(Severity severity, const std::string& kind, const std::string& text);
+  void log(Record record);
+  void arm_wakeup();
+  control::v1::CommandReply command(OperatorCommand::Kind kind, const std::vector<std::string>& pools, bool force,
+                                    const std::string& by);
+  void describe_partner(control::v1::StatusReply& reply) const;
+  void describe_ccm(control::v1::StatusReply& reply) const;
+  void describe_pools(control::v1::StatusReply& reply) const;
+
+  sd_event* loop_;
+  const Clock* clock_;
+  AgentConfig config_;
+  BootId boot_id_;
+  std::unique_ptr<RecordLog> log_;
+  Engine engine_;
+  SystemProcessRunner runner_;
+  Resources resources_;
+  Fencer fencer_;
+  PartnerLink link_;
+  std::unique_ptr<StateWriter> writer_;
+  std::unique_ptr<ControlServer> server_;
+  EventSource wakeup_;
+  std::optional<CommandReply> reply_;
+};
+
+}  // namespace hapair::agent
