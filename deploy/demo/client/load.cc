@@ -42,7 +42,8 @@ void Load::send_unsent(Instant now) {
   for (const auto& write : under_way_) {
     if (write->sent || session_->state() != Session::State::ready) continue;
     write->sent = true;
-    session_->write(now, write->sequence, (write->sequence - 1) % plan_.slots * kBlockBytes, write->block);
+    session_->write(now, write->sequence, (write->sequence - 1) % plan_.slots * kBlockBytes, write->block,
+                    plan_.durable);
   }
 }
 

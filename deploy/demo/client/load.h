@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct LoadPlan {
   std::uint64_t slots = 0;
   unsigned depth = 4;  // writes under way at once
   unsigned writes_per_second = 400;
+  bool durable = true;  // with FUA; without it an acknowledgement promises nothing, which is what a test shows
   Duration outage_from = std::chrono::milliseconds(100);  // a longer gap between two acknowledgements is an outage
 };
 

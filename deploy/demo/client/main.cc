@@ -135,6 +135,7 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
   load->add_option("--depth", plan.depth, "writes under way at once")->capture_default_str()->check(CLI::Range(1, 64));
+  load->add_flag("!--without-fua", plan.durable, "let the target acknowledge what is not on its disk yet");
   load->add_option("--result", result_file, "file for the result, as JSON");
   CLI::App* verify = app.add_subcommand("verify", "read back what a ledger demands");
   common(verify);

@@ -143,11 +143,11 @@ void Session::service(Instant now, short revents) {
   }
 }
 
-void Session::write(Instant now, std::uint64_t tag, std::uint64_t lba_bytes, std::span<std::byte> data) {
+void Session::write(Instant now, std::uint64_t tag, std::uint64_t lba_bytes, std::span<std::byte> data, bool durable) {
   impl_->operations.push_back({impl_.get(), tag, now + kOperationDeadline, {}});
   impl_->post(iscsi_write16_task(impl_->iscsi, impl_->target.lun, lba_bytes / kSectorBytes,
                                  reinterpret_cast<unsigned char*>(data.data()), static_cast<std::uint32_t>(data.size()),
-                                 kSectorBytes, 0, 0, 1, 0, 0, Impl::on_done, &impl_->operations.back()));
+                                 kSectorBytes, 0, 0, durable ? 1 : 0, 0, 0, Impl::on_done, &impl_->operations.back()));
 }
 
 void Session::read(Instant now, std::uint64_t tag, std::uint64_t lba_bytes, std::span<std::byte> into) {

@@ -46,8 +46,8 @@ class Session {
   void service(Instant now, short revents);
 
   // Both only while ready. The buffer stays the caller's and must live until `done` or the end of the session. Writes
-  // carry FUA: the target acknowledges once the data is on its disk.
-  void write(Instant now, std::uint64_t tag, std::uint64_t lba_bytes, std::span<std::byte> data);
+  // carry FUA where `durable`: the target acknowledges once the data is on its disk.
+  void write(Instant now, std::uint64_t tag, std::uint64_t lba_bytes, std::span<std::byte> data, bool durable);
   void read(Instant now, std::uint64_t tag, std::uint64_t lba_bytes, std::span<std::byte> into);
 
   [[nodiscard]] std::uint64_t capacity_bytes() const;

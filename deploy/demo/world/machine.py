@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,15 @@ ETC_NEEDED = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "pass
 VAR_FOLDERS = ("lib/hapair", "lib/heartbeat", "lib/xfsdump", "log", "tmp", "cache", "spool")
 WANTS_REBOOT = 3  # exit status of a node's PID 1, see deploy/demo/init/machine.h
 PROOF_PATIENCE_S = 10
+
+
+def enter_command(pid, argv, variables=None):
+    """The command line that runs `argv` in the node whose PID 1 is `pid`. The outer process never enters the mount
+    namespace: one that waits there would keep a dead node's disks busy."""
+    environment = {**ENVIRONMENT, **(variables or {})}
+    return ["nsenter", f"--target={pid}", "--pid", "--net", "--uts", "--ipc", "--",
+            "nsenter", f"--mount=/proc/{pid}/ns/mnt", "--",
+            "env", "-i", *(f"{key}={value}" for key, value in environment.items()), *argv]
 
 
 class Step:
@@ -147,15 +155,26 @@ class Machine:
         if self.is_on:
             processes.send(self.pid, signal.SIGINT if reboot else signal.SIGTERM)
 
-    def wait_off(self, patience_s):
-        """Waits for the orderly end; True where PID 1 wants to be powered on again."""
-        try:
-            status = self.supply.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            raise WorldError(f"node {self.node} did not shut down within {patience_s} s") from None
+    def finish_end(self):
+        """After PID 1 ended by itself: puts the cables away. True where it wants to be powered on again."""
         with self.lock:
+            status = self.supply.wait()
+            self.last_steps = []
             self._clear_away()
+            self.off_since_ns = now_ns()
         return status == WANTS_REBOOT
+
+    def pull_the_plug(self):
+        """For the end of the world: no honesty about the disks, only quick."""
+        with self.lock:
+            if self.supply is not None:
+                self.supply.kill()
+                self.supply.wait()
+                self._close_streams()
+
+    def _close_streams(self):
+        for stream in (self.supply.stdin, self.supply.stdout):
+            stream.close()
 
     # --- faults ---
 
@@ -233,19 +252,12 @@ class Machine:
     def pids_of(self, program):
         return [pid for pid in self.pids() if processes.program_of(pid) == program]
 
-    def enter_command(self, argv):
-        """The command line that runs `argv` in the node. The outer process never enters the mount namespace: one that
-        waits there would keep a dead node's disks busy."""
-        return ["nsenter", f"--target={self.pid}", "--pid", "--net", "--uts", "--ipc", "--",
-                "nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--",
-                "env", "-i", *(f"{key}={value}" for key, value in ENVIRONMENT.items()), *argv]
-
     def execute(self, *argv, timeout=60):
         """Runs a command in the node to its end."""
         if not self.is_on:
             raise WorldError(f"node {self.node} is off")
         try:
-            return subprocess.run(self.enter_command(argv), capture_output=True, text=True, env=ENVIRONMENT,
+            return subprocess.run(enter_command(self.pid, argv), capture_output=True, text=True, env=ENVIRONMENT,
                                   timeout=timeout, check=False)
         except subprocess.TimeoutExpired:
             raise WorldError(f"node {self.node}: {' '.join(argv)}: did not end within {timeout} s") from None
@@ -258,8 +270,7 @@ class Machine:
     def _clear_away(self):
         """What a machine that lost its power no longer has. Waits until the kernel has let go of its disks."""
         if self.supply is not None:
-            for stream in (self.supply.stdin, self.supply.stdout):
-                stream.close()
+            self._close_streams()
         until = time.monotonic() + PROOF_PATIENCE_S
         while self._busy_disks():
             # A process that entered the node's mount namespace from outside dies with the node.
@@ -300,14 +311,3 @@ class Machine:
             left.append("its port at the switch")
         if left:
             raise WorldError(f"node {self.node} is not proven to be off; left are: {', '.join(left)}")
-
-
-def wait_any_end(machines, timeout_s):
-    """The machines whose PID 1 ended by itself, waiting at most `timeout_s` for the first."""
-    fds = {os.pidfd_open(machine.supply.pid): machine for machine in machines if machine.supply is not None}
-    try:
-        ready, _, _ = select.select(list(fds), [], [], timeout_s)
-        return [fds[fd] for fd in ready]
-    finally:
-        for fd in fds:
-            os.close(fd)

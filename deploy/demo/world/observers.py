@@ -43,12 +43,12 @@ class Client:
                 action, "--portal", self.pool.portal, "--target", self.pool.iqn, "--ledger",
                 self.layout.client(self.pool, "ledger"), *options]
 
-    def start(self):
+    def start(self, *options):
         events = self.layout.client(self.pool, "events")
         with open(events, "wb") as out, open(self.layout.client(self.pool, "stderr"), "wb") as err:
             self.process = subprocess.Popen(
                 self._command("load", "--pool", self.pool.name, "--slots", str(self.pool.slots), "--rate",
-                              str(self.writes_per_second), "--depth", str(self.depth)),
+                              str(self.writes_per_second), "--depth", str(self.depth), *options),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=ENVIRONMENT, start_new_session=True)
         self.follower = Follower(events)
         self.events = []

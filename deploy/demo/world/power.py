@@ -30,9 +30,19 @@ class PowerController:
         self.socket.listen(16)
         threading.Thread(target=self._serve, daemon=True, name="power").start()
 
+    def stop(self):
+        if self.socket is not None:
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept()
+            self.socket.close()
+            self.socket = None
+
     def _serve(self):
+        listener = self.socket
         while True:
-            connection, _ = self.socket.accept()
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return  # stop() was called
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection):

@@ -16,12 +16,22 @@ from .power import PowerController
 from .sweep import sweep
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Where the build leaves each program, below its folder.
-WORLD_PROGRAMS = ("deploy/demo/init/hapair-demo-init", "deploy/demo/client/hapair-demo-client",
-                  "deploy/demo/watcher/hapair-demo-watcher")
-CLUSTER_PROGRAMS = ("ccm/daemon/ccmd", "ccm/fabric/shm/tool/hapair-shm-port", "agent/shell/hapaird", "agent/cli/hapair")
+# Programs that the build makes; each is also the name of its target.
+WORLD_PROGRAMS = ("hapair-demo-init", "hapair-demo-client", "hapair-demo-watcher")
+CLUSTER_PROGRAMS = ("ccmd", "hapair-shm-port", "hapaird", "hapair")
 # An operator's words, on a machine without systemd.
 REBOOT_COMMANDS = {"reboot": "INT", "poweroff": "TERM"}
+
+
+def programs_below(folder, names):
+    """Where each of the programs is in a build folder."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "CMakeFiles"]
+        for name in set(files) & set(names):
+            if os.access(f"{place}/{name}", os.X_OK):
+                found[name] = f"{place}/{name}"
+    return found
 
 
 class Lock:
@@ -48,6 +58,10 @@ class Lock:
                 time.sleep(0.1)
         os.ftruncate(self.fd, 0)
         os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self):
+        os.close(self.fd)
+        self.fd = None
 
 
 class Caretaker:
@@ -117,6 +131,7 @@ class World:
         self.clients = {pool.name: Client(self.layout, pool) for pool in POOLS}
         self.watcher = Watcher(self.layout)
         self.caretaker = None
+        self.claimed = False
 
     def _fenced(self, node):
         self.on_fenced(node)
@@ -124,6 +139,7 @@ class World:
     def claim(self):
         """Takes the lock and clears away what an earlier, killed run left; returns what that was."""
         self.lock.take()
+        self.claimed = True
         found = sweep(self.layout)
         self.caretaker = Caretaker(self.layout)
         return found
@@ -144,12 +160,13 @@ class World:
 
     def _copy_programs(self):
         wanted = WORLD_PROGRAMS + (CLUSTER_PROGRAMS if self.cluster else ())
-        missing = [path for path in wanted if not os.path.exists(f"{self.build_folder}/{path}")]
+        found = programs_below(self.build_folder, wanted)
+        missing = [name for name in wanted if name not in found]
         if missing:
             raise WorldError(f"{self.build_folder} does not have {', '.join(missing)}: build it, or say another folder "
                              "with --build-dir")
-        for path in wanted:
-            shutil.copy2(f"{self.build_folder}/{path}", self.layout.programs)
+        for path in found.values():
+            shutil.copy2(path, self.layout.programs)
         shutil.copy2(f"{HERE}/fence_demo", self.layout.programs)
         for name, number in REBOOT_COMMANDS.items():
             path = f"{self.layout.programs}/{name}"
@@ -159,18 +176,21 @@ class World:
 
     def destroy(self, keep=False):
         """Ends everything. With `keep` the files stay for a look; processes, mounts, devices and namespaces never do."""
+        if not self.claimed:
+            return None  # what is there belongs to another
         for client in self.clients.values():
             client.kill()
         self.watcher.kill()
         for machine in self.machines.values():
-            if machine.is_on:
-                machine.supply.kill()
-                machine.supply.wait()
+            machine.pull_the_plug()
         kept = f"{self.layout.base}.kept"
         if keep and os.path.isdir(self.layout.base):
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(self.layout.base, kept, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "*.img"))
+        self.power.stop()
         sweep(self.layout)
         if self.caretaker is not None:
             self.caretaker.dismiss()
+        self.lock.release()
+        self.claimed = False
         return kept if keep else None
