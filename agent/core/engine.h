@@ -129,6 +129,12 @@ struct EngineOutput {
   std::optional<CommandReply> reply;  // of an OperatorCommand
 };
 
+// Why a node is in its state, and what an operator can do; both empty where there is nothing to say.
+struct NodeReason {
+  std::string why;
+  std::string to_do;
+};
+
 // How a pool stands, for status.
 struct PoolReport {
   PoolState state = PoolState::probing;
@@ -150,8 +156,7 @@ class Engine {
 
   [[nodiscard]] ccm::AgentBlockLayout block() const;
   [[nodiscard]] NodeState node_state() const;
-  // Why the node is in that state, and what an operator can do; empty where there is nothing to say.
-  [[nodiscard]] std::string node_reason() const;
+  [[nodiscard]] NodeReason node_reason() const;
   [[nodiscard]] const EngineConfig& config() const { return config_; }
   [[nodiscard]] PoolReport pool_report(PoolIndex pool) const;
   [[nodiscard]] const PoolSequence& sequence(PoolIndex pool) const { return pools_[pool].sequence; }

@@ -260,28 +260,29 @@ NodeState Engine::node_state() const {
   return own ? NodeState::serving : NodeState::standby;
 }
 
-std::string Engine::node_reason() const {
-  if (offline_)
-    return offline_reason_ + "; when it is certain which node serves the pools, run: hapair reset-state --yes";
+NodeReason Engine::node_reason() const {
+  const std::string_view partner = config_.partner.view();
+  if (offline_) {
+    return {offline_reason_, "when it is certain which node serves the pools, run: hapair reset-state --yes"};
+  }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];
     if (pool.state != PoolState::failed && !pool.failed_here) continue;
-    return fmt::format("{}: {} ({}); repair the cause, then run: hapair takeover {}", plan(i).name.view(), pool.reason,
-                       pool.sequence.failure(), plan(i).name.view());
+    const std::string failure = pool.sequence.failure();
+    return {fmt::format("{}: {}{}", plan(i).name.view(), pool.reason, failure.empty() ? "" : " (" + failure + ")"),
+            fmt::format("repair the cause, then run: hapair takeover {}", plan(i).name.view())};
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
-    if (pools_[i].takeover_refused) {
-      return fmt::format(
-          "{}: no fence of {} was confirmed, so it is not taken over; check the fence device (hapair why), or "
-          "switch {} off and run: hapair takeover {}",
-          plan(i).name.view(), config_.partner.view(), config_.partner.view(), plan(i).name.view());
-    }
+    if (!pools_[i].takeover_refused) continue;
+    return {fmt::format("{}: no fence of {} was confirmed, so it is not taken over", plan(i).name.view(), partner),
+            fmt::format("check the fence device (hapair why), or switch {} off and run: hapair takeover {}", partner,
+                        plan(i).name.view())};
   }
-  if (node_state() == NodeState::isolated || node_state() == NodeState::joining) {
-    if (assessment_.verdict != Verdict::alive) {
-      return fmt::format("waits for {} (now {}) to say who serves what; if {} is down for good, run: hapair takeover",
-                         config_.partner.view(), heartbeat::text_of(assessment_.verdict), config_.partner.view());
-    }
+  const NodeState state = node_state();
+  if ((state == NodeState::isolated || state == NodeState::joining) && assessment_.verdict != Verdict::alive) {
+    return {
+        fmt::format("waits for {} (now {}) to say who serves what", partner, heartbeat::text_of(assessment_.verdict)),
+        fmt::format("start {}; if it is down for good, run: hapair takeover", partner)};
   }
   return {};
 }

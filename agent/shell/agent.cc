@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 #include <systemd/sd-daemon.h>
 
-#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -25,7 +24,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                                 .monitor_timeout = resource.monitor_timeout,
                                 .monitor_interval = resource.monitor_interval,
                                 .on_failure = resource.on_failure,
-                                .restarts = static_cast<int>(resource.restarts)});
+                                .restarts = resource.restarts});
     }
     out.pools.push_back(std::move(plan));
   }
@@ -33,7 +32,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .takeover_hold = config.takeover.hold,
                 .agent_silent = config.takeover.agent_silent,
                 .ccm_silent = config.takeover.ccm_silent,
-                .fence_attempts = static_cast<int>(config.fencing.attempts),
+                .fence_attempts = config.fencing.attempts,
                 .fence_retry = config.fencing.retry,
                 .automatic_giveback = config.giveback.automatic,
                 .giveback_stable = config.giveback.stable,
@@ -78,9 +77,13 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
                                               step(NotDurable{answer.generation, answer.error});
                                             }
                                           });
-  auto server = ControlServer::open(loop_, config_.control_socket(), *this);
+  ControlOptions options{
+      .socket_path = config_.control_socket(), .group = "hapair", .node = config_.pair.node, .pools = {}};
+  for (const PoolConfig& pool : config_.pools) options.pools.push_back(pool.name);
+  auto server = ControlServer::open(loop_, *clock_, std::move(options), *this, *log_);
   if (!server) return std::unexpected(server.error());
   server_ = std::move(*server);
+  started_at_ = clock_->now();
   link_.start();
   Started started;
   started.boot_id = boot_id_;
@@ -130,7 +133,10 @@ void Agent::run_resource(const RunResource& command) {
 void Agent::start_fence() {
   fencer_.fence(
       config_.pair.partner, [this](const FenceStep& done) { step(FenceProgress{sentence_of(done)}); },
-      [this](const FenceReport& report) { step(FenceDone{report}); });
+      [this](const FenceReport& report) {
+        fenced_at_ = clock_->now();
+        step(FenceDone{report});
+      });
 }
 
 void Agent::set_phase(ccm::BootPhase phase) {
@@ -162,6 +168,7 @@ void Agent::partner_assessed(const heartbeat::Assessment& assessment) { step(Par
 void Agent::partner_published(const ccm::AgentBlockLayout& block) { step(PartnerBlock{block}); }
 
 void Agent::own_ccm_changed(bool there, const std::string& why) {
+  ccm_problem_ = there ? "" : why;
   if (there) {
     tell(Severity::info, "own-ccm", "registered with this node's CCM");
   } else {
@@ -182,48 +189,13 @@ void Agent::tell(Severity severity, const std::string& kind, const std::string& 
 
 void Agent::log(Record record) {
   const LoggedRecord& kept = log_->append(std::move(record));
-  if (server_) server_->announce(kept);
+  if (server_) server_->publish(kept);
 }
 
-control::v1::CommandReply Agent::command(OperatorCommand::Kind kind, const std::vector<std::string>& pools, bool force,
-                                         const std::string& by) {
-  control::v1::CommandReply answer;
-  OperatorCommand asked{.kind = kind, .pools = {}, .force = force, .by = by};
-  for (const std::string& name : pools) {
-    const auto it =
-        std::ranges::find_if(config_.pools, [&](const PoolConfig& pool) { return pool.name.view() == name; });
-    if (it == config_.pools.end()) {
-      std::string known;
-      for (const PoolConfig& pool : config_.pools) known += (known.empty() ? "" : ", ") + pool.name.text();
-      answer.set_text(fmt::format("there is no pool \"{}\"; the pools of this pair are: {}", name, known));
-      return answer;
-    }
-    const auto index = static_cast<PoolIndex>(it - config_.pools.begin());
-    if (std::ranges::find(asked.pools, index) == asked.pools.end()) asked.pools.push_back(index);
-  }
+CommandReply Agent::command(const OperatorCommand& command) {
   reply_.reset();
-  step(asked);
-  if (reply_) {
-    answer.set_accepted(reply_->accepted);
-    answer.set_text(reply_->text);
-    answer.set_decision(reply_->decision);
-  }
-  return answer;
+  step(command);
+  return reply_.value_or(CommandReply{});
 }
-
-control::v1::CommandReply Agent::takeover(const control::v1::TakeoverRequest& request, const std::string& by) {
-  return command(OperatorCommand::Kind::takeover, {request.pools().begin(), request.pools().end()}, request.force(),
-                 by);
-}
-
-control::v1::CommandReply Agent::giveback(const control::v1::GivebackRequest& request, const std::string& by) {
-  return command(OperatorCommand::Kind::giveback, {request.pools().begin(), request.pools().end()}, false, by);
-}
-
-control::v1::CommandReply Agent::reset_state(const std::string& by) {
-  return command(OperatorCommand::Kind::reset_record, {}, false, by);
-}
-
-const RecordLog& Agent::records() { return *log_; }
 
 }  // namespace hapair::agent

@@ -49,10 +49,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
 
   // ControlHandler
   control::v1::StatusReply status() override;
-  control::v1::CommandReply takeover(const control::v1::TakeoverRequest& request, const std::string& by) override;
-  control::v1::CommandReply giveback(const control::v1::GivebackRequest& request, const std::string& by) override;
-  control::v1::CommandReply reset_state(const std::string& by) override;
-  const RecordLog& records() override;
+  CommandReply command(const OperatorCommand& command) override;
 
  private:
   void step(const Event& event);
@@ -64,8 +61,6 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void tell(Severity severity, const std::string& kind, const std::string& text);
   void log(Record record);
   void arm_wakeup();
-  control::v1::CommandReply command(OperatorCommand::Kind kind, const std::vector<std::string>& pools, bool force,
-                                    const std::string& by);
   void describe_partner(control::v1::StatusReply& reply) const;
   void describe_ccm(control::v1::StatusReply& reply) const;
   void describe_pools(control::v1::StatusReply& reply) const;
@@ -84,6 +79,9 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   std::unique_ptr<ControlServer> server_;
   EventSource wakeup_;
   std::optional<CommandReply> reply_;
+  std::string ccm_problem_;  // why this node's CCM is not there; empty: it is
+  Instant started_at_;
+  std::optional<Instant> fenced_at_;
 };
 
 }  // namespace hapair::agent

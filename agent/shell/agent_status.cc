@@ -1,37 +1,54 @@
-// The agent's state as `hapair status` and the dashboard get it.
+// The agent's state as `hapair status` gets it.
 #include "agent/shell/agent.h"
 
 namespace hapair::agent {
+namespace {
+
+// What the partner's CCM says of its agent, in a word.
+std::string agent_word(const ccm::StatusView& page, bool silent) {
+  for (const ccm::ClientView& client : page.clients) {
+    if (client.name != ccm::kAgentClientName) continue;
+    if (client.state == ccm::ClientState::registered) return silent ? "silent" : "alive";
+    return std::string(ccm::text_of(client.state));
+  }
+  return {};
+}
+
+}  // namespace
 
 control::v1::StatusReply Agent::status() {
   control::v1::StatusReply reply;
   reply.set_now_ns(ns_of(clock_->now()));
+  reply.set_started_ns(ns_of(started_at_));
   reply.set_node(config_.pair.node.text());
-  reply.set_partner_name(config_.pair.partner.text());
+  reply.set_partner(config_.pair.partner.text());
   reply.set_pair(config_.pair.pair.text());
   reply.set_version(HAPAIR_VERSION);
+  const NodeReason reason = engine_.node_reason();
   reply.set_state(std::string(text_of(engine_.node_state())));
-  reply.set_reason(engine_.node_reason());
+  reply.set_reason(reason.why);
+  reply.set_to_do(reason.to_do);
   describe_ccm(reply);
   describe_partner(reply);
   describe_pools(reply);
-  control::v1::Fencing& fencing = *reply.mutable_fencing();
-  for (const FenceDeviceConfig& device : config_.fencing.devices) fencing.add_devices(device.name);
+  for (const FenceDeviceConfig& device : config_.fencing.devices) reply.add_fence_devices(device.name);
   if (const auto& last = engine_.last_fence()) {
-    fencing.set_last_result(std::string(text_of(last->result)));
-    fencing.set_last_device(last->device);
-    fencing.set_last_reason(last->reason);
-    fencing.set_last_took_ms(ms_of(last->took));
+    control::v1::FenceStatus& fence = *reply.mutable_last_fence();
+    fence.set_result(std::string(text_of(last->result)));
+    fence.set_device(last->device);
+    fence.set_reason(last->reason);
+    fence.set_took_us(static_cast<std::uint64_t>(last->took.count() / 1000));
+    fence.set_when_ns(fenced_at_ ? ns_of(*fenced_at_) : 0);
   }
+  if (server_) *reply.mutable_control() = server_->counters();
   return reply;
 }
 
 void Agent::describe_ccm(control::v1::StatusReply& reply) const {
-  control::v1::OwnCcm& ccm = *reply.mutable_ccm();
-  ccm.set_fabric("shm");
-  ccm.set_pace_ms(ms_of(config_.pair.pace));
+  control::v1::CcmStatus& ccm = *reply.mutable_ccm();
   const auto self = link_.own_ccm();
-  ccm.set_there(self.has_value());
+  ccm.set_running(ccm_problem_.empty() && self.has_value());
+  ccm.set_problem(ccm_problem_);
   if (!self) return;
   ccm.set_incarnation(self->incarnation);
   ccm.set_boot_id(BootId{self->boot_id}.text());
@@ -47,12 +64,11 @@ void Agent::describe_ccm(control::v1::StatusReply& reply) const {
 }
 
 void Agent::describe_partner(control::v1::StatusReply& reply) const {
-  control::v1::Partner& partner = *reply.mutable_partner();
+  control::v1::PartnerStatus& partner = *reply.mutable_partner_status();
   const heartbeat::Assessment& assessment = engine_.assessment();
   const heartbeat::PartnerWatch& watch = link_.watch();
   partner.set_verdict(std::string(heartbeat::text_of(assessment.verdict)));
   partner.set_since_ns(ns_of(assessment.since));
-  partner.set_implication(engine_.implication());
   for (const heartbeat::Evidence& evidence : assessment.because) {
     control::v1::Evidence& out = *partner.add_because();
     out.set_when_ns(ns_of(evidence.when));
@@ -60,15 +76,15 @@ void Agent::describe_partner(control::v1::StatusReply& reply) const {
     out.set_fact(evidence.fact);
   }
   partner.set_suspicion(watch.suspicion());
-  partner.set_limit_ms(ms_of(watch.ccm_detector().limit()));
   if (const auto& page = watch.proven_page()) {
     partner.set_phase(std::string(ccm::text_of(page->phase)));
     partner.set_boot_id(page->boot_id.text());
     partner.set_incarnation(page->incarnation.value());
+    partner.set_agent(agent_word(*page, watch.agent_detector().silent()));
   }
   if (const auto& view = engine_.partner()) {
-    partner.set_state(std::string(text_of(view->node_state)));
-    partner.set_configuration_differs(view->config_hash != engine_.config().shared_config_hash);
+    partner.set_node_state(std::string(text_of(view->node_state)));
+    reply.set_configuration_differs(view->config_hash != engine_.config().shared_config_hash);
   }
 }
 
@@ -76,7 +92,7 @@ void Agent::describe_pools(control::v1::StatusReply& reply) const {
   for (PoolIndex i = 0; i < config_.pools.size(); ++i) {
     const PoolConfig& config = config_.pools[i];
     const PoolReport report = engine_.pool_report(i);
-    control::v1::Pool& pool = *reply.add_pools();
+    control::v1::PoolStatus& pool = *reply.add_pools();
     pool.set_name(config.name.text());
     pool.set_home(config.home.text());
     pool.set_owner(report.owner.text());
@@ -86,17 +102,20 @@ void Agent::describe_pools(control::v1::StatusReply& reply) const {
     pool.set_reason(report.reason);
     pool.set_since_ns(ns_of(report.since));
     pool.set_failed_here(report.failed_here);
-    pool.set_giveback_due_ns(report.giveback_due ? ns_of(*report.giveback_due) : 0);
+    if (report.giveback_due) pool.set_giveback_due_ns(ns_of(*report.giveback_due));
     for (std::size_t r = 0; r < config.resources.size(); ++r) {
       const ResourceStatus& status = engine_.sequence(i).status(r);
-      control::v1::Resource& resource = *pool.add_resources();
+      control::v1::ResourceStatus& resource = *pool.add_resources();
       resource.set_name(config.resources[r].name);
       resource.set_type(config.resources[r].type);
       resource.set_state(std::string(text_of(status.state)));
-      if (status.busy) resource.set_busy(std::string(text_of(*status.busy)));
-      resource.set_last_outcome(std::string(text_of(status.last.outcome)));
-      resource.set_last_reason(status.last.reason);
       resource.set_since_ns(ns_of(status.since));
+      if (status.busy) resource.set_busy(std::string(text_of(*status.busy)));
+      if (status.state != ResourceState::unknown) {
+        resource.set_last_result(std::string(text_of(status.last.outcome)));
+        resource.set_last_reason(status.last.reason);
+      }
+      resource.set_restarts(static_cast<std::uint32_t>(status.restarts_used));
     }
   }
 }
