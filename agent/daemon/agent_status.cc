@@ -1,5 +1,5 @@
 // The agent's state as `hapair status` gets it.
-#include "agent/shell/agent.h"
+#include "agent/daemon/agent.h"
 
 namespace hapair::agent {
 namespace {

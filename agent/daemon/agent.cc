@@ -1,4 +1,4 @@
-#include "agent/shell/agent.h"
+#include "agent/daemon/agent.h"
 
 #include <fmt/core.h>
 #include <systemd/sd-daemon.h>

@@ -1,4 +1,4 @@
-// hapaird: the agent of one node. This file starts and ends it; agent/shell/agent.h is what it does.
+// hapaird: the agent of one node. This file starts and ends it; agent/daemon/agent.h is what it does.
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "agent/config/agent_config.h"
-#include "agent/shell/agent.h"
+#include "agent/daemon/agent.h"
 #include "ccm/config/pair_config.h"
 #include "ccm/wire/mac.h"
 

@@ -1,4 +1,4 @@
-#include "agent/shell/partner_link.h"
+#include "agent/daemon/partner_link.h"
 
 #include <fmt/core.h>
 #include <sys/epoll.h>

@@ -14,7 +14,7 @@
 #include "agent/shell/control_server.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/fencer.h"
-#include "agent/shell/partner_link.h"
+#include "agent/daemon/partner_link.h"
 #include "agent/shell/process.h"
 #include "agent/shell/record_log.h"
 #include "agent/shell/resources.h"
