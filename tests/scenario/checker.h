@@ -22,7 +22,7 @@ class Checker {
 
   virtual void on_action(World& /*world*/, NodeIndex /*node*/, const agent::RunResource& /*action*/) {}
   virtual void on_fence(World& /*world*/, NodeIndex /*asker*/) {}
-  // What is on the node's disk changed. Nothing: the record was discarded by the operator.
+  // What is on the node's disk changed, from what anyone relied on before.
   virtual void on_disk(World& /*world*/, NodeIndex /*node*/, const std::optional<agent::DurableState>& /*before*/) {}
   virtual void on_published(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
   virtual void after_event(World& /*world*/) {}

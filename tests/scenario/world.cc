@@ -173,7 +173,8 @@ void World::agent_left(NodeIndex index) {
     const bool back = nodes_[index].comes_back;
     const bool faulty = fault_injected_;
     power_off(index);
-    fault_injected_ = faulty;  // an orderly shutdown is none
+    // An orderly shutdown is none, unless the pools were left behind.
+    fault_injected_ = faulty || !options_.policy.hand_over_at_shutdown;
     if (back) boot(index);
   });
 }
@@ -234,7 +235,7 @@ void World::start_agent(NodeIndex index) {
   if (node.record_corrupt) {
     started.record_problem = "state: the checksum does not match";
   } else {
-    started.durable = node.disk;
+    started.durable = node.relied_on = node.disk;
   }
   schedule(Duration{}, Scope::agent, index, [this, index, started] { step(index, started); });
   schedule(milliseconds(1), Scope::agent, index, [this, index] { register_agent(index); });
@@ -292,7 +293,9 @@ void World::set_link(bool up) {
 std::optional<agent::CommandReply> World::command(NodeIndex index, const agent::OperatorCommand& command) {
   Node& node = nodes_[index];
   if (!node.agent || node.paused || node.agent_hung) return std::nullopt;
-  if (command.force) fault();  // it fences a partner that may be well
+  // By force, or on an operator's own word about a partner that is not seen, a healthy node may be fenced.
+  const bool seen_alive = node.agent->engine.assessment().verdict == heartbeat::Verdict::alive;
+  if (command.force || (command.kind == agent::OperatorCommand::Kind::takeover && !seen_alive)) fault();
   reply_.reset();
   step(index, command);
   check();

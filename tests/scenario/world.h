@@ -178,6 +178,7 @@ class World {
     std::optional<Ccm> ccm;
     std::unique_ptr<Agent> agent;
     std::optional<agent::DurableState> disk;
+    std::optional<agent::DurableState> relied_on;  // what was last read from the disk, or reported as being on it
     bool record_corrupt = false;
     bool record_reset = false;
     bool disk_fails = false;
@@ -210,7 +211,7 @@ class World {
   void agent_gone(NodeIndex node, ccm::ClientState how);
   void leave_if_done(NodeIndex node);
   void agent_left(NodeIndex node);
-  void put_on_disk(NodeIndex node, std::optional<agent::DurableState> state);
+  void put_on_disk(NodeIndex node, std::optional<agent::DurableState> state, bool reported);
 
   WorldOptions options_;
   std::mt19937_64 random_;

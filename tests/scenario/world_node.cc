@@ -205,7 +205,7 @@ void World::carry_out(NodeIndex index, agent::EngineOutput output) {
     } else {
       node.record_corrupt = false;
       node.record_reset = true;
-      put_on_disk(index, std::nullopt);
+      put_on_disk(index, std::nullopt, true);
     }
   }
   if (output.persist) write(index, *output.persist);
@@ -215,9 +215,11 @@ void World::carry_out(NodeIndex index, agent::EngineOutput output) {
   }
 }
 
-void World::put_on_disk(NodeIndex index, std::optional<agent::DurableState> state) {
-  const auto before = std::exchange(nodes_[index].disk, std::move(state));
-  for (const auto& checker : checkers_) checker->on_disk(*this, index, before);
+void World::put_on_disk(NodeIndex index, std::optional<agent::DurableState> state, bool reported) {
+  Node& node = nodes_[index];
+  node.disk = std::move(state);
+  for (const auto& checker : checkers_) checker->on_disk(*this, index, node.relied_on);
+  if (reported) node.relied_on = node.disk;
 }
 
 void World::write(NodeIndex index, const agent::PersistRequest& request) {
@@ -228,7 +230,7 @@ void World::write(NodeIndex index, const agent::PersistRequest& request) {
     const bool orphaned = nodes_[index].agent_life != life;
     const bool failed = nodes_[index].disk_fails;
     if (orphaned && !options_.write_survives) return;
-    if (!failed || options_.failed_write_lands) put_on_disk(index, request.state);
+    if (!failed || options_.failed_write_lands) put_on_disk(index, request.state, !failed);
     if (orphaned) return;
     schedule(Duration{}, Scope::agent, index, [this, index, request, failed] {
       if (failed) {
