@@ -160,7 +160,12 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
   if (page.phase == ccm::BootPhase::panicked) {
     return Finding{Verdict::panicked, {{seen.when, channel, "its crash kernel publishes phase panicked"}}, false};
   }
-  if (page.phase == ccm::BootPhase::storage_stopping || page.phase == ccm::BootPhase::shutting_down) {
+  // A node whose agent died or hangs while it was stopping the storage does not get any further by itself.
+  const ccm::ClientView* agent = agent_of(page);
+  const bool stuck = page.phase == ccm::BootPhase::storage_stopping && agent != nullptr &&
+                     (agent->state == ccm::ClientState::gone ||
+                      (agent->state == ccm::ClientState::registered && agent_.silent()));
+  if (page.phase == ccm::BootPhase::shutting_down || (page.phase == ccm::BootPhase::storage_stopping && !stuck)) {
     return Finding{
         Verdict::leaving, {{seen.when, channel, fmt::format("it publishes phase {}", text_of(page.phase))}}, false};
   }
@@ -180,7 +185,10 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation
                    false};
   }
   const bool new_boot = settled_boot_.known() && page.boot_id != settled_boot_;
-  if (new_boot && page.phase < ccm::BootPhase::storage_active) {
+  // A phase that nobody knows is not a phase before storage-active.
+  const bool before_active =
+      page.phase != ccm::BootPhase::unknown && page.phase < ccm::BootPhase::storage_active;
+  if (new_boot && before_active) {
     return Finding{Verdict::rebooted,
                    {{seen.when, channel,
                      fmt::format("a new boot id {} (was {}) in phase {}: it serves nothing", page.boot_id.text(),
@@ -195,8 +203,17 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation
           fmt::format("a new incarnation {} of its CCM in the same life of its kernel", page.incarnation.value())}},
         false};
   }
+  const bool boots = page.phase == ccm::BootPhase::early || page.phase == ccm::BootPhase::root;
+  if (agent == nullptr && boots && !settled_boot_.known()) {
+    // Never seen before, so there is no old boot id to compare with; but a CCM that restarts on a running node never
+    // publishes so early a phase.
+    return Finding{Verdict::rebooted,
+                   {{seen.when, channel,
+                     fmt::format("boot id {} in phase {}, its agent has not started: it boots and serves nothing",
+                                 page.boot_id.text(), text_of(page.phase))}},
+                   false};
+  }
   if (agent == nullptr) {
-    // It boots, or its agent was not started yet: nothing is wrong, and nothing is promised.
     return Finding{Verdict::agent_hung, {{seen.when, channel, "its CCM beats; its agent has not registered"}}, false};
   }
   if (agent->state == ccm::ClientState::gone) {

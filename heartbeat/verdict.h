@@ -18,7 +18,8 @@ enum class Verdict : std::uint8_t {
   alive,              // the beats move
   agent_hung,         // the CCM's beat moves, the agent's stands or its process is gone; until the agent beats again
   hung,               // the memory answers, the software does not; until a beat moves
-  rebooted,           // a new boot id in a phase before storage-active: it serves nothing; until its agent beats
+  rebooted,           // a new boot id in a phase before storage-active: it serves nothing; until its agent beats.
+                      // Also a partner first seen while it boots, without an agent
   ccm_restarted,      // a new incarnation in the same life of the kernel: says nothing about the storage
   leaving,            // it published storage-stopping or shutting-down
   panicked,           // its crash kernel says so

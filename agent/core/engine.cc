@@ -11,6 +11,12 @@ namespace hapair::agent {
 
 using heartbeat::Verdict;
 
+namespace {
+
+constexpr Duration kRewriteAfter = std::chrono::seconds(1);
+
+}  // namespace
+
 Engine::Engine(EngineConfig config) : config_(std::move(config)), next_decision_(config_.first_decision) {
   HAPAIR_CHECK(config_.life != 0, "a life is drawn before the engine is made");
   for (const PoolPlan& pool : config_.pools) {
@@ -28,6 +34,7 @@ Engine::Engine(EngineConfig config) : config_(std::move(config)), next_decision_
 EngineOutput Engine::step(Instant now, const Event& event) {
   out_ = EngineOutput{};
   ++steps_;
+  last_step_ = now;
   std::visit([this, now](const auto& e) { on(now, e); }, event);
   if (started_ && !offline_) settle(now);
   finish(now);
@@ -35,13 +42,15 @@ EngineOutput Engine::step(Instant now, const Event& event) {
 }
 
 // What every step ends with: one write for all that changed, the phase, the page.
-void Engine::finish(Instant /*now*/) {
-  if (dirty_) {
+void Engine::finish(Instant now) {
+  const bool awaited = std::ranges::any_of(pools_, [](const Pool& pool) { return pool.awaits_generation != 0; });
+  const bool paused = rewrite_at_ && now < *rewrite_at_ && !awaited;
+  if (dirty_ && !in_flight_ && !paused) {
     dirty_ = false;
     wanted_.boot_id = boot_id_;
     ++generation_;
-    in_flight_.push_back({generation_, wanted_});
-    out_.persist = in_flight_.back();
+    in_flight_ = PersistRequest{generation_, wanted_};
+    out_.persist = in_flight_;
   }
   if (started_ && !offline_) set_phase();
   publish_changes();
@@ -96,6 +105,9 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
     case Verdict::rebooted:
     case Verdict::ccm_restarted:
     case Verdict::leaving:
+      // A later life of the partner publishes anew; but a partner that beats on was never down.
+      if (partner_down_proven_ && assessment_.verdict == Verdict::alive) partner_ = unheeded_;
+      unheeded_.reset();
       partner_down_proven_ = false;
       break;
     case Verdict::unknown:
@@ -119,7 +131,11 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
 
 void Engine::on(Instant now, const PartnerBlock& event) {
   const auto view = read_block(event.block, names_);
-  if (!view || partner_down_proven_) return;
+  if (!view) return;
+  if (partner_down_proven_) {
+    unheeded_ = view;
+    return;
+  }
   const bool first = !partner_ || partner_->life != view->life;
   partner_ = view;
   const bool differs = view->config_hash != config_.shared_config_hash;
@@ -134,9 +150,12 @@ void Engine::on(Instant now, const PartnerBlock& event) {
 }
 
 void Engine::on(Instant now, const Durable& event) {
-  while (!in_flight_.empty() && in_flight_.front().generation <= event.generation) {
-    confirmed_ = std::move(in_flight_.front().state);
-    in_flight_.pop_front();
+  if (!in_flight_ || in_flight_->generation > event.generation) return;
+  confirmed_ = std::exchange(in_flight_, std::nullopt)->state;
+  doubtful_ = false;
+  if (rewrite_at_) {
+    rewrite_at_.reset();
+    record(now, Severity::notice, "record-written", std::nullopt, 0, "the ownership record is written again");
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     Pool& pool = pools_[i];
@@ -152,17 +171,26 @@ void Engine::on(Instant now, const Durable& event) {
 
 void Engine::on(Instant now, const NotDurable& event) {
   // What was not written was never true: what is wanted goes back to what is on disk, in the pools that waited for it.
-  while (!in_flight_.empty() && in_flight_.front().generation <= event.generation) in_flight_.pop_front();
-  record(
-      now, Severity::error, "record-not-written", std::nullopt, 0,
-      fmt::format("the ownership record could not be written: {}. Nothing that rests on it is done; free or repair the "
-                  "disk of state_dir",
-                  event.why));
+  if (!in_flight_ || in_flight_->generation > event.generation) return;
+  // The failed write may be on the disk all the same; where it said that this node holds a pool, a restarted agent
+  // would believe it.
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    doubtful_ = doubtful_ || (in_flight_->state.pools[i].held && !confirmed_.pools[i].held);
+  }
+  in_flight_.reset();
+  const bool again = rewrite_at_.has_value();
+  rewrite_at_ = now + kRewriteAfter;
+  dirty_ = true;
+  record(now, again ? Severity::info : Severity::error, "record-not-written", std::nullopt, 0,
+         fmt::format("the ownership record could not be written: {}. Nothing that rests on it is done; free or repair the "
+                     "disk of state_dir. It is tried again every {:.0f} ms",
+                     event.why, ms_of(kRewriteAfter)));
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     Pool& pool = pools_[i];
     if (pool.awaits_generation == 0 || pool.awaits_generation > event.generation) continue;
     pool.awaits_generation = 0;
     wanted_.pools[i] = confirmed_.pools[i];
+    if (pool.state == PoolState::claiming) pool.takeover_refused = true;
     fire(now, i, PoolEvent::not_durable, pool.decision);
   }
 }
@@ -191,7 +219,7 @@ void Engine::on(Instant now, const FenceDone& event) {
           {"took_ms", fmt::format("{:.3f}", ms_of(event.report.took))}});
   if (confirmed) {
     fence_tries_ = 0;
-    partner_.reset();  // that life of the partner is over, and so is what its page said
+    unheeded_ = std::exchange(partner_, std::nullopt);  // that life of the partner is over, and so is its page
     partner_down_proven_ = true;
     for (const PoolIndex i : concerned) fire(now, i, PoolEvent::fence_confirmed, pools_[i].decision);
   } else if (++fence_tries_ < config_.policy.fence_attempts) {
@@ -308,14 +336,19 @@ std::optional<Instant> Engine::next_wakeup() const {
     if (at && (!due || *at < *due)) due = at;
   };
   if (!started_ || offline_) return due;
-  consider(fence_retry_at_);
+  if (!in_flight_) consider(rewrite_at_);
+  if (!fence_in_flight_) consider(fence_retry_at_);
+  const std::optional<Instant> down = down_at();
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     consider(pools_[i].sequence.next_due());
     consider(pools_[i].bound);
+    const Instant again = pools_[i].since + kStopAgain;
+    if (pools_[i].state == PoolState::failed && partner_runs_above(i) && again > last_step_) consider(again);
     consider(giveback_at(i));
     const bool waits_for_down = pools_[i].state == PoolState::elsewhere || pools_[i].state == PoolState::requesting ||
                                 pools_[i].state == PoolState::asking || pools_[i].state == PoolState::released;
-    if (waits_for_down && !pools_[i].takeover_refused) consider(down_at());
+    // One that has passed was acted on, or is not to be.
+    if (waits_for_down && !pools_[i].takeover_refused && down && *down > last_step_) consider(down);
   }
   return due;
 }

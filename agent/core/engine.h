@@ -11,7 +11,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <variant>
@@ -28,6 +27,9 @@
 #include "heartbeat/verdict.h"
 
 namespace hapair::agent {
+
+// How long after a stop that failed it is tried again, where the partner runs the pool and it must stop here.
+inline constexpr Duration kStopAgain = std::chrono::seconds(5);
 
 struct PoolPlan {
   PoolName name;
@@ -171,6 +173,12 @@ class Engine {
   [[nodiscard]] const std::vector<std::uint64_t>& rows_taken() const { return rows_taken_; }
 
  private:
+  // Why a claim was made: what may end it again before it is proved.
+  enum class ClaimCause : std::uint8_t {
+    verdict,   // withdrawn when the verdict no longer allows a takeover
+    operator_, // withdrawn when the partner is seen alive or booting
+    force,     // never withdrawn: the operator knows that the partner may be well
+  };
   enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray };
 
   struct Pool {
@@ -187,10 +195,12 @@ class Engine {
     std::uint64_t asked_serial = 0;
     std::uint64_t fence_round = 0;  // the first round whose answer counts for this pool
     StopCause stop_cause = StopCause::none;
+    ClaimCause claim_cause = ClaimCause::verdict;
     std::optional<Instant> bound;
     bool failed_here = false;
     bool giveback_refused = false;  // the home node did not take it: not again before something changes
-    bool takeover_refused = false;  // no fence was confirmed: not again before something changes
+    bool takeover_refused = false;  // no fence was confirmed, or no claim could be written: not again before something
+                                    // changes
   };
 
   // engine.cc: events
@@ -227,7 +237,9 @@ class Engine {
   bool look_at_partner(Instant now, PoolIndex index);
   void follow_partner_record(PoolIndex index);
   [[nodiscard]] bool partner_holds(PoolIndex index) const;
+  [[nodiscard]] bool partner_runs_above(PoolIndex index) const;
   [[nodiscard]] std::optional<Instant> down_at() const;
+  [[nodiscard]] bool claim_carried(Instant now, PoolIndex index) const;
   [[nodiscard]] std::optional<Instant> giveback_at(PoolIndex index) const;
   [[nodiscard]] Duration stop_bound(PoolIndex index) const;
   bool make_permit(PoolIndex index, PoolEvent event);
@@ -265,12 +277,15 @@ class Engine {
 
   DurableState wanted_;     // as it will be once everything that was asked for is written
   DurableState confirmed_;  // as it is on disk
-  std::deque<PersistRequest> in_flight_;
+  std::optional<PersistRequest> in_flight_;  // one at a time, so that a failed write takes no later one with it
   std::uint64_t generation_ = 0;
   bool dirty_ = false;
+  std::optional<Instant> rewrite_at_;  // the last write failed
+  bool doubtful_ = false;  // and the disk may say that this node holds a pool: no question is answered until one succeeds
 
   heartbeat::Assessment assessment_;
   std::optional<PartnerView> partner_;
+  std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
   std::uint64_t partner_decision_ = 0;  // the decision that the last change of the verdict opened
   bool config_differs_ = false;
   bool partner_down_proven_ = false;  // by a fence; until a page of a later life is read
@@ -280,6 +295,7 @@ class Engine {
   std::uint64_t fence_round_ = 0;
   std::uint64_t fence_round_step_ = 0;  // the step in which that round began
   std::uint64_t steps_ = 0;
+  Instant last_step_;
   int fence_tries_ = 0;
   std::optional<Instant> fence_retry_at_;
   std::optional<FenceReport> last_fence_;

@@ -21,6 +21,10 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
     case PoolState::serving:
       return fmt::format("{} is served here already", name);
     case PoolState::unsettled:
+      if (!force && (assessment_.verdict == Verdict::rebooted || assessment_.verdict == Verdict::leaving)) {
+        return fmt::format("{}: the partner {}, and will say or show who serves it; wait, or use --force to fence it",
+                           name, assessment_.verdict == Verdict::rebooted ? "boots" : "shuts down");
+      }
       if (force || assessment_.verdict != Verdict::alive) return std::nullopt;
       return fmt::format("{}: the partner is alive and it is about to be settled who serves it", name);
     case PoolState::failed:

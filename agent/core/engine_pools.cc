@@ -38,12 +38,18 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
       pool.decision = decision;
       pool.decided_at = now;
     }
+    if (row.to == PoolState::claiming) {
+      const bool decided = event == PoolEvent::operator_takeover || row.from == PoolState::requesting;
+      pool.claim_cause = event == PoolEvent::operator_force ? ClaimCause::force
+                         : decided                          ? ClaimCause::operator_
+                                                            : ClaimCause::verdict;
+    }
     if (row.to == PoolState::stopping) {
       pool.stop_cause = event == PoolEvent::partner_wants ? StopCause::request
                         : event == PoolEvent::giveback_due || event == PoolEvent::operator_giveback
                             ? StopCause::giveback
                         : event == PoolEvent::shutdown   ? StopCause::shutdown
-                        : event == PoolEvent::superseded ? StopCause::superseded
+                        : event == PoolEvent::superseded || row.guard == Guard::runs_above ? StopCause::superseded
                         : row.from == PoolState::probing ? StopCause::stray
                                                          : StopCause::failure;
     }
@@ -112,8 +118,8 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
       return owner_here && record.released;
     case Guard::partners_by_record:
       return record.owner == config_.partner && record_of_this_life_;
-    case Guard::home_here:
-      return at_home(index) && may_take;
+    case Guard::runs_above:
+      return partner_runs_above(index);
     case Guard::home_or_owner_here:
       return (at_home(index) || owner_here) && may_take;
     case Guard::owner_here:
@@ -174,6 +180,9 @@ void Engine::enter(Instant now, PoolIndex index) {
       return;
     }
     case PoolState::fencing:
+      if (std::ranges::count(pools_, PoolState::fencing, &Pool::state) == 1 && !fence_in_flight_ && !fence_retry_at_) {
+        fence_tries_ = 0;
+      }
       if (!fence_in_flight_ && !fence_retry_at_) start_fence_round(now);
       // A round that began before this claim was durable proves nothing for it; one of this very step does.
       pool.fence_round = fence_in_flight_ && fence_round_step_ == steps_ ? fence_round_ : fence_round_ + 1;
@@ -206,6 +215,8 @@ void Engine::enter(Instant now, PoolIndex index) {
       return;
     case PoolState::stopping:
       if (pool.stop_cause == StopCause::failure) pool.failed_here = true;
+      // From here on the record says so too: an agent that restarts must not start it again.
+      if (pool.stop_cause == StopCause::superseded) follow_partner_record(index);
       take_sequence(now, index, pool.sequence.stop(now));
       return;
     case PoolState::releasing: {
@@ -238,7 +249,8 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
   if (down && now >= *down && !pool.takeover_refused && fire(now, index, PoolEvent::partner_down, partner_decision_)) {
     return true;
   }
-  if (assessment_.verdict == Verdict::alive && !fence_in_flight_ &&
+  const bool claims = pool.state == PoolState::claiming || pool.state == PoolState::fencing;
+  if (claims && !fence_in_flight_ && !claim_carried(now, index) &&
       fire(now, index, PoolEvent::partner_back, pool.decision)) {
     return true;
   }
@@ -258,18 +270,45 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
   return giveback && now >= *giveback && fire(now, index, PoolEvent::giveback_due, new_decision());
 }
 
+bool Engine::partner_runs_above(PoolIndex index) const {
+  const PartnerPool* partner = partner_pool(index);
+  if (partner == nullptr || partner->owner != PoolOwner::publisher) return false;
+  if (partner->state != PoolState::starting && partner->state != PoolState::serving) return false;
+  const Epoch mine = wanted_.pools[index].epoch;
+  // Equal epochs of two that run: the home node goes on.
+  return partner->epoch > mine || (partner->epoch == mine && !at_home(index));
+}
+
+// Whether what a claim was made for still holds.
+bool Engine::claim_carried(Instant now, PoolIndex index) const {
+  const Verdict verdict = assessment_.verdict;
+  switch (pools_[index].claim_cause) {
+    case ClaimCause::force:
+      return true;
+    case ClaimCause::operator_:
+      return verdict != Verdict::alive && verdict != Verdict::rebooted;
+    case ClaimCause::verdict:
+      break;
+  }
+  const bool down = verdict == Verdict::unreachable || verdict == Verdict::hung || verdict == Verdict::panicked;
+  const std::optional<Instant> due = down_at();
+  return down || (due && now >= *due);
+}
+
 bool Engine::look_at_partner(Instant now, PoolIndex index) {
   const PartnerPool* partner = partner_pool(index);
   if (partner == nullptr) return false;
   Pool& pool = pools_[index];
-  const bool runs_there = partner->owner == PoolOwner::publisher &&
-                          (partner->state == PoolState::starting || partner->state == PoolState::serving);
-  if (runs_there && partner->epoch > wanted_.pools[index].epoch &&
-      fire(now, index, PoolEvent::superseded, new_decision())) {
+  const bool must_stop = pool.state == PoolState::starting || pool.state == PoolState::serving ||
+                         (pool.state == PoolState::failed && now >= pool.since + kStopAgain);
+  if (must_stop && partner_runs_above(index) && fire(now, index, PoolEvent::superseded, new_decision())) {
     return true;
   }
   if (pool.state == PoolState::elsewhere || pool.state == PoolState::unsettled) follow_partner_record(index);
-  if (pool.state == PoolState::serving && partner->epoch >= wanted_.pools[index].epoch) {
+  const Epoch mine = wanted_.pools[index].epoch;
+  const bool remembers_more =
+      partner->epoch > mine || (partner->epoch == mine && partner->owner == PoolOwner::publisher);
+  if (pool.state == PoolState::serving && remembers_more && !partner_runs_above(index)) {
     // The partner remembers more than this node does: this node's record was lost once. It has the pool by proof, so
     // its epoch goes above.
     draft(index).epoch = partner->epoch.next();
@@ -299,8 +338,12 @@ bool Engine::partner_holds(PoolIndex index) const {
   const PoolDurable& mine = wanted_.pools[index];
   if (may_run(partner)) return true;
   if (partner.state == PoolState::claiming || partner.state == PoolState::fencing) return true;
-  // Both ask at once: the home node goes first.
-  if (partner.state == PoolState::asking && pools_[index].state == PoolState::asking) return !at_home(index);
+  // Both ask at once: the newer ownership goes first, then the home node.
+  if (partner.state == PoolState::asking && pools_[index].state == PoolState::asking) {
+    const Epoch theirs = partner.owner == PoolOwner::publisher ? partner.epoch : Epoch();
+    const Epoch ours = durable(index).owner == config_.self ? durable(index).epoch : Epoch();
+    return theirs > ours || (theirs == ours && !at_home(index));
+  }
   if (partner.owner != PoolOwner::publisher || partner.released) return false;
   if (mine.owner != config_.self) return true;
   return partner.epoch > mine.epoch || (partner.epoch == mine.epoch && !at_home(index));
@@ -331,13 +374,14 @@ std::optional<Instant> Engine::down_at() const {
     case Verdict::agent_hung:
       if (assessment_.agent_left) return std::nullopt;  // an operator stopped it on purpose; its pools run on
       return assessment_.since + policy.agent_silent;
+    case Verdict::ccm_restarted:  // and its agent has not come back to it
+      return assessment_.since + policy.agent_silent;
     case Verdict::ccm_gone:
       return assessment_.since + policy.ccm_silent;
     case Verdict::unknown:
     case Verdict::unproven:
     case Verdict::alive:
     case Verdict::rebooted:  // it boots: it is never fenced for that, and it asks before it serves
-    case Verdict::ccm_restarted:
     case Verdict::leaving:  // it hands over, or goes dark and becomes unreachable
     case Verdict::interconnect_lost:
       return std::nullopt;

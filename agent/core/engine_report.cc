@@ -142,7 +142,9 @@ std::string Engine::implication() const {
     case Verdict::rebooted:
       return "it boots: it is not fenced, and it asks before it serves";
     case Verdict::ccm_restarted:
-      return "says nothing about its storage: no takeover";
+      return fmt::format(
+          "says nothing about its storage: no takeover while its agent may come back; its pools are taken {}",
+          automatic.empty() ? after(policy.agent_silent) : "only by an operator");
     case Verdict::leaving:
       return "it hands over what it releases; until then it may still serve";
     case Verdict::interconnect_lost:
@@ -182,13 +184,13 @@ PublishedView Engine::published() const {
 void Engine::publish_changes() {
   PublishedView view = published();
   const bool asked =
-      partner_ && !offline_ && started_ &&
+      partner_ && !offline_ && started_ && !doubtful_ &&
       (partner_->serial != shown_saw_serial_ || partner_->life != shown_saw_life_) &&
       std::ranges::any_of(partner_->pools, [](const PartnerPool& p) { return p.request != PoolRequest::none; });
   if (view == shown_ && !asked) return;
   shown_ = std::move(view);
   ++serial_;
-  if (partner_ && !offline_) {
+  if (partner_ && !offline_ && !doubtful_) {
     shown_saw_serial_ = partner_->serial;
     shown_saw_life_ = partner_->life;
   }
@@ -274,8 +276,8 @@ NodeReason Engine::node_reason() const {
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (!pools_[i].takeover_refused) continue;
-    return {fmt::format("{}: no fence of {} was confirmed, so it is not taken over", plan(i).name.view(), partner),
-            fmt::format("check the fence device (hapair why), or switch {} off and run: hapair takeover {}", partner,
+    return {fmt::format("{}: {}, so it is not taken over", plan(i).name.view(), pools_[i].reason),
+            fmt::format("see hapair why for the cause, repair it, or switch {} off; then run: hapair takeover {}", partner,
                         plan(i).name.view())};
   }
   const NodeState state = node_state();

@@ -40,10 +40,11 @@ PoolSequence::Output PoolSequence::probe(Instant now) {
   Output out;
   goal_ = Goal::probed;
   failed_ = false;
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    entries_[i].probed = false;
-    if (!entries_[i].status.busy) run(out, now, i, ResourceAction::monitor);
+  for (Entry& entry : entries_) {
+    entry.probed = false;
+    entry.must_stop = false;
   }
+  advance(out, now);
   return out;
 }
 
@@ -55,6 +56,12 @@ PoolSequence::Output PoolSequence::start(Instant now, const TakeoverPermit& /*pe
   for (Entry& entry : entries_) {
     entry.must_stop = false;
     entry.status.restarts_used = 0;
+  }
+  // What is there in part, or runs although what it needs does not, is stopped before it is started.
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const ResourceState state = entries_[i].status.state;
+    if (state == ResourceState::failed) mark_for_stop(i);
+    if (state == ResourceState::stopped) mark_dependents_for_stop(i);
   }
   advance(out, now);
   return out;
@@ -105,7 +112,7 @@ void PoolSequence::started(Output& out, Instant now, std::size_t resource, const
     return;
   }
   set_state(resource, ResourceState::failed, now);
-  if (goal_ != Goal::up) return;
+  if (goal_ != Goal::up || failed_) return;
   if (announced_up_) {
     restart_or_lose(out, resource, result);
   } else {
@@ -121,6 +128,7 @@ void PoolSequence::stopped(Output& out, Instant now, std::size_t resource, const
     return;
   }
   set_state(resource, ResourceState::failed, now);
+  if (goal_ != Goal::down && goal_ != Goal::up) return;  // a probe is under way: its monitor tells
   fail(out, resource, ResourceAction::stop, result,
        goal_ == Goal::down ? SequenceOutcome::stop_failed : SequenceOutcome::resource_lost);
 }
@@ -140,7 +148,8 @@ void PoolSequence::monitored(Output& out, Instant now, std::size_t resource, con
     out.notes.push_back({ResourceNote::Kind::probed, resource, ResourceAction::monitor, result});
     return;
   }
-  if (goal_ != Goal::up || result.outcome == ActionOutcome::succeeded) return;
+  if (goal_ != Goal::up || failed_ || result.outcome == ActionOutcome::succeeded) return;
+  if (entry.must_stop) return;  // it is stopped already for what it needs: no failure of its own
   if (plan_[resource].on_failure == OnFailure::ignore) {
     out.notes.push_back({ResourceNote::Kind::ignored, resource, ResourceAction::monitor, result});
     return;
@@ -162,6 +171,10 @@ void PoolSequence::restart_or_lose(Output& out, std::size_t resource, const Acti
 
 void PoolSequence::mark_for_stop(std::size_t resource) {
   entries_[resource].must_stop = true;
+  mark_dependents_for_stop(resource);
+}
+
+void PoolSequence::mark_dependents_for_stop(std::size_t resource) {
   for (const std::size_t dependent : entries_[resource].dependents) {
     const ResourceState state = entries_[dependent].status.state;
     if (state != ResourceState::stopped && !entries_[dependent].must_stop) mark_for_stop(dependent);
@@ -183,7 +196,7 @@ void PoolSequence::advance(Output& out, Instant now) {
     case Goal::none:
       return;
     case Goal::probed:
-      conclude_probe(out);
+      advance_probe(out, now);
       return;
     case Goal::up:
       advance_up(out, now);
@@ -194,7 +207,11 @@ void PoolSequence::advance(Output& out, Instant now) {
   }
 }
 
-void PoolSequence::conclude_probe(Output& out) {
+void PoolSequence::advance_probe(Output& out, Instant now) {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    // What was under way when the probe began is looked at once that has ended.
+    if (!entries_[i].probed && !entries_[i].status.busy) run(out, now, i, ResourceAction::monitor);
+  }
   if (!std::ranges::all_of(entries_, &Entry::probed)) return;
   goal_ = Goal::none;
   if (all(ResourceState::running)) {
@@ -256,9 +273,8 @@ std::optional<Instant> PoolSequence::next_due() const {
   if (goal_ != Goal::up || !announced_up_ || failed_) return due;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
-    if (plan_[i].monitor_interval.count() == 0 || entry.status.state != ResourceState::running || entry.status.busy) {
-      continue;
-    }
+    const bool watched = plan_[i].monitor_interval.count() > 0 && entry.status.state == ResourceState::running;
+    if (!watched || entry.status.busy || entry.must_stop) continue;
     if (!due || entry.monitor_due < *due) due = entry.monitor_due;
   }
   return due;

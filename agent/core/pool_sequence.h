@@ -104,12 +104,13 @@ class PoolSequence {
   void advance(Output& out, Instant now);
   void advance_up(Output& out, Instant now);
   void advance_down(Output& out, Instant now);
-  void conclude_probe(Output& out);
+  void advance_probe(Output& out, Instant now);
   void started(Output& out, Instant now, std::size_t resource, const ActionResult& result);
   void stopped(Output& out, Instant now, std::size_t resource, const ActionResult& result);
   void monitored(Output& out, Instant now, std::size_t resource, const ActionResult& result);
   void restart_or_lose(Output& out, std::size_t resource, const ActionResult& result);
   void mark_for_stop(std::size_t resource);
+  void mark_dependents_for_stop(std::size_t resource);
   void fail(Output& out, std::size_t resource, ResourceAction action, const ActionResult& result,
             SequenceOutcome outcome);
   void set_state(std::size_t resource, ResourceState state, Instant now);

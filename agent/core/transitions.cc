@@ -12,7 +12,11 @@ using E = PoolEvent;
 using G = Guard;
 
 constexpr auto kTransitions = std::to_array<Transition>({
-    {S::probing, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
+    {S::probing, E::all_running, G::runs_above, S::stopping,
+     "it runs here, and the partner runs it at a higher epoch: it must stop here"},
+    {S::probing, E::some_running, G::runs_above, S::stopping,
+     "a part of it runs here, and the partner runs it at a higher epoch: it must stop here"},
+    {S::probing, E::none_running, G::runs_above, S::elsewhere, "nothing of it runs here; the partner has it"},
     {S::probing, E::all_running, G::held_here, S::serving,
      "everything runs, as this node's record says: it goes on serving without a stop"},
     {S::probing, E::some_running, G::held_here, S::starting,
@@ -47,8 +51,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::elsewhere, E::partner_released, G::may_take, S::acquiring, "the partner stopped it and offers it"},
     {S::elsewhere, E::partner_down, G::automatic_may_take, S::claiming,
      "the partner is down by the verdict: this node claims its pool"},
-    {S::elsewhere, E::partner_vacant, G::home_here, S::asking,
-     "the partner does not have it after all, and it is at home here"},
+    {S::elsewhere, E::partner_vacant, G::home_or_owner_here, S::asking,
+     "the partner does not have it after all: it is asked before this node starts it"},
     {S::elsewhere, E::operator_takeover, G::partner_alive, S::requesting,
      "an operator wants it here: the partner is asked to release it"},
     {S::elsewhere, E::operator_takeover, G::always, S::claiming,
@@ -64,15 +68,18 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::requesting, E::shutdown, G::always, S::elsewhere, "this node shuts down"},
 
     {S::claiming, E::durable, G::always, S::fencing, "the claim is durable: now the proof that the partner stopped"},
-    {S::claiming, E::not_durable, G::always, S::failed,
+    {S::claiming, E::not_durable, G::always, S::elsewhere,
      "the claim could not be made durable: nothing is done without it"},
+    {S::claiming, E::partner_back, G::always, S::elsewhere,
+     "the verdict no longer carries the claim: it is withdrawn before a fence was asked for"},
 
     {S::fencing, E::fence_confirmed, G::always, S::acquiring, "the fence is confirmed: the partner is down"},
     {S::fencing, E::fence_failed, G::always, S::fencing,
      "the fence is not confirmed, so nothing is taken; it is tried again"},
     {S::fencing, E::fence_given_up, G::always, S::elsewhere,
      "no fence was confirmed: the claim is withdrawn, the pool is not taken"},
-    {S::fencing, E::partner_back, G::always, S::elsewhere, "the partner is alive again: the claim is withdrawn"},
+    {S::fencing, E::partner_back, G::always, S::elsewhere,
+     "the verdict no longer carries the claim: it is withdrawn"},
 
     {S::acquiring, E::durable, G::always, S::starting, "the new epoch is durable: the resources are started"},
     {S::acquiring, E::not_durable, G::always, S::failed, "the new epoch could not be made durable: nothing is started"},
@@ -102,6 +109,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::releasing, E::not_durable, G::always, S::failed, "the release could not be made durable"},
 
     {S::released, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
+    {S::released, E::partner_released, G::may_take, S::acquiring, "the partner had it and offers it back"},
     {S::released, E::partner_down, G::automatic_may_take, S::claiming,
      "the partner went down before it was seen to take it: this node claims it"},
     {S::released, E::bound_passed, G::give_back_home, S::asking,
@@ -141,6 +149,7 @@ const IgnoredGroup kIgnored[] = {
      {E::durable, E::not_durable, E::fence_confirmed, E::fence_failed, E::fence_given_up, E::all_started,
       E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost, E::bound_passed, E::giveback_due},
      kNotUnderWay},
+    {S::probing, {E::superseded}, "what really runs here decides whether anything must stop"},
     {S::probing, {E::operator_takeover, E::operator_force, E::operator_giveback}, kRefused},
     {S::probing, {E::shutdown}, kFinishes},
 
@@ -184,7 +193,7 @@ const IgnoredGroup kIgnored[] = {
 
     {S::claiming,
      {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
-      E::partner_back, E::superseded},
+      E::superseded},
      kLevel},
     {S::claiming,
      {E::all_running, E::some_running, E::none_running, E::fence_confirmed, E::fence_failed, E::fence_given_up,
@@ -258,8 +267,7 @@ const IgnoredGroup kIgnored[] = {
      kNotUnderWay},
 
     {S::released,
-     {E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_back, E::superseded,
-      E::shutdown},
+     {E::partner_vacant, E::partner_wants, E::partner_answered, E::partner_back, E::superseded, E::shutdown},
      kNothingHere},
     {S::released,
      {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
@@ -409,8 +417,8 @@ std::string_view text_of(Guard guard) {
       return "offered here";
     case G::partners_by_record:
       return "the partner's by the record";
-    case G::home_here:
-      return "home here";
+    case G::runs_above:
+      return "the partner runs it at a higher epoch";
     case G::home_or_owner_here:
       return "home or owner here";
     case G::owner_here:

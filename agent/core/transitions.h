@@ -42,7 +42,7 @@ enum class PoolEvent : std::uint8_t {
   partner_answered,  // the partner's page: asked, and it neither has nor claims it
   superseded,        // the partner runs it at a higher epoch than this node's
   partner_down,      // the verdict has stood as long as the configuration asks, and allows a takeover
-  partner_back,      // the partner is alive again
+  partner_back,      // the verdict no longer carries the claim: the partner is back, or nobody can tell
   durable,           // what this pool waited for is on disk
   not_durable,       // and cannot be written
   fence_confirmed,
@@ -69,7 +69,7 @@ enum class Guard : std::uint8_t {
   held_here,           // the record: this node's, not released, written in this life of the kernel
   offered_here,        // the record: released by this node
   partners_by_record,  // the record: the partner's, written in this life of the kernel
-  home_here,
+  runs_above,          // the partner runs it, and its ownership is the newer one
   home_or_owner_here,  // at home here, or this node's by the record
   owner_here,          // this node's by the record
   may_take,            // this node can take a pool now: it does not leave, and did not fail with this one

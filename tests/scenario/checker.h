@@ -1,0 +1,39 @@
+// What must never happen in the world, each in a file of its own. A checker is told of what happens as it happens and
+// looks at the whole world after every event; what it finds goes to World::violation().
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "agent/core/engine.h"
+
+namespace hapair::world {
+
+class World;
+using NodeIndex = std::size_t;
+
+class Checker {
+ public:
+  virtual ~Checker() = default;
+  Checker(const Checker&) = delete;
+  Checker& operator=(const Checker&) = delete;
+
+  virtual void on_action(World& /*world*/, NodeIndex /*node*/, const agent::RunResource& /*action*/) {}
+  virtual void on_fence(World& /*world*/, NodeIndex /*asker*/) {}
+  // What is on the node's disk changed, from what anyone relied on before.
+  virtual void on_disk(World& /*world*/, NodeIndex /*node*/, const std::optional<agent::DurableState>& /*before*/) {}
+  virtual void on_published(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
+  virtual void after_event(World& /*world*/) {}
+
+ protected:
+  Checker() = default;
+};
+
+std::unique_ptr<Checker> one_owner_checker();       // no pool has resources started on both nodes
+std::unique_ptr<Checker> epoch_checker();           // durable before use, durable before visible, and only rises
+std::unique_ptr<Checker> fault_checker();           // no fault, no fence
+std::unique_ptr<Checker> resource_order_checker();  // after what it needs, before what needs it, one action at a time
+
+}  // namespace hapair::world

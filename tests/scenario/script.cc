@@ -1,0 +1,284 @@
+#include "tests/scenario/script.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <sstream>
+
+namespace hapair::world {
+namespace {
+
+using Words = std::vector<std::string>;
+using agent::OperatorCommand;
+using agent::ResourceAction;
+using Done = std::expected<void, std::string>;
+
+Words words_of(const std::string& line) {
+  std::istringstream in(line);
+  Words words;
+  for (std::string word; in >> word;) words.push_back(word);
+  return words;
+}
+
+std::expected<Duration, std::string> duration_of(const std::string& text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string unit(end, text.data() + text.size());
+  if (error != std::errc() || (unit != "ms" && unit != "s" && unit != "m")) {
+    return std::unexpected(fmt::format("\"{}\" is no time: 20ms, 3s or 2m", text));
+  }
+  return unit == "ms" ? Duration(milliseconds(value)) : unit == "s" ? Duration(seconds(value)) : seconds(60 * value);
+}
+
+std::expected<NodeIndex, std::string> node_of(const Words& words) {
+  if (words.size() > 1 && words[1] == "a") return NodeIndex{0};
+  if (words.size() > 1 && words[1] == "b") return NodeIndex{1};
+  return std::unexpected(fmt::format("{}: which node? a or b", words[0]));
+}
+
+std::expected<agent::PoolIndex, std::string> pool_of(const World& world, const std::string& text) {
+  for (agent::PoolIndex i = 0; i < world.pools(); ++i) {
+    if (world.plan(i).name.view() == text) return i;
+  }
+  return std::unexpected(fmt::format("\"{}\" is no pool", text));
+}
+
+std::expected<agent::ResourceId, std::string> resource_of(const World& world, const std::string& text) {
+  for (agent::PoolIndex p = 0; p < world.pools(); ++p) {
+    for (std::size_t r = 0; r < world.plan(p).resources.size(); ++r) {
+      if (world.plan(p).name.text() + "/" + world.plan(p).resources[r].name == text) return agent::ResourceId{p, r};
+    }
+  }
+  return std::unexpected(fmt::format("\"{}\" is no resource: pool-a/fs, for example", text));
+}
+
+std::expected<ResourceAction, std::string> action_of(const std::string& text) {
+  for (const ResourceAction action : {ResourceAction::start, ResourceAction::stop, ResourceAction::monitor}) {
+    if (text_of(action) == text) return action;
+  }
+  return std::unexpected(fmt::format("\"{}\" is no action: start, stop or monitor", text));
+}
+
+std::expected<FenceBehaviour, std::string> fence_of(const std::string& text) {
+  static const std::map<std::string, FenceBehaviour> known = {{"confirmed", FenceBehaviour::confirmed},
+                                                              {"failed", FenceBehaviour::failed},
+                                                              {"unknown", FenceBehaviour::unknown},
+                                                              {"unknown-but-done", FenceBehaviour::unknown_but_done},
+                                                              {"lies", FenceBehaviour::confirmed_but_lies}};
+  const auto it = known.find(text);
+  if (it == known.end()) {
+    return std::unexpected(
+        fmt::format("\"{}\" is no answer: confirmed, failed, unknown, unknown-but-done or lies", text));
+  }
+  return it->second;
+}
+
+Done give_command(World& world, NodeIndex node, const Words& words) {
+  OperatorCommand command;
+  command.by = "root";
+  command.kind = words[0] == "takeover"   ? OperatorCommand::Kind::takeover
+                 : words[0] == "giveback" ? OperatorCommand::Kind::giveback
+                                          : OperatorCommand::Kind::reset_record;
+  for (std::size_t i = 2; i < words.size(); ++i) {
+    if (words[i] == "force") {
+      command.force = true;
+      continue;
+    }
+    const auto pool = pool_of(world, words[i]);
+    if (!pool) return std::unexpected(pool.error());
+    command.pools.push_back(*pool);
+  }
+  if (!world.command(node, command)) return std::unexpected("the agent of that node does not answer");
+  return {};
+}
+
+Done set_fence(World& world, NodeIndex node, const Words& words) {
+  std::deque<FenceBehaviour> answers;
+  for (std::size_t i = 2; i < words.size(); ++i) {
+    const auto answer = fence_of(words[i]);
+    if (!answer) return std::unexpected(answer.error());
+    answers.push_back(*answer);
+  }
+  if (answers.empty()) return std::unexpected("fence-answers: at least one");
+  world.set_fence(node, std::move(answers));
+  return {};
+}
+
+// fail-resource a pool-a/fs start: from now on; of monitor: it dies once.
+Done change_resource(World& world, NodeIndex node, const Words& words) {
+  if (words.size() < 3) return std::unexpected(words[0] + ": which resource?");
+  const auto resource = resource_of(world, words[2]);
+  if (!resource) return std::unexpected(resource.error());
+  if (words[0] == "kill-resource") {
+    world.kill_resource(node, *resource);
+    return {};
+  }
+  const auto action = action_of(words.size() > 3 ? words[3] : "");
+  if (!action) return std::unexpected(action.error());
+  if (words[0] == "hang-resource") {
+    world.set_action_hangs(node, *resource, *action, true);
+  } else {
+    world.set_action_fails(node, *resource, *action, words[0] == "fail-resource");
+    if (words[0] == "repair-resource") world.set_action_hangs(node, *resource, *action, false);
+  }
+  return {};
+}
+
+using NodeCommand = void (*)(World&, NodeIndex);
+const std::map<std::string, NodeCommand>& node_commands() {
+  static const std::map<std::string, NodeCommand> commands = {
+      {"boot", [](World& w, NodeIndex n) { w.boot(n); }},
+      {"crash", [](World& w, NodeIndex n) { w.power_off(n); }},
+      {"shutdown", [](World& w, NodeIndex n) { w.shut_down(n, false); }},
+      {"reboot", [](World& w, NodeIndex n) { w.shut_down(n, true); }},
+      {"pause", [](World& w, NodeIndex n) { w.pause(n); }},
+      {"resume", [](World& w, NodeIndex n) { w.resume(n); }},
+      {"kill-agent", [](World& w, NodeIndex n) { w.kill_agent(n); }},
+      {"start-agent", [](World& w, NodeIndex n) { w.start_agent(n); }},
+      {"stop-agent", [](World& w, NodeIndex n) { w.stop_agent(n); }},
+      {"hang-agent", [](World& w, NodeIndex n) { w.hang_agent(n); }},
+      {"wake-agent", [](World& w, NodeIndex n) { w.wake_agent(n); }},
+      {"kill-ccm", [](World& w, NodeIndex n) { w.kill_ccm(n); }},
+      {"start-ccm", [](World& w, NodeIndex n) { w.start_ccm(n); }},
+      {"corrupt-record", [](World& w, NodeIndex n) { w.corrupt_record(n); }},
+      {"disk-fails", [](World& w, NodeIndex n) { w.set_disk_fails(n, true); }},
+      {"disk-works", [](World& w, NodeIndex n) { w.set_disk_fails(n, false); }},
+      {"wrong-key", [](World& w, NodeIndex n) { w.set_wrong_key(n, true); }},
+      {"right-key", [](World& w, NodeIndex n) { w.set_wrong_key(n, false); }},
+  };
+  return commands;
+}
+
+}  // namespace
+
+std::vector<Step> parse_script(const std::string& text) {
+  std::vector<Step> steps;
+  Step step;
+  bool log = false;
+  const auto end_step = [&] {
+    if (!step.prose.empty() || !step.commands.empty()) steps.push_back(std::move(step));
+    step = {};
+    log = false;
+  };
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty()) {
+      end_step();
+    } else if (log) {
+      step.expected.push_back(line);
+    } else if (line.starts_with("#")) {
+      step.prose.push_back(line);
+    } else if (line == "----") {
+      log = true;
+    } else {
+      step.commands.push_back(line);
+    }
+  }
+  end_step();
+  return steps;
+}
+
+std::string print_script(const std::vector<Step>& steps) {
+  std::string out;
+  for (const Step& step : steps) {
+    if (!out.empty()) out += "\n";
+    for (const std::string& line : step.prose) out += line + "\n";
+    for (const std::string& line : step.commands) out += line + "\n";
+    if (!step.commands.empty()) out += "----\n";
+    for (const std::string& line : step.expected) out += line + "\n";
+  }
+  return out;
+}
+
+Script::Script()
+    : policy_(scenario_policy()),
+      hidden_({"evidence", "implication", "resource-probed", "resource-started", "resource-stopped", "epoch-durable",
+               "claim-durable"}) {
+  WorldOptions options;
+  options.policy = policy_;
+  world_ = std::make_unique<World>(options);
+}
+
+std::expected<std::vector<std::string>, std::string> Script::run(const Step& step) {
+  std::vector<std::string> log;
+  began_ = world_->now();
+  for (const std::string& line : step.commands) {
+    const auto done = run_command(line, log);
+    if (!done) return std::unexpected(line + ": " + done.error());
+    collect(log);
+  }
+  return log;
+}
+
+void Script::collect(std::vector<std::string>& log) {
+  for (const Told& told : world_->told()) {
+    if (std::ranges::count(hidden_, told.record.kind) > 0) continue;
+    log.push_back(fmt::format("{:>6} {}: {}", static_cast<std::int64_t>(ms_of(told.record.when - began_)),
+                              world_->name(told.node), told.record.text));
+  }
+  world_->told().clear();
+}
+
+std::expected<void, std::string> Script::run_command(const std::string& line, std::vector<std::string>& log) {
+  const Words words = words_of(line);
+  const std::string& what = words[0];
+  if (what == "policy") {
+    // Before the first boot: policy automatic-takeover off, for example.
+    if (words.size() != 3) return std::unexpected("policy NAME VALUE");
+    if (words[1] == "automatic-takeover") {
+      policy_.automatic_takeover = words[2] == "on";
+    } else if (words[1] == "automatic-giveback") {
+      policy_.automatic_giveback = words[2] == "on";
+    } else if (words[1] == "hand-over-at-shutdown") {
+      policy_.hand_over_at_shutdown = words[2] == "on";
+    } else if (words[1] == "takeover-hold") {
+      const auto hold = duration_of(words[2]);
+      if (!hold) return std::unexpected(hold.error());
+      policy_.takeover_hold = *hold;
+    } else {
+      return std::unexpected("no such policy");
+    }
+    WorldOptions options;
+    options.policy = policy_;
+    world_ = std::make_unique<World>(options);
+    began_ = world_->now();
+    return {};
+  }
+  if (what == "show" || what == "hide") {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      if (what == "hide") hidden_.push_back(words[i]);
+      std::erase_if(hidden_, [&](const std::string& kind) { return what == "show" && kind == words[i]; });
+    }
+    return {};
+  }
+  if (what == "status") {
+    std::istringstream in(world_->describe());
+    for (std::string each; std::getline(in, each);) log.push_back(each);
+    return {};
+  }
+  if (what == "cut" || what == "heal") {
+    world_->set_link(what == "heal");
+    return {};
+  }
+  if (what == "advance") {
+    const auto time = duration_of(words.size() > 1 ? words[1] : "");
+    if (!time) return std::unexpected(time.error());
+    world_->advance(*time);
+    return {};
+  }
+  const auto node = node_of(words);
+  if (!node) return std::unexpected(node.error());
+  const auto simple = node_commands().find(what);
+  if (simple != node_commands().end()) {
+    simple->second(*world_, *node);
+    return {};
+  }
+  if (what == "takeover" || what == "giveback" || what == "reset-state") return give_command(*world_, *node, words);
+  if (what == "fence-answers") return set_fence(*world_, *node, words);
+  if (what.ends_with("-resource")) return change_resource(*world_, *node, words);
+  return std::unexpected("no such command");
+}
+
+}  // namespace hapair::world

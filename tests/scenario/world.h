@@ -1,0 +1,234 @@
+// Two nodes on one table: the real engine and the real judge of each, and around them a world that is simulated and
+// deterministic: power, kernels, CCMs that publish and read pages, agents that crash or hang, disks, resources and the
+// fence device. Commands change the world, advance() lets time pass, checkers look on.
+//
+// What survives what:
+//   agent killed    its in-flight actions and fence end with it (one control group); resources stay as they are
+//   CCM killed      the page goes with it; the runtime phase stays
+//   node paused     nothing on it runs; its page can still be read; what is under way goes on after the resume
+//   power off       everything but the disk
+#pragma once
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "agent/core/engine.h"
+#include "ccm/base/time.h"
+#include "heartbeat/partner_watch.h"
+#include "tests/scenario/checker.h"
+
+namespace hapair::world {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+enum class FenceBehaviour : std::uint8_t {
+  confirmed,
+  failed,
+  unknown,             // and the partner runs on
+  unknown_but_done,    // the partner is off, and the answer was lost
+  confirmed_but_lies,  // no fence device may do this: what then happens is only repaired, not prevented
+};
+
+// What of a resource is really there. Broken: a part of it; it may use the pool's disk like a running one.
+enum class RealState : std::uint8_t { stopped, running, broken };
+
+struct WorldOptions {
+  std::uint64_t seed = 0;      // 0: every duration is its nominal one; otherwise they vary by the seed
+  bool write_survives = true;  // a write under way when its agent is killed reaches the disk
+  bool failed_write_lands = false;  // a write that is reported as failed is on the disk all the same
+  agent::EnginePolicy policy;
+};
+agent::EnginePolicy scenario_policy();
+
+struct Told {
+  NodeIndex node = 0;
+  agent::Record record;
+};
+
+class World {
+ public:
+  static constexpr std::size_t kNodes = 2;
+
+  explicit World(WorldOptions options);
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // Commands. Each is harmless where it does not apply.
+  void boot(NodeIndex node);
+  void power_off(NodeIndex node);
+  void shut_down(NodeIndex node, bool and_boot);
+  void pause(NodeIndex node);
+  void resume(NodeIndex node);
+  void kill_agent(NodeIndex node);
+  void start_agent(NodeIndex node);
+  void stop_agent(NodeIndex node);  // politely: it hands over and says goodbye
+  void hang_agent(NodeIndex node);
+  void wake_agent(NodeIndex node);
+  void kill_ccm(NodeIndex node);
+  void start_ccm(NodeIndex node);
+  void set_link(bool up);
+  std::optional<agent::CommandReply> command(NodeIndex node, const agent::OperatorCommand& command);
+  // What the fence device says when `asker` asks; the last one holds for all that follow.
+  void set_fence(NodeIndex asker, std::deque<FenceBehaviour> answers);
+  void set_action_fails(NodeIndex node, agent::ResourceId resource, agent::ResourceAction action, bool fails);
+  void set_action_hangs(NodeIndex node, agent::ResourceId resource, agent::ResourceAction action, bool hangs);
+  void kill_resource(NodeIndex node, agent::ResourceId resource);
+  void corrupt_record(NodeIndex node);
+  void set_disk_fails(NodeIndex node, bool fails);
+  void set_wrong_key(NodeIndex node, bool wrong);
+  void repair_everything();  // links, disks, resources, fence devices, hung agents, paused nodes
+  void advance(Duration time);
+  // Until `done` or `at_most` has passed; checked after every event.
+  bool advance_until(const std::function<bool()>& done, Duration at_most);
+
+  // What there is to see.
+  [[nodiscard]] Instant now() const { return now_; }
+  [[nodiscard]] bool powered(NodeIndex node) const { return nodes_[node].powered; }
+  [[nodiscard]] bool paused(NodeIndex node) const { return nodes_[node].paused; }
+  [[nodiscard]] const agent::Engine* engine(NodeIndex node) const;
+  [[nodiscard]] const heartbeat::PartnerWatch* watch(NodeIndex node) const;
+  [[nodiscard]] const std::optional<agent::DurableState>& disk(NodeIndex node) const { return nodes_[node].disk; }
+  [[nodiscard]] const BootId& boot_id(NodeIndex node) const { return nodes_[node].boot_id; }
+  [[nodiscard]] RealState real(NodeIndex node, agent::ResourceId resource) const;
+  [[nodiscard]] std::optional<agent::ResourceAction> under_way(NodeIndex node, agent::ResourceId resource) const;
+  [[nodiscard]] bool has_any(NodeIndex node, agent::PoolIndex pool) const;  // of its resources, as they really are
+  [[nodiscard]] bool has_all(NodeIndex node, agent::PoolIndex pool) const;
+  [[nodiscard]] bool served_once(agent::PoolIndex pool) const;
+  [[nodiscard]] std::size_t pools() const { return plans_.size(); }
+  [[nodiscard]] const agent::PoolPlan& plan(agent::PoolIndex pool) const { return plans_[pool]; }
+  [[nodiscard]] std::string name(NodeIndex node) const { return node == 0 ? "a" : "b"; }
+  [[nodiscard]] std::uint64_t engine_steps(NodeIndex node) const { return nodes_[node].engine_steps; }
+  [[nodiscard]] bool fault_injected() const { return fault_injected_; }
+  [[nodiscard]] bool fence_lied() const { return fence_lied_; }
+  [[nodiscard]] bool record_reset(NodeIndex node) const { return nodes_[node].record_reset; }
+  [[nodiscard]] std::string describe() const;
+
+  std::vector<Told>& told() { return told_; }
+  void violation(std::string text);
+  [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
+
+ private:
+  // Who must be able to run for an event to happen: anything, the node, or its agent.
+  enum class Scope : std::uint8_t { world, node, agent };
+  struct Scheduled {
+    Instant at;
+    std::uint64_t serial = 0;  // of equal times, the first scheduled comes first
+    Scope scope = Scope::world;
+    NodeIndex node = 0;
+    std::uint64_t life = 0;  // of the node's power or of the agent
+    std::function<void()> run;
+    bool operator>(const Scheduled& other) const {
+      return at != other.at ? at > other.at : serial > other.serial;
+    }
+  };
+
+  struct Agent {
+    Agent(agent::EngineConfig config, const heartbeat::WatchLimits& limits)
+        : engine(std::move(config)), watch(limits) {}
+    agent::Engine engine;
+    heartbeat::PartnerWatch watch;
+    std::deque<heartbeat::Observation> inbox;  // the CCM's ring
+    std::uint64_t seen_serial = 0;
+    std::uint64_t seen_life = 0;
+    std::optional<Instant> wakeup;
+    std::optional<ccm::AgentBlockLayout> block;
+    std::optional<ccm::BootPhase> phase;
+    bool leaves = false;
+    Instant disk_free_at;
+  };
+  struct Ccm {
+    Incarnation incarnation;
+    std::uint64_t beat = 0;
+    ccm::StatusView page;
+    std::optional<ccm::ClientView> slot;  // the agent's
+    std::optional<ccm::AgentBlockLayout> block;
+    Incarnation session;  // of the partner's CCM that has proved itself; 0: none
+    Incarnation met;
+    int met_reads = 0;
+    std::optional<Instant> unanswered_since;
+  };
+  struct Resource {
+    RealState state = RealState::stopped;
+    std::optional<agent::ResourceAction> busy;
+    std::array<bool, 3> fails{};
+    std::array<bool, 3> hangs{};
+  };
+  struct Node {
+    bool powered = false;
+    bool paused = false;
+    bool agent_hung = false;
+    bool wrong_key = false;
+    bool host_up = false;     // its kernel answers
+    bool goes_down = false;   // an orderly shutdown is under way
+    bool comes_back = false;  // and boots again after it
+    std::uint64_t power_life = 0;
+    std::uint64_t agent_life = 0;
+    std::uint64_t boots = 0;
+    BootId boot_id;
+    ccm::BootPhase phase = ccm::BootPhase::unknown;
+    std::optional<Ccm> ccm;
+    std::unique_ptr<Agent> agent;
+    std::optional<agent::DurableState> disk;
+    std::optional<agent::DurableState> relied_on;  // what was last read from the disk, or reported as being on it
+    bool record_corrupt = false;
+    bool record_reset = false;
+    bool disk_fails = false;
+    std::deque<FenceBehaviour> fence{FenceBehaviour::confirmed};
+    std::vector<std::vector<Resource>> pools;
+    std::vector<Scheduled> deferred;
+    std::uint64_t engine_steps = 0;
+  };
+
+  void schedule(Duration after, Scope scope, NodeIndex node, std::function<void()> run);
+  void run_next();
+  void release_deferred(NodeIndex node);
+  void check();
+  Duration vary(Duration nominal);
+  void fault() { fault_injected_ = true; }
+
+  // world_node.cc: the parts of a node
+  void ccm_tick(NodeIndex node, Incarnation incarnation);
+  heartbeat::Observation look(NodeIndex node);
+  void drain(NodeIndex node);
+  void register_agent(NodeIndex node);
+  void step(NodeIndex node, const agent::Event& event);
+  void carry_out(NodeIndex node, agent::EngineOutput output);
+  void arm_wakeup(NodeIndex node);
+  void write(NodeIndex node, const agent::PersistRequest& request);
+  void act(NodeIndex node, const agent::RunResource& action);
+  void finish_action(NodeIndex node, const agent::RunResource& action, bool hung, Duration time);
+  void fence(NodeIndex asker);
+  void set_phase(NodeIndex node, ccm::BootPhase phase);
+  void agent_gone(NodeIndex node, ccm::ClientState how);
+  void leave_if_done(NodeIndex node);
+  void agent_left(NodeIndex node);
+  void put_on_disk(NodeIndex node, std::optional<agent::DurableState> state, bool reported);
+
+  WorldOptions options_;
+  std::mt19937_64 random_;
+  std::vector<agent::PoolPlan> plans_;
+  Instant now_ = Instant(seconds(1000));
+  std::uint64_t serial_ = 0;
+  std::priority_queue<Scheduled, std::vector<Scheduled>, std::greater<>> queue_;
+  std::array<Node, kNodes> nodes_;
+  bool link_up_ = true;
+  bool fault_injected_ = false;
+  bool fence_lied_ = false;
+  std::uint64_t next_incarnation_ = 1;
+  std::uint64_t next_life_ = 1;
+  std::optional<agent::CommandReply> reply_;
+  std::vector<Told> told_;
+  std::vector<std::string> violations_;
+  std::vector<std::unique_ptr<Checker>> checkers_;
+};
+
+}  // namespace hapair::world

@@ -1,0 +1,331 @@
+// The parts of one node of the world: its CCM, its agent's loop, its disk, its resources and the fence that it asks.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "ccm/wire/observation.h"
+#include "tests/scenario/world.h"
+
+namespace hapair::world {
+namespace {
+
+using agent::ActionOutcome;
+using agent::ActionResult;
+using agent::FenceResult;
+using agent::ResourceAction;
+using ccm::BootPhase;
+
+constexpr Duration kPace = milliseconds(10);
+constexpr Duration kDeadline = milliseconds(50);  // of one operation on the partner's memory
+constexpr int kHandshakeReads = 3;
+constexpr Duration kFenceTime = milliseconds(200);
+constexpr Duration kWriteTime = milliseconds(2);
+constexpr std::size_t kRing = ccm::kObservationSlots;
+
+Duration time_of(const agent::ResourcePlan& plan, ResourceAction action) {
+  switch (action) {
+    case ResourceAction::start:
+      return plan.name == "fs" ? milliseconds(280) : milliseconds(100);
+    case ResourceAction::stop:
+      return plan.name == "fs" ? milliseconds(450) : milliseconds(100);
+    case ResourceAction::monitor:
+      return milliseconds(30);
+  }
+  return {};
+}
+
+Duration timeout_of(const agent::ResourcePlan& plan, ResourceAction action) {
+  switch (action) {
+    case ResourceAction::start:
+      return plan.start_timeout;
+    case ResourceAction::stop:
+      return plan.stop_timeout;
+    case ResourceAction::monitor:
+      return plan.monitor_timeout;
+  }
+  return {};
+}
+
+// The CCM's own rule: never back to a time before the storage.
+bool phase_allowed(BootPhase from, BootPhase to) {
+  if (to >= from) return true;
+  return from != BootPhase::shutting_down && to >= BootPhase::awaiting_giveback;
+}
+
+}  // namespace
+
+void World::set_phase(NodeIndex index, BootPhase phase) {
+  Node& node = nodes_[index];
+  if (phase_allowed(node.phase, phase)) node.phase = phase;
+}
+
+// One round of the CCM's loop: it beats, publishes, looks at its partner and tells its client.
+void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
+  Node& node = nodes_[index];
+  if (!node.ccm || node.ccm->incarnation != incarnation) return;
+  Ccm& own = *node.ccm;
+  if (own.slot && own.slot->state == ccm::ClientState::registered && !node.agent_hung) {
+    ++own.slot->beat;
+    if (node.agent->block) own.block = node.agent->block;
+  }
+  ++own.beat;
+  own.page.pair = *PairName::parse("pair");
+  own.page.node = *NodeName::parse(name(index));
+  own.page.incarnation = own.incarnation;
+  own.page.boot_id = node.boot_id;
+  own.page.phase = node.phase;
+  own.page.ccm_beat = own.beat;
+  own.page.clients.clear();
+  if (own.slot) own.page.clients.push_back(*own.slot);
+  own.page.agent = own.block.value_or(ccm::AgentBlockLayout{});
+
+  heartbeat::Observation seen = look(index);
+  if (own.slot && own.slot->state == ccm::ClientState::registered) {
+    node.agent->inbox.push_back(std::move(seen));
+    if (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
+    if (!node.agent_hung) drain(index);
+  }
+  schedule(kPace, Scope::node, index, [this, index, incarnation] { ccm_tick(index, incarnation); });
+}
+
+heartbeat::Observation World::look(NodeIndex index) {
+  Ccm& own = *nodes_[index].ccm;
+  const Node& partner = nodes_[1 - index];
+  heartbeat::Observation seen;
+  seen.when = now_;
+  if (!link_up_ || !partner.powered || !partner.host_up) {
+    if (!own.unanswered_since) own.unanswered_since = now_;
+    const bool given_up = now_ - *own.unanswered_since >= kDeadline;
+    seen.kind = given_up ? ccm::ObservationKind::failed : ccm::ObservationKind::pending;
+    seen.error = given_up ? ccm::FabricError::deadline : ccm::FabricError::none;
+    if (given_up) own.session = own.met = Incarnation();
+    return seen;
+  }
+  own.unanswered_since.reset();
+  if (!partner.ccm || partner.ccm->page.incarnation.value() == 0) {
+    seen.kind = ccm::ObservationKind::failed;
+    seen.error = ccm::FabricError::not_listening;
+    own.session = own.met = Incarnation();
+    return seen;
+  }
+  const Ccm& other = *partner.ccm;
+  if (own.met != other.incarnation) {
+    own.met = other.incarnation;
+    own.met_reads = 0;
+  }
+  // A CCM that does not run takes no part in a handshake; a session that was made holds for the page it left.
+  if (!partner.paused && ++own.met_reads >= kHandshakeReads) own.session = own.met;
+  seen.kind = ccm::ObservationKind::page;
+  seen.authenticated = own.session == other.incarnation && !partner.wrong_key && !nodes_[index].wrong_key;
+  seen.page = other.page;
+  return seen;
+}
+
+// The agent's side of its ring, as agent/shell has it: each observation is judged; a block that changed is handed on.
+void World::drain(NodeIndex index) {
+  Node& node = nodes_[index];
+  while (node.agent && !node.agent->inbox.empty()) {
+    Agent& own = *node.agent;
+    const heartbeat::Observation seen = std::move(own.inbox.front());
+    own.inbox.pop_front();
+    if (const auto assessment = own.watch.observe(seen)) step(index, agent::PartnerAssessed{*assessment});
+    if (!seen.page || !seen.authenticated) continue;
+    const ccm::AgentBlockLayout& block = seen.page->agent;
+    if (block.serial == 0 || (block.serial == own.seen_serial && block.agent_life == own.seen_life)) continue;
+    own.seen_serial = block.serial;
+    own.seen_life = block.agent_life;
+    step(index, agent::PartnerBlock{block});
+  }
+}
+
+void World::register_agent(NodeIndex index) {
+  Node& node = nodes_[index];
+  if (!node.ccm) {
+    schedule(milliseconds(50), Scope::agent, index, [this, index] { register_agent(index); });
+    return;
+  }
+  ccm::ClientView slot;
+  slot.name = std::string(ccm::kAgentClientName);
+  slot.life = next_life_++;
+  slot.state = ccm::ClientState::registered;
+  node.ccm->slot = slot;
+  node.ccm->block = node.agent->block;
+  if (node.agent->phase) set_phase(index, *node.agent->phase);
+}
+
+void World::step(NodeIndex index, const agent::Event& event) {
+  Node& node = nodes_[index];
+  ++node.engine_steps;
+  const bool tick = std::holds_alternative<agent::Tick>(event);
+  carry_out(index, node.agent->engine.step(now_, event));
+  const auto due = node.agent->engine.next_wakeup();
+  if (tick && due && *due <= now_) {
+    violation(fmt::format("{}: the engine asks to be woken at a time that has passed: a busy loop", name(index)));
+  }
+  arm_wakeup(index);
+  leave_if_done(index);
+}
+
+void World::arm_wakeup(NodeIndex index) {
+  Agent& own = *nodes_[index].agent;
+  const auto due = own.engine.next_wakeup();
+  if (!due || (own.wakeup && *own.wakeup <= *due && *own.wakeup > now_)) return;
+  own.wakeup = std::max(*due, now_ + std::chrono::microseconds(1));
+  const Instant at = *own.wakeup;
+  schedule(at - now_, Scope::agent, index, [this, index, at] {
+    Agent& agent = *nodes_[index].agent;
+    if (agent.wakeup == at) agent.wakeup.reset();
+    step(index, agent::Tick{});
+  });
+}
+
+void World::leave_if_done(NodeIndex index) {
+  Agent& own = *nodes_[index].agent;
+  if (!own.leaves || !own.engine.may_exit()) return;
+  own.leaves = false;
+  schedule(kPace * 2, Scope::agent, index, [this, index] {
+    agent_gone(index, ccm::ClientState::left);
+    agent_left(index);
+  });
+}
+
+void World::carry_out(NodeIndex index, agent::EngineOutput output) {
+  Node& node = nodes_[index];
+  for (agent::Record& record : output.records) told_.push_back({index, std::move(record)});
+  if (output.reply) reply_ = std::move(output.reply);
+  for (const agent::Command& command : output.commands) {
+    if (const auto* action = std::get_if<agent::RunResource>(&command)) {
+      act(index, *action);
+    } else if (std::holds_alternative<agent::StartFence>(command)) {
+      fence(index);
+    } else if (const auto* phase = std::get_if<agent::SetPhase>(&command)) {
+      node.agent->phase = phase->phase;
+      if (node.ccm && node.ccm->slot) set_phase(index, phase->phase);
+    } else {
+      node.record_corrupt = false;
+      node.record_reset = true;
+      put_on_disk(index, std::nullopt, true);
+    }
+  }
+  if (output.persist) write(index, *output.persist);
+  if (output.publish) {
+    node.agent->block = node.agent->engine.block();
+    for (const auto& checker : checkers_) checker->on_published(*this, index, *node.agent->block);
+  }
+}
+
+void World::put_on_disk(NodeIndex index, std::optional<agent::DurableState> state, bool reported) {
+  Node& node = nodes_[index];
+  node.disk = std::move(state);
+  for (const auto& checker : checkers_) checker->on_disk(*this, index, node.relied_on);
+  if (reported) node.relied_on = node.disk;
+}
+
+void World::write(NodeIndex index, const agent::PersistRequest& request) {
+  Node& node = nodes_[index];
+  node.agent->disk_free_at = std::max(node.agent->disk_free_at, now_) + vary(kWriteTime);
+  const std::uint64_t life = node.agent_life;
+  schedule(node.agent->disk_free_at - now_, Scope::node, index, [this, index, request, life] {
+    const bool orphaned = nodes_[index].agent_life != life;
+    const bool failed = nodes_[index].disk_fails;
+    if (orphaned && !options_.write_survives) return;
+    if (!failed || options_.failed_write_lands) put_on_disk(index, request.state, !failed);
+    if (orphaned) return;
+    schedule(Duration{}, Scope::agent, index, [this, index, request, failed] {
+      if (failed) {
+        step(index, agent::NotDurable{request.generation, "no space left on device"});
+      } else {
+        step(index, agent::Durable{request.generation});
+      }
+    });
+  });
+}
+
+// A start that has begun may use the pool's disk at once; a stop frees it when it has ended.
+void World::act(NodeIndex index, const agent::RunResource& action) {
+  for (const auto& checker : checkers_) checker->on_action(*this, index, action);
+  Node& node = nodes_[index];
+  Resource& resource = node.pools[action.resource.pool][action.resource.resource];
+  const agent::ResourcePlan& plan = plans_[action.resource.pool].resources[action.resource.resource];
+  resource.busy = action.action;
+  if (action.action == ResourceAction::start && resource.state == RealState::stopped) {
+    resource.state = RealState::broken;
+  }
+  const bool hangs = resource.hangs[static_cast<std::size_t>(action.action)];
+  const Duration time = hangs ? timeout_of(plan, action.action) : vary(time_of(plan, action.action));
+  const std::uint64_t life = node.agent_life;
+  schedule(time, Scope::node, index, [this, index, action, life, hangs, time] {
+    if (nodes_[index].agent_life != life) return;
+    finish_action(index, action, hangs, time);
+  });
+}
+
+void World::finish_action(NodeIndex index, const agent::RunResource& action, bool hung, Duration time) {
+  Node& node = nodes_[index];
+  Resource& resource = node.pools[action.resource.pool][action.resource.resource];
+  resource.busy.reset();
+  ActionResult result;
+  result.took = time;
+  if (hung) {
+    result.outcome = ActionOutcome::timed_out;
+    result.reason = "ended at its timeout";
+    if (action.action != ResourceAction::monitor) resource.state = RealState::broken;
+  } else if (resource.fails[static_cast<std::size_t>(action.action)]) {
+    result.outcome = ActionOutcome::failed;
+    result.code = 1;
+    result.reason = "the agent says: generic error";
+  } else if (action.action == ResourceAction::monitor) {
+    result.outcome = resource.state == RealState::running   ? ActionOutcome::succeeded
+                     : resource.state == RealState::stopped ? ActionOutcome::not_running
+                                                            : ActionOutcome::failed;
+    if (resource.state == RealState::broken) result.reason = "the agent says: only a part of it is there";
+    result.code = resource.state == RealState::running ? 0 : resource.state == RealState::stopped ? 7 : 1;
+  } else {
+    result.outcome = ActionOutcome::succeeded;
+    resource.state = action.action == ResourceAction::start ? RealState::running : RealState::stopped;
+  }
+  schedule(Duration{}, Scope::agent, index, [this, index, action, result] {
+    step(index, agent::ActionDone{action.resource, action.action, result});
+  });
+}
+
+// The device acts at the end of its time, if whoever asked still runs then.
+void World::fence(NodeIndex asker) {
+  for (const auto& checker : checkers_) checker->on_fence(*this, asker);
+  Node& node = nodes_[asker];
+  const FenceBehaviour behaviour = node.fence.front();
+  if (node.fence.size() > 1) node.fence.pop_front();
+  const std::uint64_t life = node.agent_life;
+  const Duration time = vary(kFenceTime);
+  schedule(time, Scope::node, asker, [this, asker, life, behaviour, time] {
+    if (nodes_[asker].agent_life != life) return;
+    agent::FenceReport report;
+    report.device = "ipmi";
+    report.took = time;
+    switch (behaviour) {
+      case FenceBehaviour::confirmed:
+        power_off(1 - asker);
+        report.result = FenceResult::confirmed;
+        break;
+      case FenceBehaviour::confirmed_but_lies:
+        fence_lied_ = true;
+        report.result = FenceResult::confirmed;
+        break;
+      case FenceBehaviour::failed:
+        report.result = FenceResult::failed;
+        report.reason = "the device refused";
+        break;
+      case FenceBehaviour::unknown:
+        report.reason = "no answer from the device";
+        break;
+      case FenceBehaviour::unknown_but_done:
+        power_off(1 - asker);
+        report.reason = "no answer from the device";
+        break;
+    }
+    schedule(Duration{}, Scope::agent, asker, [this, asker, report] { step(asker, agent::FenceDone{report}); });
+  });
+}
+
+}  // namespace hapair::world
