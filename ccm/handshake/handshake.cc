@@ -125,9 +125,9 @@ HandshakeOutput Handshake::page(Instant now, std::span<const std::byte> bytes) {
 
   const auto head = parse_status_head(bytes);
   if (!head) {
-    out.page = page_is_no_page(now, bytes, head.error(), out);
+    out.page = page_is_no_page(bytes, head.error(), out);
   } else if (head->pair != identity_.pair || head->node != identity_.partner) {
-    out.page = foreign_page(now, {RefusalKind::identity, head->pair, head->node, {}}, PageError::not_a_page, out);
+    out.page = foreign_page({RefusalKind::identity, head->pair, head->node, {}}, PageError::not_a_page, out);
   } else {
     page_fault_.reset();
     const HandshakeEnd end{head->node, head->incarnation, head->boot_id, head->nonce};
@@ -142,8 +142,7 @@ HandshakeOutput Handshake::page(Instant now, std::span<const std::byte> bytes) {
 
 // ---- pages -----------------------------------------------------------------------------------------------------
 
-PageJudgement Handshake::page_is_no_page(Instant now, std::span<const std::byte> bytes, PageError error,
-                                         HandshakeOutput& out) {
+PageJudgement Handshake::page_is_no_page(std::span<const std::byte> bytes, PageError error, HandshakeOutput& out) {
   switch (error) {
     case PageError::torn:
       break;  // its writer is at work: look again
@@ -151,18 +150,18 @@ PageJudgement Handshake::page_is_no_page(Instant now, std::span<const std::byte>
       // All zero is a partner that has not published yet; anything else is nobody's page.
       const bool blank = std::ranges::all_of(bytes.first(std::min(bytes.size(), sizeof kStatusMagic)),
                                              [](std::byte b) { return b == std::byte{0}; });
-      if (!blank) return foreign_page(now, {RefusalKind::malformed, {}, {}, {}}, error, out);
+      if (!blank) return foreign_page({RefusalKind::malformed, {}, {}, {}}, error, out);
       break;
     }
     case PageError::no_layout:
-      return foreign_page(now, {RefusalKind::layout, {}, {}, layouts_of(bytes)}, error, out);
+      return foreign_page({RefusalKind::layout, {}, {}, layouts_of(bytes)}, error, out);
     case PageError::malformed:
-      return foreign_page(now, {RefusalKind::malformed, {}, {}, {}}, error, out);
+      return foreign_page({RefusalKind::malformed, {}, {}, {}}, error, out);
   }
   return {false, error, false};
 }
 
-PageJudgement Handshake::foreign_page(Instant /*now*/, const PageFault& fault, PageError error, HandshakeOutput& out) {
+PageJudgement Handshake::foreign_page(const PageFault& fault, PageError error, HandshakeOutput& out) {
   if (page_fault_ != fault) {
     const Refusal refusal{fault.kind, fault.pair, fault.node, fault.layouts};
     count(refusal);
@@ -188,7 +187,8 @@ void Handshake::look_at_proof(Instant now, const StatusHead& head, HandshakeOutp
     progress(now);
     return;
   }
-  if (std::ranges::any_of(past_nonces_, [&](const Nonce& nonce) { return same(head.proof, proof_over(nonce)); })) return;
+  if (std::ranges::any_of(past_nonces_, [&](const Nonce& nonce) { return same(head.proof, proof_over(nonce)); }))
+    return;
   round_.proof_wrong = true;
   if (head.proof == refused_proof_) return;
   refused_proof_ = head.proof;
@@ -301,7 +301,8 @@ void Handshake::drained() {
 
 bool Handshake::refusing() const {
   if (page_fault_ && page_fault_->kind != RefusalKind::malformed) return true;
-  return !round_.proof_seen && (round_.proof_wrong || inbox_.wrong_key());
+  if (!partner_ || round_.proof_seen) return false;
+  return round_.proof_wrong || inbox_.wrong_key_of() == partner_->incarnation;
 }
 
 HandshakeState Handshake::state() const {
@@ -412,14 +413,8 @@ void Handshake::write_if_due(Instant now, HandshakeOutput& out) {
     kind = RecordKind::connected;
     round_.connected_posted = true;
   }
-  const RecordView record{kind,
-                          identity_.pair,
-                          identity_.node,
-                          own_.incarnation,
-                          partner_->incarnation,
-                          own_.boot_id,
-                          own_.nonce,
-                          partner_->nonce};
+  const RecordView record{kind,         identity_.pair, identity_.node, own_.incarnation, partner_->incarnation,
+                          own_.boot_id, own_.nonce,     partner_->nonce};
   out.write = RecordWrite{record_offset(kind),
                           encode_record(record, kind == RecordKind::hello ? pair_key_ : round_key_.value())};
   write_out_ = PendingWrite{kind, round_number_, now};

@@ -1,6 +1,6 @@
 // The handshake of one rail: the four steps of DESIGN.md, section 3, and the watch over the session they lead to. Pure:
-// every call is (now, event) and returns what its shell shall do; there is no clock, descriptor, thread or log here, and
-// no allocation after construction.
+// every call is (now, event) and returns what its shell shall do; there is no clock, descriptor, thread or log here,
+// and no allocation after construction.
 //
 //   1 read   the partner's status page: its incarnation, boot id and nonce          (`partner_`)
 //   2 write  "hello" into its mailbox, with a MAC of the pair's key over both nonces
@@ -10,8 +10,8 @@
 // the partner's hello and its "connected" were seen, all for the current nonces and incarnations.
 //
 // Nonces: a node draws a fresh one at its start and whenever it fails or loses its connection. When the *partner's*
-// incarnation or nonce changes, this node goes back to step 1 with the nonce it has: if both drew, they would chase each
-// other for ever. Since at least one nonce is new, no two sessions share a key.
+// incarnation or nonce changes, this node goes back to step 1 with the nonce it has: if both drew, they would chase
+// each other for ever. Since at least one nonce is new, no two sessions share a key.
 //
 // The shell feeds every event of the fabric as it comes, then calls `tick` with the bytes of its own mailbox at the end
 // of each round of its loop, at the latest at `next_wake()`. It carries out an output before it feeds the next event.
@@ -73,7 +73,7 @@ struct HandshakeOutput {
   bool connect = false;
   bool read = false;  // the partner's whole status page
   std::optional<RecordWrite> write;
-  bool publish = false;  // nonce, state, proof or session changed: the partner must see it now
+  bool publish = false;                 // nonce, state, proof or session changed: the partner must see it now
   std::optional<Duration> established;  // a session began; how long since both pages had been seen
   std::optional<SessionEnd> ended;
   std::optional<PageJudgement> page;  // answer to page()
@@ -169,8 +169,8 @@ class Handshake {
   [[nodiscard]] bool refusing() const;
 
   void count(const Refusal& refusal);
-  PageJudgement page_is_no_page(Instant now, std::span<const std::byte> bytes, PageError error, HandshakeOutput& out);
-  PageJudgement foreign_page(Instant now, const PageFault& fault, PageError error, HandshakeOutput& out);
+  PageJudgement page_is_no_page(std::span<const std::byte> bytes, PageError error, HandshakeOutput& out);
+  PageJudgement foreign_page(const PageFault& fault, PageError error, HandshakeOutput& out);
   void look_at_proof(Instant now, const StatusHead& head, HandshakeOutput& out);
   PageJudgement judge_mac(std::span<const std::byte> bytes, const StatusHead& head, HandshakeOutput& out);
 

@@ -30,7 +30,6 @@ void HandshakeInbox::own_nonce_changed() {
 
 void HandshakeInbox::partner_changed() {
   confirmed_ = false;
-  wrong_key_ = false;
   connected_.settled = false;
 }
 
@@ -85,7 +84,7 @@ void HandshakeInbox::judge_hello(const Nonce& own_nonce, RefusalList& refusals) 
   const auto record = read(hello_, RecordKind::hello, refusals);
   if (!record) return;
   if (!record_is_authentic(hello_.bytes, pair_key_)) {
-    wrong_key_ = true;
+    wrong_key_of_ = record->from_incarnation;
     refuse(hello_, RefusalKind::key, *record, refusals);
     return;
   }
@@ -94,7 +93,7 @@ void HandshakeInbox::judge_hello(const Nonce& own_nonce, RefusalList& refusals) 
     return;
   }
   greeted_by_ = HandshakeEnd{record->from, record->from_incarnation, record->from_boot_id, record->from_nonce};
-  wrong_key_ = false;
+  wrong_key_of_ = Incarnation();
   hello_.settled = true;
 }
 

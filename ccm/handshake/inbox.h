@@ -70,8 +70,8 @@ class HandshakeInbox {
   [[nodiscard]] const std::optional<HandshakeEnd>& greeted_by() const { return greeted_by_; }
   // True once the current partner's "connected" under the session's key was seen.
   [[nodiscard]] bool confirmed() const { return confirmed_; }
-  // The hello slot holds a greeting under another key, from who says to be the partner.
-  [[nodiscard]] bool wrong_key() const { return wrong_key_; }
+  // The incarnation that greeted under another key, if the last greeting was one; 0: none did.
+  [[nodiscard]] Incarnation wrong_key_of() const { return wrong_key_of_; }
 
  private:
   friend struct HandshakeInspector;  // tests
@@ -97,7 +97,7 @@ class HandshakeInbox {
   Slot connected_;
   std::optional<HandshakeEnd> greeted_by_;
   bool confirmed_ = false;
-  bool wrong_key_ = false;
+  Incarnation wrong_key_of_;
 };
 
 }  // namespace hapair::ccm

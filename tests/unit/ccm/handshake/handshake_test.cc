@@ -1,0 +1,330 @@
+#include "ccm/handshake/handshake.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+
+#include "tests/unit/ccm/handshake/model.h"
+
+namespace hapair::ccm::model {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+NodeOptions alpha() { return {.node = "alpha", .partner = "beta"}; }
+NodeOptions beta() { return {.node = "beta", .partner = "alpha"}; }
+
+World connected_pair() {
+  World world(alpha(), beta());
+  EXPECT_TRUE(world.settle(20));
+  return world;
+}
+
+HandshakeState state_of(const World& world, std::size_t n) { return world.nodes[n].machine.state(); }
+
+// Runs a node as its shell does: whatever the fabric has is done at once, then the tick when the machine asks for it.
+void run_node(World& world, std::size_t n) {
+  while (world.notice_broken(n) || world.answer_connect(n) || world.read(n) || world.write(n)) {
+  }
+  const auto wake = world.nodes[n].machine.next_wake();
+  if (wake && *wake <= world.now) world.tick(n, Duration{});
+  while (world.answer_connect(n) || world.read(n) || world.write(n)) {
+  }
+}
+
+void run_for(World& world, Duration span) {
+  const Instant end = world.now + span;
+  while (world.now < end) {
+    run_node(world, 0);
+    run_node(world, 1);
+    world.now += microseconds(100);
+  }
+}
+
+TEST(Handshake, TakesTheFourStepsInTheirOrder) {
+  World world(alpha(), beta());
+  EXPECT_EQ(state_of(world, 0), HandshakeState::searching);
+  world.tick(0, Duration{});
+  world.answer_connect(0);
+  world.read(0);
+  EXPECT_EQ(state_of(world, 0), HandshakeState::greeting);
+  world.write(0);
+  EXPECT_EQ(state_of(world, 0), HandshakeState::proving);
+
+  world.tick(1, Duration{});
+  world.answer_connect(1);
+  world.read(1);
+  world.tick(1, Duration{});
+  EXPECT_EQ(world.nodes[1].machine.proof_for(), Incarnation(1)) << "beta has seen alpha's hello and its page";
+
+  world.tick_soon(0);
+  world.read(0);
+  EXPECT_EQ(state_of(world, 0), HandshakeState::confirming);
+  world.write(0);
+  EXPECT_EQ(state_of(world, 0), HandshakeState::confirming) << "its own direction is complete, beta's is not";
+  EXPECT_TRUE(world.settle(10));
+  EXPECT_EQ(state_of(world, 0), HandshakeState::connected);
+  EXPECT_EQ(state_of(world, 1), HandshakeState::connected);
+}
+
+TEST(Handshake, TakesTwoMillisecondsWhereMemoryAnswersAtOnce) {
+  World world(alpha(), beta());
+  run_for(world, milliseconds(30));
+  ASSERT_TRUE(world.connected());
+  EXPECT_LE(*world.nodes[0].established, milliseconds(2));
+  EXPECT_LE(*world.nodes[1].established, milliseconds(2));
+}
+
+TEST(Handshake, TriesAnAbsentPartnerOnceAPace) {
+  World world(alpha(), beta());
+  for (int tenth_ms = 0; tenth_ms < 10'000; ++tenth_ms) {
+    if (*world.nodes[0].machine.next_wake() <= world.now) world.tick(0, Duration{});
+    world.refuse_connect(0);
+    world.now += microseconds(100);
+  }
+  EXPECT_NEAR(world.nodes[0].connects, 100, 2);
+}
+
+TEST(Handshake, ReadsOnceAPaceOfAPartnerThatDoesNotAnswer) {
+  World world(alpha(), beta());
+  world.tick(0, Duration{});
+  world.answer_connect(0);
+  const Instant end = world.now + std::chrono::seconds(1);
+  while (world.now < end) {
+    world.read(0);
+    world.write(0);
+    world.tick_soon(0);
+  }
+  EXPECT_LE(world.nodes[0].reads, 160) << "sixteen quick ones, then one every three quarters of a pace at the most";
+  EXPECT_GE(world.nodes[0].reads, 90);
+  EXPECT_EQ(state_of(world, 0), HandshakeState::proving);
+}
+
+TEST(Handshake, ReadsOnceAPaceWhileConnected) {
+  World world = connected_pair();
+  run_for(world, milliseconds(50));
+  const int before = world.nodes[0].reads;
+  run_for(world, milliseconds(1000));
+  EXPECT_NEAR(world.nodes[0].reads - before, 100, 3);
+  EXPECT_TRUE(world.nodes[0].judgement->authenticated);
+  EXPECT_EQ(world.nodes[0].ends, 0);
+}
+
+TEST(Handshake, EndsTheSessionAtOnceWhenThePartnerRestarts) {
+  World world = connected_pair();
+  const Key first = *world.nodes[0].machine.session();
+  const Nonce own = world.nodes[0].machine.nonce();
+  world.restart(1, false, Fate::dropped);
+  world.tick(0, kPace);
+  world.read(0);
+  EXPECT_EQ(world.nodes[0].ended, SessionEnd::partner_restarted);
+  EXPECT_NE(state_of(world, 0), HandshakeState::connected);
+  EXPECT_EQ(world.nodes[0].machine.nonce(), own) << "the partner's change does not draw a nonce here";
+  EXPECT_TRUE(world.settle(20));
+  EXPECT_NE(*world.nodes[0].machine.session(), first);
+}
+
+TEST(Handshake, DrawsANonceWhenItLosesItsConnectionAndThePartnerKeepsItsOwn) {
+  World world = connected_pair();
+  const Nonce nonce_a = world.nodes[0].machine.nonce();
+  const Nonce nonce_b = world.nodes[1].machine.nonce();
+  world.lose(0, Fate::dropped);
+  EXPECT_EQ(world.nodes[0].ended, SessionEnd::connection_lost);
+  EXPECT_NE(world.nodes[0].machine.nonce(), nonce_a);
+  EXPECT_TRUE(world.settle(20));
+  EXPECT_EQ(world.nodes[1].machine.nonce(), nonce_b);
+  EXPECT_EQ(world.nodes[1].ended, SessionEnd::partner_renewed);
+}
+
+TEST(Handshake, GivesAConnectionUpAtTheDeadline) {
+  World world = connected_pair();
+  world.tick(0, kPace);
+  ASSERT_TRUE(world.nodes[0].reading);
+  world.deadline(0, Fate::dropped);
+  EXPECT_EQ(world.nodes[0].ended, SessionEnd::deadline);
+  EXPECT_TRUE(world.settle(20));
+}
+
+TEST(Handshake, AStaleHelloThatLandsLateIsCountedAndRepaired) {
+  World world(alpha(), beta());
+  world.tick(0, Duration{});
+  world.answer_connect(0);
+  world.read(0);
+  world.lose(0, Fate::late);
+  for (int i = 0; i < 3; ++i) {
+    world.tick(0, kPace);
+    world.answer_connect(0);
+    world.read(0);
+    world.write(0);
+  }
+  world.land_late(0);
+  world.tick(1, kPace);
+  EXPECT_EQ(world.nodes[1].machine.refused().stale, 0U) << "alpha's nonce is for beta to compare with its page only";
+  EXPECT_TRUE(world.settle(20));
+  EXPECT_EQ(world.broken_rule(), "");
+}
+
+TEST(Handshake, AHelloForAnEarlierLifeIsStale) {
+  World world(alpha(), beta());
+  world.tick(0, Duration{});
+  world.answer_connect(0);
+  world.read(0);
+  world.restart(1, false, Fate::dropped);
+  world.land(0);
+  for (int i = 0; i < 5; ++i) world.tick(1, kPace);
+  EXPECT_EQ(world.nodes[1].machine.refused().stale, 1U) << "once, not once a poll";
+  world.acknowledge(0);
+  EXPECT_TRUE(world.settle(20));
+}
+
+TEST(Handshake, AnotherKeyIsRefusedOnceAndNeverConnects) {
+  NodeOptions stranger = beta();
+  stranger.secret = "ffffffffffffffffffffffffffffffff";
+  World world(alpha(), stranger);
+  run_for(world, milliseconds(500));
+  EXPECT_EQ(state_of(world, 0), HandshakeState::refused);
+  EXPECT_EQ(state_of(world, 1), HandshakeState::refused);
+  EXPECT_EQ(world.nodes[0].machine.refused().key, 1U);
+  EXPECT_EQ(world.nodes[1].machine.refused().key, 1U);
+  EXPECT_EQ(world.nodes[0].sessions, 0);
+  EXPECT_FALSE(world.nodes[0].judgement->authenticated);
+}
+
+TEST(Handshake, TheRepairedKeyConnectsWithoutARestartOfTheOtherNode) {
+  NodeOptions stranger = beta();
+  stranger.secret = "ffffffffffffffffffffffffffffffff";
+  World world(alpha(), stranger);
+  run_for(world, milliseconds(100));
+  world.nodes[1].options.secret = alpha().secret;
+  world.restart(1, true, Fate::dropped);
+  EXPECT_TRUE(world.settle(60));
+}
+
+TEST(Handshake, AnotherPairIsRefusedOnceByItsName) {
+  NodeOptions stranger = beta();
+  stranger.pair = "other";
+  World world(alpha(), stranger);
+  run_for(world, milliseconds(300));
+  EXPECT_EQ(state_of(world, 0), HandshakeState::refused);
+  const RefusalCounters& refused = world.nodes[0].machine.refused();
+  EXPECT_EQ(refused.identity, 1U);
+  EXPECT_EQ(refused.foreign_pair.view(), "other");
+  EXPECT_EQ(refused.foreign_node.view(), "beta");
+  EXPECT_FALSE(world.nodes[0].judgement->readable);
+}
+
+TEST(Handshake, ItsOwnNameAtThePartnersAddressIsRefused) {
+  World world(alpha(), {.node = "alpha", .partner = "beta"});
+  run_for(world, milliseconds(100));
+  EXPECT_EQ(state_of(world, 0), HandshakeState::refused);
+  EXPECT_EQ(world.nodes[0].machine.refused().foreign_node.view(), "alpha");
+}
+
+// A page of beta that this test writes itself, after `change`.
+std::shared_ptr<const Page> page_of_beta(const World& world, const std::function<void(StatusPageLayout&)>& change) {
+  Page bytes{};
+  StatusPublisher publisher(bytes);
+  std::memcpy(&publisher.draft(), world.nodes[1].page->data(), sizeof(StatusPageLayout));
+  change(publisher.draft());
+  publisher.publish(std::nullopt);
+  return std::make_shared<const Page>(bytes);
+}
+
+void read_page(World& world, std::shared_ptr<const Page> page) {
+  world.tick(0, kPace);
+  world.answer_connect(0);
+  world.write(0);
+  ASSERT_TRUE(world.nodes[0].reading);
+  world.nodes[0].captured = std::move(page);
+  world.deliver(0);
+}
+
+TEST(Handshake, NoLayoutInCommonIsRefusedWithItsRange) {
+  World world(alpha(), beta());
+  for (int i = 0; i < 3; ++i) {
+    read_page(world, page_of_beta(world, [&](StatusPageLayout& page) {
+                page.layout_min = 7;
+                page.layout_max = 9;
+                page.ccm_beat = static_cast<std::uint64_t>(i);
+              }));
+  }
+  EXPECT_EQ(state_of(world, 0), HandshakeState::refused);
+  const RefusalCounters& refused = world.nodes[0].machine.refused();
+  EXPECT_EQ(refused.layout, 1U) << "the beat moves, the refusal is the same";
+  EXPECT_EQ(refused.foreign_layouts.min, 7);
+  EXPECT_EQ(refused.foreign_layouts.max, 9);
+  EXPECT_EQ(world.nodes[0].judgement->error, PageError::no_layout);
+}
+
+TEST(Handshake, AWrongProofIsRefusedOnce) {
+  World world(alpha(), beta());
+  for (int i = 0; i < 3; ++i) {
+    read_page(world, page_of_beta(world, [&](StatusPageLayout& page) {
+                page.proof_for_incarnation = 1;
+                page.proof.fill(0x5a);
+                page.ccm_beat = static_cast<std::uint64_t>(i);
+              }));
+  }
+  EXPECT_EQ(world.nodes[0].machine.refused().key, 1U);
+  EXPECT_EQ(state_of(world, 0), HandshakeState::refused);
+  EXPECT_FALSE(world.nodes[0].judgement->authenticated);
+}
+
+TEST(Handshake, APageWithoutTheSessionsMacIsUnreadableAndTheSessionStays) {
+  World world = connected_pair();
+  for (int i = 0; i < 3; ++i) {
+    read_page(world, page_of_beta(world, [&](StatusPageLayout& page) { page.ccm_beat = 77; }));
+    EXPECT_FALSE(world.nodes[0].judgement->readable);
+  }
+  EXPECT_EQ(world.nodes[0].machine.refused().key, 1U);
+  EXPECT_EQ(state_of(world, 0), HandshakeState::connected);
+}
+
+TEST(Handshake, GarbageInTheMailboxChangesNothingButACounter) {
+  World world = connected_pair();
+  for (int i = 0; i < 10; ++i) {
+    world.nodes[0].mailbox.fill(std::byte{0xa5});
+    world.tick(0, kPace);
+    world.read(0);
+  }
+  EXPECT_EQ(world.nodes[0].machine.refused().malformed, 2U) << "one a slot";
+  EXPECT_TRUE(world.connected());
+}
+
+TEST(Handshake, AReplayedConnectedOfAnEarlierSessionDoesNotConnect) {
+  World world = connected_pair();
+  const auto recorded = world.nodes[0].mailbox;
+  world.restart(0, true, Fate::dropped);
+  world.nodes[0].mailbox = recorded;
+  for (int i = 0; i < 5; ++i) {
+    world.tick(0, kPace);
+    world.answer_connect(0);
+    world.write(0);
+    world.read(0);
+  }
+  EXPECT_EQ(world.nodes[0].sessions, 0);
+  EXPECT_EQ(world.nodes[0].machine.refused().stale, 2U);
+}
+
+TEST(Handshake, ATornPageIsReadAgainAndCountsAsNothing) {
+  World world = connected_pair();
+  Page torn = *world.nodes[1].page;
+  torn[1000] ^= std::byte{1};
+  read_page(world, std::make_shared<const Page>(torn));
+  EXPECT_EQ(world.nodes[0].judgement->error, PageError::torn);
+  EXPECT_FALSE(world.nodes[0].judgement->readable);
+  EXPECT_EQ(world.nodes[0].machine.refused().malformed, 0U);
+  EXPECT_TRUE(world.connected());
+}
+
+TEST(Handshake, ABlankPageIsAPartnerThatHasNotPublishedYet) {
+  World world(alpha(), beta());
+  read_page(world, std::make_shared<const Page>(Page{}));
+  EXPECT_EQ(state_of(world, 0), HandshakeState::searching);
+  EXPECT_EQ(world.nodes[0].machine.refused().malformed, 0U);
+}
+
+}  // namespace
+}  // namespace hapair::ccm::model
