@@ -12,6 +12,12 @@ EventSource watch_fd(sd_event* loop, int fd, std::uint32_t events, sd_event_io_h
   return EventSource(source);
 }
 
+EventSource call_soon(sd_event* loop, sd_event_handler_t handler, void* context) {
+  sd_event_source* source = nullptr;
+  HAPAIR_CHECK(sd_event_add_defer(loop, &source, handler, context) >= 0, "a handler for the next turn");
+  return EventSource(source);
+}
+
 EventSource call_at(sd_event* loop, Instant when, sd_event_time_handler_t handler, void* context) {
   sd_event_source* source = nullptr;
   constexpr std::uint64_t kAccuracyUs = 1000;

@@ -66,12 +66,19 @@ void Fencer::fence(const NodeName& target, OnStep on_step, Done done) {
   round_->on_step = std::move(on_step);
   round_->done = std::move(done);
   round_->started_at = clock_->now();
-  if (config_->devices.empty()) {
-    round_->reasons = "no fencing device is configured";
-    timer_ = call_at(loop_, round_->started_at, on_timer, this);
-    return;
+  timer_ = call_soon(loop_, on_begin, this);
+}
+
+int Fencer::on_begin(sd_event_source*, void* context) {
+  auto* self = static_cast<Fencer*>(context);
+  self->timer_.reset();
+  if (self->config_->devices.empty()) {
+    self->round_->reasons = "no fencing device is configured";
+    self->finish(FenceResult::failed);
+  } else {
+    self->begin_device();
   }
-  begin_device();
+  return 0;
 }
 
 void Fencer::abandon() {
@@ -94,11 +101,7 @@ void Fencer::begin_device() {
 int Fencer::on_timer(sd_event_source*, std::uint64_t, void* context) {
   auto* self = static_cast<Fencer*>(context);
   self->timer_.reset();
-  if (self->config_->devices.empty()) {
-    self->finish(FenceResult::failed);
-  } else {
-    self->act();
-  }
+  self->act();
   return 0;
 }
 

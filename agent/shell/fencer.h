@@ -47,7 +47,8 @@ class Fencer {
   // `runner`, `loop`, `clock` and `config` outlive this.
   Fencer(ProcessRunner& runner, sd_event* loop, const Clock& clock, const FencingConfig& config);
 
-  // Only while idle. `done` is called once, from the loop, never from inside fence(), and may call fence().
+  // Only while idle. `on_step` and `done` are called from the loop, never from inside fence(); `done` once, and it may
+  // call fence().
   void fence(const NodeName& target, OnStep on_step, Done done);
   [[nodiscard]] bool idle() const { return !round_; }
   // Kills the agent that runs; no answer will come.
@@ -75,6 +76,7 @@ class Fencer {
   void report_step(FenceStep::Kind kind);
   void device_answered(FenceResult result, const std::string& reason);
   void finish(FenceResult result);
+  static int on_begin(sd_event_source* source, void* context);
   static int on_timer(sd_event_source* source, std::uint64_t when_us, void* context);
 
   ProcessRunner* runner_;

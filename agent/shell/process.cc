@@ -143,7 +143,7 @@ class SystemProcess final : public RunningProcess {
       result_.end = ProcessResult::End::could_not_start;
       result_.code = spawned.error();
       result_.reason = spec_.argv[0] + " could not be started: " + std::strerror(spawned.error());
-      timer_ = call_at(runner.loop_, result_.started_at, on_timer, this);
+      timer_ = call_soon(runner.loop_, on_not_started, this);
       return;
     }
     pid_ = spawned->pid;
@@ -215,12 +215,13 @@ class SystemProcess final : public RunningProcess {
     return 0;
   }
 
+  static int on_not_started(sd_event_source*, void* context) {
+    static_cast<SystemProcess*>(context)->finish();
+    return 0;
+  }
+
   static int on_timer(sd_event_source*, std::uint64_t, void* context) {
     auto* self = static_cast<SystemProcess*>(context);
-    if (self->pid_ == 0) {
-      self->finish();
-      return 0;
-    }
     const Instant now = self->runner_->clock_->now();
     const std::string ran = self->spec_.argv[0] + " still ran after " +
                             std::to_string(self->spec_.timeout / std::chrono::milliseconds(1)) + " ms";

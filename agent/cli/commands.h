@@ -1,0 +1,47 @@
+// What each sub-command of `hapair` does. Each returns the program's exit status; answers go to standard output,
+// complaints to standard error.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/cli/control_client.h"
+
+namespace hapair::cli {
+
+struct Common {
+  std::string config = "/etc/hapair/hapair.json";
+  std::string socket;  // empty: as the configuration says
+  bool json = false;
+};
+
+struct EventsOptions {
+  std::uint32_t last = 0;  // 0: the default, or all with a `since`
+  std::string since;       // "30s", "10m", "2h", "1d" ago
+  std::uint64_t decision = 0;
+  std::string pool;
+  bool follow = false;
+};
+
+struct MoveOptions {
+  std::vector<std::string> pools;
+  bool force = false;
+  bool wait = false;
+};
+
+Exit show_status(const Common& common);
+Exit show_why(const Common& common, std::uint64_t decision);  // 0: the newest one worth asking about
+Exit show_events(const Common& common, const EventsOptions& options);
+Exit take_over(const Common& common, const MoveOptions& options);
+Exit give_back(const Common& common, const MoveOptions& options);
+Exit reset_state(const Common& common, bool certain);
+Exit set_phase(const Common& common, const std::string& phase);
+Exit check(const Common& common, const std::string& file);
+Exit show_version(const Common& common);
+
+// How long ago "30s", "10m", "2h" or "1d" says, in microseconds.
+std::optional<std::int64_t> parse_ago_us(std::string_view text);
+
+}  // namespace hapair::cli

@@ -1,0 +1,102 @@
+// hapair: the command line. This file reads the arguments; agent/cli/commands.h is what they do.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <functional>
+#include <string>
+
+#include "agent/cli/commands.h"
+
+namespace {
+
+using hapair::cli::Common;
+using hapair::cli::EventsOptions;
+using hapair::cli::Exit;
+using hapair::cli::MoveOptions;
+
+struct Arguments {
+  Common common;
+  EventsOptions events;
+  MoveOptions move;
+  std::uint64_t decision = 0;
+  bool yes = false;
+  std::string phase;
+  std::string file;
+  std::function<Exit()> chosen;
+};
+
+CLI::App* add_command(CLI::App& app, Arguments& arguments, const char* name, const char* what,
+                      std::function<Exit()> run) {
+  CLI::App* command = app.add_subcommand(name, what);
+  command->add_flag("--json", arguments.common.json, "answer in JSON");
+  command->callback([&arguments, run = std::move(run)] { arguments.chosen = run; });
+  return command;
+}
+
+void add_looking(CLI::App& app, Arguments& a) {
+  add_command(app, a, "status", "how this node, its partner and their pools stand",
+              [&a] { return show_status(a.common); });
+  CLI::App* why =
+      add_command(app, a, "why", "a decision as a timeline: what was observed, what was done, how long it took",
+                  [&a] { return show_why(a.common, a.decision); });
+  why->add_option("decision", a.decision, "its number (default: the last one that mattered)");
+  CLI::App* events =
+      add_command(app, a, "events", "the node's records, one a line", [&a] { return show_events(a.common, a.events); });
+  events->add_flag("--follow,-f", a.events.follow, "go on with what comes");
+  events->add_option("--last", a.events.last, "at most so many, the newest (default: 50)");
+  events->add_option("--since", a.events.since, "not older than 30s, 10m, 2h, 1d");
+  events->add_option("--decision", a.events.decision, "of this decision");
+  events->add_option("--pool", a.events.pool, "about this pool");
+}
+
+void add_acting(CLI::App& app, Arguments& a) {
+  CLI::App* takeover =
+      add_command(app, a, "takeover", "serve pools on this node", [&a] { return take_over(a.common, a.move); });
+  takeover->add_option("pools", a.move.pools, "which (default: every pool that is not served here)");
+  takeover->add_flag("--force", a.move.force, "by a fence of the partner, though it may be well");
+  takeover->add_flag("--wait", a.move.wait, "until it has ended; fails where it did not succeed");
+  CLI::App* giveback =
+      add_command(app, a, "giveback", "give pools back to the partner", [&a] { return give_back(a.common, a.move); });
+  giveback->add_option("pools", a.move.pools, "which (default: every pool of the partner that is served here)");
+  giveback->add_flag("--wait", a.move.wait, "until it has ended; fails where it did not succeed");
+  CLI::App* reset = add_command(app, a, "reset-state", "discard an ownership record that cannot be read",
+                                [&a] { return reset_state(a.common, a.yes); });
+  reset->add_flag("--yes", a.yes, "it is certain which node serves the pools");
+  CLI::App* phase = add_command(app, a, "phase", "tell the CCM where the node stands on its way up or down",
+                                [&a] { return set_phase(a.common, a.phase); });
+  phase->add_option("phase", a.phase, "such as root or shutting-down")->required();
+}
+
+void add_others(CLI::App& app, Arguments& a) {
+  CLI::App* check = add_command(app, a, "check", "validate a configuration and its key", [&a] {
+    return hapair::cli::check(a.common, a.file.empty() ? a.common.config : a.file);
+  });
+  check->add_option("file", a.file, "which (default: as --config)");
+  add_command(app, a, "version", "which release this is", [&a] { return show_version(a.common); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_DFL);  // `hapair events | head` ends quietly
+  CLI::App app{
+      "hapair: see and steer a storage pair\n"
+      "exit status: 0 done, 1 refused or failed, 2 usage, 3 the agent does not run, 78 configuration",
+      "hapair"};
+  Arguments arguments;
+  app.add_option("--config", arguments.common.config, "the node's configuration")
+      ->envname("HAPAIR_CONFIG")
+      ->capture_default_str();
+  app.add_option("--socket", arguments.common.socket,
+                 "the agent's control socket (default: as the configuration says)");
+  app.require_subcommand(1);
+  app.fallthrough();
+  add_looking(app, arguments);
+  add_acting(app, arguments);
+  add_others(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(Exit::usage);
+  }
+  return static_cast<int>(arguments.chosen());
+}

@@ -1,0 +1,189 @@
+#include "agent/cli/status_text.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace hapair::cli {
+namespace {
+
+using control::v1::PoolStatus;
+using control::v1::StatusReply;
+
+constexpr std::size_t kLabelColumns = 15;
+
+Tone tone_of_node(std::string_view state) {
+  if (state == "serving" || state == "standby") return Tone::good;
+  if (state == "failed" || state == "offline" || state == "isolated") return Tone::bad;
+  return Tone::wary;
+}
+
+Tone tone_of_pool(const PoolStatus& pool) {
+  if (pool.state() == "failed" || pool.failed_here()) return Tone::bad;
+  return pool.state() == "serving" || pool.state() == "elsewhere" ? Tone::good : Tone::wary;
+}
+
+std::string line(std::string_view label, std::string_view text, const Style& style) {
+  return padded(label, kLabelColumns) + wrapped(text, kLabelColumns, style.width) + "\n";
+}
+
+// Joined by ", " without the empty ones.
+std::string joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) {
+    if (!part.empty()) out += (out.empty() ? "" : ", ") + part;
+  }
+  return out;
+}
+
+std::string with(std::string_view word, const std::string& value) {
+  return value.empty() ? "" : fmt::format("{} {}", word, value);
+}
+
+std::string head(const StatusReply& status, const Style& style) {
+  std::string out = fmt::format("{}: {}   (pair {}, hapaird {}, up {})\n", status.node(),
+                                toned(status.state(), tone_of_node(status.state()), style), status.pair(),
+                                status.version(), duration_text(status.now_ns() - status.started_ns()));
+  if (!status.reason().empty()) out += line("  why", status.reason(), style);
+  if (!status.to_do().empty()) out += line("  to do", status.to_do(), style);
+  return out + "\n";
+}
+
+std::string refusals(const control::v1::CcmStatus& ccm) {
+  const std::array<std::pair<const char*, std::uint64_t>, 5> counters{{{"by key", ccm.refused_key()},
+                                                                       {"by identity", ccm.refused_identity()},
+                                                                       {"by layout", ccm.refused_layout()},
+                                                                       {"as stale", ccm.refused_stale()},
+                                                                       {"as malformed", ccm.refused_malformed()}}};
+  std::vector<std::string> parts;
+  for (const auto& [word, count] : counters) {
+    if (count > 0) parts.push_back(fmt::format("{} {}", count, word));
+  }
+  return joined(parts);
+}
+
+std::string early_channel(const StatusReply& status, const Style& style) {
+  const auto& ccm = status.ccm();
+  if (!ccm.running()) {
+    const std::string what = ccm.problem().empty() ? "this node's CCM does not run" : ccm.problem();
+    return line("early channel", toned(what, Tone::bad, style), style);
+  }
+  std::string handshake = ccm.handshake();
+  if (handshake == "connected" && ccm.connected_in_us() > 0) {
+    handshake += fmt::format(" (the handshake took {:.1f} ms)", static_cast<double>(ccm.connected_in_us()) / 1000);
+  }
+  std::string out = line("early channel", joined({handshake, with("this node in phase", ccm.phase())}), style);
+  if (const std::string refused = refusals(ccm); !refused.empty()) out += line("  refused", refused, style);
+  return out;
+}
+
+std::string partner(const StatusReply& status, const Style& style) {
+  const auto& partner = status.partner_status();
+  const Tone tone = partner.verdict() == "alive" ? Tone::good : Tone::wary;
+  const std::string since =
+      partner.since_ns() > 0 ? " for " + duration_text(status.now_ns() - partner.since_ns()) : std::string();
+  const std::string suspicion = fmt::format("suspicion {:.2f}", partner.suspicion());
+  std::string out = line(status.partner(),
+                         joined({toned(partner.verdict(), tone, style) + since, with("phase", partner.phase()),
+                                 with("agent", partner.agent()), with("says", partner.node_state()), suspicion}),
+                         style);
+  for (const auto& evidence : partner.because()) {
+    out += line("", fmt::format("{}: {}", evidence.channel(), evidence.fact()), style);
+  }
+  if (status.configuration_differs()) {
+    out += line("", toned("its configuration of the pools is another one: compare the two files", Tone::bad, style),
+                style);
+  }
+  return out;
+}
+
+std::string fencing(const StatusReply& status, const Style& style) {
+  std::string devices;
+  for (const std::string& device : status.fence_devices()) devices += (devices.empty() ? "" : ", ") + device;
+  std::string text = devices.empty() ? "no device: only a release permits a takeover" : "by " + devices;
+  if (status.has_last_fence()) {
+    const auto& last = status.last_fence();
+    text += fmt::format("; last: {}", last.result());
+    if (!last.device().empty()) text += " by " + last.device();
+    text += " after " + duration_text(static_cast<std::int64_t>(last.took_us()) * 1000);
+    if (last.when_ns() > 0) text += fmt::format(", {} ago", duration_text(status.now_ns() - last.when_ns()));
+    if (!last.reason().empty()) text += " (" + last.reason() + ")";
+  }
+  return line("fencing", text, style);
+}
+
+// One line where all resources are alike, else one each.
+std::string resources(const PoolStatus& pool, const Style& style) {
+  constexpr std::size_t kIndent = 4;
+  std::set<std::string> states;
+  std::string names;
+  std::size_t name_columns = 0;
+  bool quiet = true;
+  for (const auto& resource : pool.resources()) {
+    states.insert(resource.state());
+    names += (names.empty() ? "" : ", ") + resource.name();
+    name_columns = std::max(name_columns, resource.name().size());
+    quiet = quiet && resource.busy().empty() && resource.restarts() == 0;
+  }
+  if (states.empty()) return "";
+  if (states.size() == 1 && quiet && *states.begin() != "failed") {
+    return std::string(kIndent, ' ') + wrapped(fmt::format("{}: {}", *states.begin(), names), kIndent, style.width) +
+           "\n";
+  }
+  std::string out;
+  for (const auto& resource : pool.resources()) {
+    const Tone tone = resource.state() == "failed" ? Tone::bad : Tone::plain;
+    std::string text = toned(padded(resource.state(), 9), tone, style) + resource.type();
+    if (!resource.busy().empty()) text += ", " + resource.busy() + " runs";
+    if (resource.restarts() > 0) text += fmt::format(", restarted {} times", resource.restarts());
+    if (!resource.last_reason().empty()) text += ": " + resource.last_reason();
+    const std::size_t indent = kIndent + name_columns + 2;
+    out += std::string(kIndent, ' ') + padded(resource.name(), name_columns + 2) + wrapped(text, indent, style.width) +
+           "\n";
+  }
+  return out;
+}
+
+std::string pools(const StatusReply& status, const Style& style) {
+  std::size_t name = 4;
+  std::size_t node = 5;
+  std::size_t state = 5;
+  for (const PoolStatus& pool : status.pools()) {
+    name = std::max(name, pool.name().size());
+    node = std::max({node, pool.home().size(), pool.owner().size()});
+    state = std::max(state, pool.state().size());
+  }
+  const auto row = [&](std::string_view n, std::string_view home, std::string_view owner, std::string_view epoch,
+                       const std::string& s, std::string_view since) {
+    return fmt::format("{}  {}  {}  {}  {}  {}\n", padded(n, name), padded(home, node), padded(owner, node),
+                       right_aligned(epoch, 5), s, since);
+  };
+  std::string out =
+      "\n" + toned(row("POOL", "HOME", "OWNER", "EPOCH", padded("STATE", state), "FOR"), Tone::dim, style);
+  for (const PoolStatus& pool : status.pools()) {
+    std::string since = pool.since_ns() > 0 ? duration_text(status.now_ns() - pool.since_ns()) : "";
+    if (pool.claim() > 0) since += fmt::format(", claims epoch {}", pool.claim());
+    if (pool.has_giveback_due_ns()) {
+      since += ", goes home in " + duration_text(pool.giveback_due_ns() - status.now_ns());
+    }
+    out += row(pool.name(), pool.home(), pool.owner().empty() ? "?" : pool.owner(), std::to_string(pool.epoch()),
+               toned(padded(pool.state(), state), tone_of_pool(pool), style), since);
+    const bool settled = tone_of_pool(pool) == Tone::good;
+    if (!settled && !pool.reason().empty()) out += "    " + wrapped(pool.reason(), 4, style.width) + "\n";
+    out += resources(pool, style);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string status_text(const StatusReply& status, const Style& style) {
+  return head(status, style) + early_channel(status, style) + partner(status, style) + fencing(status, style) +
+         pools(status, style);
+}
+
+}  // namespace hapair::cli
