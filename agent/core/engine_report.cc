@@ -60,8 +60,8 @@ void Engine::record_notes(Instant now, PoolIndex index, const PoolSequence::Outp
         break;
       case ResourceNote::Kind::failed:
         kind = "resource-failed";
-        text =
-            fmt::format("{}: {} {}: {}", what, text_of(note.action), text_of(note.result.outcome), note.result.reason);
+        text = fmt::format("{}: {} {}{}{}", what, text_of(note.action), text_of(note.result.outcome),
+                           note.result.reason.empty() ? "" : ": ", note.result.reason);
         severity = Severity::error;
         break;
       case ResourceNote::Kind::restarting:
@@ -268,15 +268,15 @@ std::string Engine::node_reason() const {
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];
     if (pool.state != PoolState::failed && !pool.failed_here) continue;
-    return fmt::format("{}: {} ({}); repair the cause, then run: hapair takeover {}", plan(i).name.view(), pool.reason,
-                       pool.sequence.failure(), plan(i).name.view());
+    const std::string cause = pool.sequence.failure().empty() ? "" : fmt::format(" ({})", pool.sequence.failure());
+    return fmt::format("{} failed here{} and is {} now: {}; repair the cause, then run here: hapair takeover {}",
+                       plan(i).name.view(), cause, text_of(pool.state), pool.reason, plan(i).name.view());
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (pools_[i].takeover_refused) {
       return fmt::format(
-          "{}: {}, so it is not taken over; see hapair why for the cause, repair it, or switch {} off; then run: "
-          "hapair takeover {}",
-          plan(i).name.view(), pools_[i].reason, config_.partner.view(), plan(i).name.view());
+          "{} is not taken over: {}; repair the cause (hapair why shows it), then run here: hapair takeover {}",
+          plan(i).name.view(), pools_[i].reason, plan(i).name.view());
     }
   }
   if (node_state() == NodeState::isolated || node_state() == NodeState::joining) {

@@ -115,7 +115,7 @@ bool World::advance_until(const std::function<bool()>& done, Duration at_most) {
   return true;
 }
 
-void World::boot(NodeIndex index) {
+void World::boot(NodeIndex index, bool with_agent) {
   Node& node = nodes_[index];
   if (node.powered) return;
   node.powered = true;
@@ -128,6 +128,7 @@ void World::boot(NodeIndex index) {
   node.phase = ccm::BootPhase::early;
   schedule(vary(milliseconds(20)), Scope::node, index, [this, index] { start_ccm(index); });
   schedule(vary(milliseconds(200)), Scope::node, index, [this, index] { set_phase(index, ccm::BootPhase::root); });
+  if (!with_agent) return fault();
   schedule(vary(milliseconds(1000)), Scope::node, index, [this, index] { start_agent(index); });
 }
 

@@ -63,7 +63,7 @@ class World {
   World& operator=(const World&) = delete;
 
   // Commands. Each is harmless where it does not apply.
-  void boot(NodeIndex node);
+  void boot(NodeIndex node, bool with_agent = true);  // without: its agent never comes up
   void power_off(NodeIndex node);
   void shut_down(NodeIndex node, bool and_boot);
   void pause(NodeIndex node);

@@ -112,7 +112,9 @@ TEST_F(EngineContract, starts_nothing_when_the_epoch_cannot_be_written) {
   const EngineOutput fenced = step(FenceDone{{FenceResult::confirmed, "ipmi", "", Duration{}}});
   const EngineOutput failed = step(NotDurable{fenced.persist->generation, "no space left on device"});
   EXPECT_EQ(count<RunResource>(failed), 0);
-  EXPECT_EQ(state(), PoolState::failed);
+  EXPECT_EQ(state(), PoolState::elsewhere);
+  EXPECT_EQ(engine_->node_state(), NodeState::failed);
+  EXPECT_FALSE(engine_->node_reason().empty());
 }
 
 TEST_F(EngineContract, writes_one_record_at_a_time) {
