@@ -19,7 +19,8 @@ void Detector::look(Instant now, bool moved) {
   last_look_ = now;
   silence_ += attested;
   if (!moved) return;
-  learn(silence_);
+  // A silence above the ceiling was an outage, not jitter: no limit would have waited for it.
+  if (silence_ <= limits_.ceiling) learn(silence_);
   silence_ = Duration{};
   last_moved_ = now;
 }

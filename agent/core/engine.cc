@@ -178,19 +178,23 @@ void Engine::on(Instant now, const NotDurable& event) {
     doubtful_ = doubtful_ || (in_flight_->state.pools[i].held && !confirmed_.pools[i].held);
   }
   in_flight_.reset();
-  const bool again = rewrite_at_.has_value();
+  const bool told = rewrite_at_.has_value();
   rewrite_at_ = now + kRewriteAfter;
   dirty_ = true;
-  record(now, again ? Severity::info : Severity::error, "record-not-written", std::nullopt, 0,
-         fmt::format("the ownership record could not be written: {}. Nothing that rests on it is done; free or repair the "
+  if (!told) {
+    record(now, Severity::error, "record-not-written", std::nullopt, 0,
+           fmt::format("the ownership record could not be written: {}. Nothing that rests on it is done; free or repair the "
                      "disk of state_dir. It is tried again every {:.0f} ms",
-                     event.why, ms_of(kRewriteAfter)));
+                       event.why, ms_of(kRewriteAfter)));
+  }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     Pool& pool = pools_[i];
     if (pool.awaits_generation == 0 || pool.awaits_generation > event.generation) continue;
     pool.awaits_generation = 0;
     wanted_.pools[i] = confirmed_.pools[i];
-    if (pool.state == PoolState::claiming) pool.takeover_refused = true;
+    if (pool.state == PoolState::claiming || pool.state == PoolState::acquiring) pool.takeover_refused = true;
+    // Not again by itself, or it would take an offer and fail as fast as the disk does.
+    if (pool.state == PoolState::acquiring) pool.failed_here = true;
     fire(now, i, PoolEvent::not_durable, pool.decision);
   }
 }

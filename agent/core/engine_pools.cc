@@ -174,8 +174,10 @@ void Engine::enter(Instant now, PoolIndex index) {
     case PoolState::claiming: {
       const PartnerPool* partner = partner_pool(index);
       PoolDurable& record = draft(index);
-      record.claim =
-          std::max({record.epoch, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()}).next();
+      // Above what the partner may have made durable, on this node's own answer, just before it went silent.
+      const Epoch known =
+          std::max({record.epoch, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
+      record.claim = known.next().next();
       pool.awaits_generation = generation_ + 1;
       return;
     }

@@ -60,8 +60,8 @@ void Engine::record_notes(Instant now, PoolIndex index, const PoolSequence::Outp
         break;
       case ResourceNote::Kind::failed:
         kind = "resource-failed";
-        text =
-            fmt::format("{}: {} {}: {}", what, text_of(note.action), text_of(note.result.outcome), note.result.reason);
+        text = fmt::format("{}: {} {}{}{}", what, text_of(note.action), text_of(note.result.outcome),
+                           note.result.reason.empty() ? "" : ": ", note.result.reason);
         severity = Severity::error;
         break;
       case ResourceNote::Kind::restarting:
@@ -271,14 +271,14 @@ NodeReason Engine::node_reason() const {
     const Pool& pool = pools_[i];
     if (pool.state != PoolState::failed && !pool.failed_here) continue;
     const std::string failure = pool.sequence.failure();
-    return {fmt::format("{}: {}{}", plan(i).name.view(), pool.reason, failure.empty() ? "" : " (" + failure + ")"),
-            fmt::format("repair the cause, then run: hapair takeover {}", plan(i).name.view())};
+    return {fmt::format("{} failed here{} and is {} now: {}", plan(i).name.view(),
+                        failure.empty() ? "" : " (" + failure + ")", text_of(pool.state), pool.reason),
+            fmt::format("repair the cause, then run here: hapair takeover {}", plan(i).name.view())};
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (!pools_[i].takeover_refused) continue;
-    return {fmt::format("{}: {}, so it is not taken over", plan(i).name.view(), pools_[i].reason),
-            fmt::format("see hapair why for the cause, repair it, or switch {} off; then run: hapair takeover {}", partner,
-                        plan(i).name.view())};
+    return {fmt::format("{} is not taken over: {}", plan(i).name.view(), pools_[i].reason),
+            fmt::format("repair the cause (hapair why shows it), then run here: hapair takeover {}", plan(i).name.view())};
   }
   const NodeState state = node_state();
   if ((state == NodeState::isolated || state == NodeState::joining) && assessment_.verdict != Verdict::alive) {

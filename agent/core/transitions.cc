@@ -82,7 +82,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
      "the verdict no longer carries the claim: it is withdrawn"},
 
     {S::acquiring, E::durable, G::always, S::starting, "the new epoch is durable: the resources are started"},
-    {S::acquiring, E::not_durable, G::always, S::failed, "the new epoch could not be made durable: nothing is started"},
+    {S::acquiring, E::not_durable, G::always, S::elsewhere,
+     "the new epoch could not be made durable: nothing is started"},
 
     {S::starting, E::all_started, G::always, S::serving, "every resource is started"},
     {S::starting, E::start_failed, G::always, S::stopping,

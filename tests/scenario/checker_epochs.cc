@@ -33,7 +33,7 @@ class Epochs final : public Checker {
     const agent::PoolDurable* other = entry_of(world.disk(1 - node), pool);
     const bool reset = world.record_reset(0) || world.record_reset(1);
     if (other != nullptr && other->owner.view() == world.name(1 - node) && other->epoch >= own->epoch && !reset &&
-        !world.fence_lied()) {
+        !world.fence_lied() && !world.taken_blindly()) {
       world.violation(fmt::format("{} starts {} at epoch {}, and the disk of {} has epoch {} as its own",
                                   world.name(node), pool.view(), own->epoch.value(), world.name(1 - node),
                                   other->epoch.value()));

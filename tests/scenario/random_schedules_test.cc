@@ -27,6 +27,7 @@ class Schedule {
       const int wait = pick(10);
       world_.advance(milliseconds(wait < 5 ? pick(60) : wait < 9 ? pick(1500) : pick(15000)));
     }
+    if (world_.violations().empty()) heal_gently();
     if (world_.violations().empty()) heal();
   }
 
@@ -94,7 +95,8 @@ class Schedule {
       case 0:
       case 1:
       case 2:
-        return node_command("boot", &World::boot);
+        say("boot " + name);
+        return world_.boot(n, chance(90));
       case 3:
         return node_command("crash", &World::power_off);
       case 4:
@@ -172,6 +174,24 @@ class Schedule {
         say("repair everything");
         return world_.repair_everything();
     }
+  }
+
+  // Everything works again, nobody was switched off: what is not served then, an operator must have been told of.
+  void heal_gently() {
+    say("repair everything, start what does not run");
+    world_.repair_everything();
+    for (const NodeIndex n : {0UL, 1UL}) {
+      world_.boot(n);
+      world_.start_ccm(n);
+      world_.start_agent(n);
+    }
+    const auto served = [this] { return world_.served_once(0) && world_.served_once(1); };
+    if (world_.advance_until(served, seconds(100))) return;
+    for (const NodeIndex n : {0UL, 1UL}) {
+      if (world_.engine(n) != nullptr && !world_.engine(n)->node_reason().empty()) return;
+    }
+    world_.violation("100 s after all is well not every pool is served once, and no operator is told why\n" +
+                     world_.describe());
   }
 
   void heal() {

@@ -130,6 +130,7 @@ using NodeCommand = void (*)(World&, NodeIndex);
 const std::map<std::string, NodeCommand>& node_commands() {
   static const std::map<std::string, NodeCommand> commands = {
       {"boot", [](World& w, NodeIndex n) { w.boot(n); }},
+      {"boot-without-agent", [](World& w, NodeIndex n) { w.boot(n, false); }},
       {"crash", [](World& w, NodeIndex n) { w.power_off(n); }},
       {"shutdown", [](World& w, NodeIndex n) { w.shut_down(n, false); }},
       {"reboot", [](World& w, NodeIndex n) { w.shut_down(n, true); }},
@@ -251,6 +252,15 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
       if (what == "hide") hidden_.push_back(words[i]);
       std::erase_if(hidden_, [&](const std::string& kind) { return what == "show" && kind == words[i]; });
     }
+    return {};
+  }
+  if (what == "both-serve") {
+    // Where most scenarios begin; how it comes about is first_boot_of_both's story.
+    world_->boot(0);
+    world_->boot(1);
+    world_->advance(seconds(3));
+    world_->told().clear();
+    began_ = world_->now();
     return {};
   }
   if (what == "status") {

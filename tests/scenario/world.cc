@@ -115,7 +115,7 @@ bool World::advance_until(const std::function<bool()>& done, Duration at_most) {
   return true;
 }
 
-void World::boot(NodeIndex index) {
+void World::boot(NodeIndex index, bool with_agent) {
   Node& node = nodes_[index];
   if (node.powered) return;
   node.powered = true;
@@ -128,6 +128,7 @@ void World::boot(NodeIndex index) {
   node.phase = ccm::BootPhase::early;
   schedule(vary(milliseconds(20)), Scope::node, index, [this, index] { start_ccm(index); });
   schedule(vary(milliseconds(200)), Scope::node, index, [this, index] { set_phase(index, ccm::BootPhase::root); });
+  if (!with_agent) return fault();
   schedule(vary(milliseconds(1000)), Scope::node, index, [this, index] { start_agent(index); });
 }
 
@@ -152,6 +153,8 @@ void World::power_off(NodeIndex index) {
 void World::shut_down(NodeIndex index, bool and_boot) {
   Node& node = nodes_[index];
   if (!node.powered || node.paused || node.goes_down) return;
+  // Who is switched off while a pool changes hands leaves questions open that only a fence answers.
+  if (!settled()) fault();
   node.goes_down = true;
   node.comes_back = and_boot;
   set_phase(index, ccm::BootPhase::shutting_down);
@@ -295,7 +298,9 @@ std::optional<agent::CommandReply> World::command(NodeIndex index, const agent::
   if (!node.agent || node.paused || node.agent_hung) return std::nullopt;
   // By force, or on an operator's own word about a partner that is not seen, a healthy node may be fenced.
   const bool seen_alive = node.agent->engine.assessment().verdict == heartbeat::Verdict::alive;
-  if (command.force || (command.kind == agent::OperatorCommand::Kind::takeover && !seen_alive)) fault();
+  const bool blindly = command.kind == agent::OperatorCommand::Kind::takeover && !seen_alive;
+  if (blindly) taken_blindly_ = true;
+  if (command.force || blindly) fault();
   reply_.reset();
   step(index, command);
   check();
@@ -373,6 +378,17 @@ bool World::has_all(NodeIndex node, agent::PoolIndex pool) const {
 
 bool World::served_once(agent::PoolIndex pool) const {
   return (has_all(0, pool) && !has_any(1, pool)) || (has_all(1, pool) && !has_any(0, pool));
+}
+
+bool World::settled() const {
+  for (const Node& node : nodes_) {
+    if (!node.agent || node.agent_hung || node.paused || !link_up_) return false;
+    for (agent::PoolIndex p = 0; p < plans_.size(); ++p) {
+      const agent::PoolState state = node.agent->engine.pool_report(p).state;
+      if (state != agent::PoolState::serving && state != agent::PoolState::elsewhere) return false;
+    }
+  }
+  return served_once(0) && served_once(1);
 }
 
 std::string World::describe() const {

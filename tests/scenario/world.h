@@ -63,7 +63,7 @@ class World {
   World& operator=(const World&) = delete;
 
   // Commands. Each is harmless where it does not apply.
-  void boot(NodeIndex node);
+  void boot(NodeIndex node, bool with_agent = true);  // without: its agent never comes up
   void power_off(NodeIndex node);
   void shut_down(NodeIndex node, bool and_boot);
   void pause(NodeIndex node);
@@ -103,12 +103,16 @@ class World {
   [[nodiscard]] bool has_any(NodeIndex node, agent::PoolIndex pool) const;  // of its resources, as they really are
   [[nodiscard]] bool has_all(NodeIndex node, agent::PoolIndex pool) const;
   [[nodiscard]] bool served_once(agent::PoolIndex pool) const;
+  // Both agents run and agree who serves what, and nothing is on the way.
+  [[nodiscard]] bool settled() const;
   [[nodiscard]] std::size_t pools() const { return plans_.size(); }
   [[nodiscard]] const agent::PoolPlan& plan(agent::PoolIndex pool) const { return plans_[pool]; }
   [[nodiscard]] std::string name(NodeIndex node) const { return node == 0 ? "a" : "b"; }
   [[nodiscard]] std::uint64_t engine_steps(NodeIndex node) const { return nodes_[node].engine_steps; }
   [[nodiscard]] bool fault_injected() const { return fault_injected_; }
   [[nodiscard]] bool fence_lied() const { return fence_lied_; }
+  // An operator had a pool taken by a node that had not seen its partner: it cannot know the partner's epoch.
+  [[nodiscard]] bool taken_blindly() const { return taken_blindly_; }
   [[nodiscard]] bool record_reset(NodeIndex node) const { return nodes_[node].record_reset; }
   [[nodiscard]] std::string describe() const;
 
@@ -223,6 +227,7 @@ class World {
   bool link_up_ = true;
   bool fault_injected_ = false;
   bool fence_lied_ = false;
+  bool taken_blindly_ = false;
   std::uint64_t next_incarnation_ = 1;
   std::uint64_t next_life_ = 1;
   std::optional<agent::CommandReply> reply_;

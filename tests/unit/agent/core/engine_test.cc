@@ -1,0 +1,233 @@
+// What a scenario cannot show: the contract of the engine with the shell around it. The flows of two nodes are in
+// tests/scenario.
+#include "agent/core/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace hapair::agent {
+namespace {
+
+using heartbeat::Verdict;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const PoolName kPool = *PoolName::parse("pool-b");
+const NodeName kSelf = *NodeName::parse("a");
+const NodeName kPartner = *NodeName::parse("b");
+
+class EngineContract : public ::testing::Test {
+ protected:
+  EngineContract() {
+    EngineConfig config;
+    config.self = kSelf;
+    config.partner = kPartner;
+    PoolPlan pool;
+    pool.name = kPool;
+    pool.home = kPartner;
+    pool.resources.resize(1);
+    pool.resources[0].name = "disk";
+    config.pools = {pool};
+    config.policy.fence_attempts = 2;
+    config.policy.fence_retry = seconds(1);
+    config.policy.agent_silent = seconds(10);
+    config.life = 5;
+    config.first_decision = 40;
+    engine_.emplace(config);
+    boot_.bytes[0] = 1;
+  }
+
+  EngineOutput step(const Event& event) { return engine_->step(now_, event); }
+  EngineOutput verdict(Verdict verdict) {
+    heartbeat::Assessment assessment;
+    assessment.verdict = verdict;
+    assessment.since = now_;
+    return step(PartnerAssessed{assessment});
+  }
+  EngineOutput probed(ActionOutcome outcome) {
+    return step(ActionDone{{0, 0}, ResourceAction::monitor, {outcome, 0, "", Duration{}}});
+  }
+  // The partner's page: it serves its pool at `epoch`.
+  EngineOutput partner_serves(std::uint64_t epoch) {
+    PublishedView view;
+    view.node_state = NodeState::serving;
+    view.pools.push_back(
+        {kPool, Epoch(epoch), Epoch(), PoolOwner::publisher, PoolState::serving, PoolRequest::none, false, false});
+    return step(PartnerBlock{write_block(view, ++partner_serial_, 9, 0, 0, 0)});
+  }
+  // Up to: nothing runs here, the partner serves it at epoch 3, and this node has written that down.
+  void settle() {
+    step(Started{std::nullopt, std::nullopt, boot_});
+    probed(ActionOutcome::not_running);
+    verdict(Verdict::alive);
+    const EngineOutput seen = partner_serves(3);
+    ASSERT_TRUE(seen.persist);
+    step(Durable{seen.persist->generation});
+    ASSERT_EQ(state(), PoolState::elsewhere);
+  }
+
+  template <class T>
+  static int count(const EngineOutput& output) {
+    return static_cast<int>(std::ranges::count_if(
+        output.commands, [](const Command& command) { return std::holds_alternative<T>(command); }));
+  }
+  PoolState state() { return engine_->pool_report(0).state; }
+
+  std::optional<Engine> engine_;
+  Instant now_ = Instant(seconds(100));
+  BootId boot_;
+  std::uint64_t partner_serial_ = 0;
+};
+
+TEST_F(EngineContract, asks_for_the_fence_only_after_it_was_told_that_the_claim_is_durable) {
+  settle();
+  const EngineOutput down = verdict(Verdict::unreachable);
+  ASSERT_TRUE(down.persist);
+  EXPECT_GT(down.persist->state.pools[0].claim, Epoch(3));
+  EXPECT_EQ(count<StartFence>(down), 0);
+  EXPECT_EQ(count<StartFence>(step(Tick{})), 0);
+  EXPECT_EQ(count<StartFence>(step(Durable{down.persist->generation})), 1);
+}
+
+TEST_F(EngineContract, starts_nothing_before_the_epoch_is_durable) {
+  settle();
+  const EngineOutput down = verdict(Verdict::unreachable);
+  step(Durable{down.persist->generation});
+  const EngineOutput fenced = step(FenceDone{{FenceResult::confirmed, "ipmi", "", Duration{}}});
+  ASSERT_TRUE(fenced.persist);
+  EXPECT_TRUE(fenced.persist->state.pools[0].held);
+  EXPECT_EQ(fenced.persist->state.pools[0].epoch, down.persist->state.pools[0].claim);
+  EXPECT_EQ(count<RunResource>(fenced), 0);
+  EXPECT_EQ(engine_->block().pools[0].epoch, 3U) << "what is not durable is not shown";
+  const EngineOutput durable = step(Durable{fenced.persist->generation});
+  EXPECT_EQ(count<RunResource>(durable), 1);
+  EXPECT_EQ(engine_->block().pools[0].epoch, fenced.persist->state.pools[0].epoch.value());
+}
+
+TEST_F(EngineContract, starts_nothing_when_the_epoch_cannot_be_written) {
+  settle();
+  const EngineOutput down = verdict(Verdict::unreachable);
+  step(Durable{down.persist->generation});
+  const EngineOutput fenced = step(FenceDone{{FenceResult::confirmed, "ipmi", "", Duration{}}});
+  const EngineOutput failed = step(NotDurable{fenced.persist->generation, "no space left on device"});
+  EXPECT_EQ(count<RunResource>(failed), 0);
+  EXPECT_EQ(state(), PoolState::elsewhere);
+  EXPECT_EQ(engine_->node_state(), NodeState::failed);
+  EXPECT_FALSE(engine_->node_reason().empty());
+}
+
+TEST_F(EngineContract, writes_one_record_at_a_time) {
+  settle();
+  const EngineOutput down = verdict(Verdict::unreachable);
+  ASSERT_TRUE(down.persist);
+  const EngineOutput back = verdict(Verdict::alive);
+  EXPECT_EQ(state(), PoolState::elsewhere);
+  EXPECT_FALSE(back.persist) << "the claim is still being written";
+  const EngineOutput next = step(Durable{down.persist->generation});
+  ASSERT_TRUE(next.persist);
+  EXPECT_EQ(next.persist->generation, down.persist->generation + 1);
+  EXPECT_EQ(next.persist->state.pools[0].claim, Epoch());
+  EXPECT_EQ(count<StartFence>(next), 0) << "the claim was withdrawn while it was written";
+}
+
+TEST_F(EngineContract, tries_a_write_that_failed_again) {
+  step(Started{std::nullopt, std::nullopt, boot_});
+  probed(ActionOutcome::not_running);
+  verdict(Verdict::alive);
+  const EngineOutput seen = partner_serves(3);
+  ASSERT_TRUE(seen.persist);
+  EXPECT_FALSE(step(NotDurable{seen.persist->generation, "no space left on device"}).persist) << "not at once";
+  ASSERT_TRUE(engine_->next_wakeup());
+  now_ = *engine_->next_wakeup();
+  const EngineOutput again = step(Tick{});
+  ASSERT_TRUE(again.persist);
+  EXPECT_EQ(again.persist->state.pools[0].owner, kPartner);
+}
+
+TEST_F(EngineContract, takes_unknown_for_not_confirmed) {
+  settle();
+  step(Durable{verdict(Verdict::unreachable).persist->generation});
+  EngineOutput answer = step(FenceDone{{FenceResult::unknown, "ipmi", "no answer", Duration{}}});
+  EXPECT_EQ(state(), PoolState::fencing);
+  EXPECT_FALSE(answer.persist);
+  now_ += seconds(1);
+  EXPECT_EQ(count<StartFence>(step(Tick{})), 1);
+  answer = step(FenceDone{{FenceResult::failed, "ipmi", "refused", Duration{}}});
+  EXPECT_EQ(state(), PoolState::elsewhere) << "no attempt is left";
+  EXPECT_FALSE(engine_->node_reason().empty());
+  now_ += seconds(60);
+  EXPECT_EQ(count<StartFence>(step(Tick{})), 0) << "not again before something changes";
+}
+
+TEST_F(EngineContract, ignores_the_answer_of_a_fence_that_it_did_not_ask_for) {
+  settle();
+  const EngineOutput stray = step(FenceDone{{FenceResult::confirmed, "ipmi", "", Duration{}}});
+  EXPECT_FALSE(stray.persist);
+  EXPECT_EQ(state(), PoolState::elsewhere);
+}
+
+TEST_F(EngineContract, never_takes_a_pool_from_a_partner_that_only_boots_leaves_or_is_heard_elsewhere) {
+  settle();
+  for (const Verdict verdict_ : {Verdict::rebooted, Verdict::leaving, Verdict::interconnect_lost, Verdict::unknown,
+                                 Verdict::unproven, Verdict::alive}) {
+    verdict(verdict_);
+    now_ += seconds(3600);
+    EXPECT_EQ(count<StartFence>(step(Tick{})), 0) << heartbeat::text_of(verdict_);
+    EXPECT_EQ(state(), PoolState::elsewhere) << heartbeat::text_of(verdict_);
+  }
+}
+
+TEST_F(EngineContract, asks_for_no_wakeup_that_has_passed_where_it_may_not_act) {
+  settle();
+  OperatorCommand stop;
+  step(ShutdownAsked{});  // this node takes nothing any more
+  verdict(Verdict::agent_hung);
+  now_ += seconds(60);
+  step(Tick{});
+  const auto due = engine_->next_wakeup();
+  EXPECT_TRUE(!due || *due > now_);
+}
+
+TEST_F(EngineContract, touches_nothing_with_a_record_that_cannot_be_read) {
+  const EngineOutput started = step(Started{std::nullopt, "state: the checksum does not match", boot_});
+  EXPECT_TRUE(started.commands.empty());
+  EXPECT_FALSE(started.persist);
+  EXPECT_EQ(engine_->node_state(), NodeState::offline);
+  EXPECT_NE(engine_->node_reason().find("hapair reset-state"), std::string::npos);
+  verdict(Verdict::unreachable);
+  now_ += seconds(60);
+  EXPECT_TRUE(step(Tick{}).commands.empty());
+  OperatorCommand takeover;
+  const EngineOutput refused = step(takeover);
+  ASSERT_TRUE(refused.reply);
+  EXPECT_FALSE(refused.reply->accepted);
+}
+
+TEST_F(EngineContract, discards_an_unreadable_record_when_the_operator_says_so_and_looks_what_runs) {
+  step(Started{std::nullopt, "state: the checksum does not match", boot_});
+  OperatorCommand reset;
+  reset.kind = OperatorCommand::Kind::reset_record;
+  reset.by = "root";
+  const EngineOutput output = step(reset);
+  ASSERT_TRUE(output.reply);
+  EXPECT_TRUE(output.reply->accepted);
+  EXPECT_EQ(count<DiscardRecord>(output), 1);
+  ASSERT_EQ(count<RunResource>(output), 1);
+  EXPECT_EQ(engine_->node_state(), NodeState::joining);
+}
+
+TEST_F(EngineContract, numbers_decisions_above_those_of_earlier_lives) {
+  const EngineOutput started = step(Started{std::nullopt, std::nullopt, boot_});
+  ASSERT_FALSE(started.records.empty());
+  EXPECT_GE(started.records.front().decision, 40U);
+}
+
+TEST_F(EngineContract, counts_the_rows_that_were_taken) {
+  settle();
+  EXPECT_EQ(engine_->rows_taken().size(), transitions().size());
+  EXPECT_GT(std::ranges::count_if(engine_->rows_taken(), [](std::uint64_t taken) { return taken > 0; }), 0);
+}
+
+}  // namespace
+}  // namespace hapair::agent

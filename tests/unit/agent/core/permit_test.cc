@@ -1,0 +1,155 @@
+#include "agent/core/permit.h"
+
+#include <gtest/gtest.h>
+
+namespace hapair::agent {
+namespace {
+
+const PoolName kPool = *PoolName::parse("pool-a");
+const NodeName kSelf = *NodeName::parse("a");
+const NodeName kPartner = *NodeName::parse("b");
+
+BootId boot(std::uint8_t number) {
+  BootId id;
+  id.bytes[0] = number;
+  return id;
+}
+
+PoolDurable mine(std::uint64_t epoch, const NodeName& owner) {
+  PoolDurable record;
+  record.pool = kPool;
+  record.epoch = Epoch(epoch);
+  record.owner = owner;
+  return record;
+}
+
+PartnerPool offer(std::uint64_t epoch) {
+  PartnerPool pool;
+  pool.epoch = Epoch(epoch);
+  pool.owner = PoolOwner::publisher;
+  pool.state = PoolState::released;
+  pool.released = true;
+  return pool;
+}
+
+TEST(PermitByRelease, is_made_of_the_owners_offer_and_goes_above_its_epoch) {
+  const auto permit = TakeoverPermit::from_release(mine(4, kPartner), offer(4));
+  ASSERT_TRUE(permit);
+  EXPECT_EQ(permit->kind(), PermitKind::released);
+  EXPECT_EQ(permit->epoch(), Epoch(5));
+  EXPECT_EQ(permit->pool(), kPool);
+  EXPECT_FALSE(permit->proof().empty());
+}
+
+TEST(PermitByRelease, goes_above_every_epoch_and_claim_that_anyone_has_seen) {
+  PoolDurable record = mine(4, kPartner);
+  record.claim = Epoch(9);
+  EXPECT_EQ(TakeoverPermit::from_release(record, offer(6))->epoch(), Epoch(10));
+  PartnerPool partner = offer(6);
+  partner.claim = Epoch(20);
+  EXPECT_EQ(TakeoverPermit::from_release(record, partner)->epoch(), Epoch(21));
+}
+
+TEST(PermitByRelease, is_not_made_of_an_offer_older_than_what_this_node_has_held) {
+  EXPECT_FALSE(TakeoverPermit::from_release(mine(7, kSelf), offer(6)));
+  EXPECT_TRUE(TakeoverPermit::from_release(mine(7, NodeName()), offer(6)));
+}
+
+TEST(PermitByRelease, is_not_made_of_half_an_offer) {
+  PartnerPool pool = offer(4);
+  pool.released = false;
+  EXPECT_FALSE(TakeoverPermit::from_release(mine(4, kPartner), pool));
+  pool = offer(4);
+  pool.owner = PoolOwner::nobody;
+  EXPECT_FALSE(TakeoverPermit::from_release(mine(4, kPartner), pool));
+  for (std::uint8_t state = 0; state < kPoolStates; ++state) {
+    pool = offer(4);
+    pool.state = static_cast<PoolState>(state);
+    EXPECT_EQ(TakeoverPermit::from_release(mine(4, kPartner), pool).has_value(), pool.state == PoolState::released);
+  }
+}
+
+PartnerView answer(std::uint64_t life, std::uint64_t serial) {
+  PartnerView view;
+  view.saw_life = life;
+  view.saw_serial = serial;
+  return view;
+}
+
+PartnerPool idle() {
+  PartnerPool pool;
+  pool.owner = PoolOwner::reader;
+  pool.state = PoolState::elsewhere;
+  return pool;
+}
+
+TEST(PermitByAnswer, needs_an_answer_to_this_very_question_of_this_very_life) {
+  const PoolDurable record = mine(3, kSelf);
+  EXPECT_TRUE(TakeoverPermit::from_disclaimer(record, idle(), answer(1, 8), 1, 8));
+  EXPECT_TRUE(TakeoverPermit::from_disclaimer(record, idle(), answer(1, 9), 1, 8));
+  EXPECT_FALSE(TakeoverPermit::from_disclaimer(record, idle(), answer(1, 7), 1, 8)) << "an older question";
+  EXPECT_FALSE(TakeoverPermit::from_disclaimer(record, idle(), answer(2, 8), 1, 8)) << "another life";
+  EXPECT_FALSE(TakeoverPermit::from_disclaimer(record, idle(), answer(1, 8), 1, 0)) << "nothing was asked";
+}
+
+TEST(PermitByAnswer, needs_a_partner_that_has_nothing) {
+  PartnerPool pool = idle();
+  pool.claim = Epoch(4);
+  EXPECT_FALSE(TakeoverPermit::from_disclaimer(mine(3, kSelf), pool, answer(1, 8), 1, 8));
+  pool = idle();
+  pool.state = PoolState::starting;
+  EXPECT_FALSE(TakeoverPermit::from_disclaimer(mine(3, kSelf), pool, answer(1, 8), 1, 8));
+  pool = idle();
+  pool.owner = PoolOwner::publisher;
+  EXPECT_FALSE(TakeoverPermit::from_disclaimer(mine(3, kSelf), pool, answer(1, 8), 1, 8));
+}
+
+TEST(PermitByFence, needs_a_confirmed_fence_and_a_durable_claim) {
+  PoolDurable record = mine(3, kPartner);
+  FenceReport report{FenceResult::confirmed, "ipmi", "", Duration{}};
+  EXPECT_FALSE(TakeoverPermit::from_fence(record, report)) << "no claim was durable";
+  record.claim = Epoch(5);
+  const auto permit = TakeoverPermit::from_fence(record, report);
+  ASSERT_TRUE(permit);
+  EXPECT_EQ(permit->kind(), PermitKind::fenced);
+  EXPECT_EQ(permit->epoch(), Epoch(5));
+  report.result = FenceResult::unknown;
+  EXPECT_FALSE(TakeoverPermit::from_fence(record, report)) << "unknown is not confirmed";
+  report.result = FenceResult::failed;
+  EXPECT_FALSE(TakeoverPermit::from_fence(record, report));
+}
+
+TEST(PermitByPossession, is_for_this_life_of_the_kernel_only) {
+  DurableState state;
+  state.boot_id = boot(1);
+  PoolDurable record = mine(3, kSelf);
+  record.held = true;
+  state.pools = {record};
+  const auto permit = TakeoverPermit::from_possession(state, kPool, kSelf, boot(1));
+  ASSERT_TRUE(permit);
+  EXPECT_EQ(permit->kind(), PermitKind::held);
+  EXPECT_EQ(permit->epoch(), Epoch(3));
+  EXPECT_FALSE(TakeoverPermit::from_possession(state, kPool, kSelf, boot(2))) << "the node has rebooted";
+  state.boot_id = BootId{};
+  EXPECT_FALSE(TakeoverPermit::from_possession(state, kPool, kSelf, BootId{})) << "no boot id is known";
+}
+
+TEST(PermitByPossession, is_for_what_is_held_here_and_not_released) {
+  const auto with = [](auto change) {
+    DurableState state;
+    state.boot_id = boot(1);
+    PoolDurable record = mine(3, kSelf);
+    record.held = true;
+    change(record);
+    state.pools = {record};
+    return TakeoverPermit::from_possession(state, kPool, kSelf, boot(1)).has_value();
+  };
+  EXPECT_TRUE(with([](PoolDurable&) {}));
+  EXPECT_FALSE(with([](PoolDurable& r) { r.owner = kPartner; }));
+  EXPECT_FALSE(with([](PoolDurable& r) { r.held = false; }));
+  EXPECT_FALSE(with([](PoolDurable& r) { r.released = true; }));
+  EXPECT_FALSE(with([](PoolDurable& r) { r.pool = *PoolName::parse("pool-b"); }));
+}
+
+}  // namespace
+}  // namespace hapair::agent

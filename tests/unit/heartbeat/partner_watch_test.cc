@@ -1,0 +1,426 @@
+#include "heartbeat/partner_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "ccm/wire/observation.h"
+
+namespace hapair::heartbeat {
+namespace {
+
+using ccm::BootPhase;
+using ccm::ClientState;
+using ccm::FabricError;
+using ccm::ObservationKind;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+BootId boot(std::uint8_t number) {
+  BootId id;
+  id.bytes[0] = number;
+  return id;
+}
+
+// The partner, as its page shows it, and a node that looks at it every 10 ms.
+class Watching : public ::testing::Test {
+ protected:
+  Watching() {
+    page_.pair = *PairName::parse("pair");
+    page_.node = *NodeName::parse("b");
+    page_.incarnation = Incarnation(1);
+    page_.boot_id = boot(1);
+    page_.phase = BootPhase::storage_active;
+    with_agent();
+  }
+
+  void with_agent(ClientState state = ClientState::registered, std::uint64_t life = 1) {
+    ccm::ClientView agent;
+    agent.name = std::string(ccm::kAgentClientName);
+    agent.life = life;
+    agent.state = state;
+    agent.beat = page_.clients.empty() ? 0 : page_.clients[0].beat;
+    page_.clients = {agent};
+  }
+  void without_agent() { page_.clients.clear(); }
+
+  void observe(Observation seen) {
+    now_ += pace_;
+    seen.when = now_;
+    if (const auto changed = watch_.observe(seen)) verdicts_.push_back(changed->verdict);
+  }
+  void look() {
+    if (ccm_beats_) ++page_.ccm_beat;
+    if (agent_beats_ && ccm_beats_ && !page_.clients.empty()) ++page_.clients[0].beat;
+    Observation seen;
+    seen.kind = ObservationKind::page;
+    seen.authenticated = proven_;
+    seen.page = page_;
+    observe(seen);
+  }
+  void looks(int times) {
+    for (int i = 0; i < times; ++i) look();
+  }
+  void fails(FabricError error, int times = 1) {
+    for (int i = 0; i < times; ++i) {
+      Observation seen;
+      seen.kind = ObservationKind::failed;
+      seen.error = error;
+      observe(seen);
+    }
+  }
+  void waits(int times) {
+    for (int i = 0; i < times; ++i) {
+      Observation seen;
+      seen.kind = ObservationKind::pending;
+      observe(seen);
+    }
+  }
+  Verdict verdict() { return watch_.assessment().verdict; }
+  std::string because() {
+    std::string all;
+    for (const Evidence& each : watch_.assessment().because) all += each.channel + ": " + each.fact + "\n";
+    return all;
+  }
+  void see_it_alive() {
+    looks(100);  // more than a detector remembers
+    ASSERT_EQ(verdict(), Verdict::alive);
+    verdicts_.clear();
+  }
+  // Everything that a takeover may follow from at once.
+  static bool may_cost_a_takeover(Verdict verdict) {
+    return verdict == Verdict::unreachable || verdict == Verdict::hung || verdict == Verdict::panicked;
+  }
+
+  PartnerWatch watch_{{milliseconds(10), milliseconds(30), milliseconds(60), milliseconds(500)}};
+  Instant now_ = Instant(seconds(50));
+  Duration pace_ = milliseconds(10);
+  ccm::StatusView page_;
+  bool proven_ = true;
+  bool ccm_beats_ = true;
+  bool agent_beats_ = true;
+  std::vector<Verdict> verdicts_;
+};
+
+TEST_F(Watching, knows_nothing_before_the_first_observation) { EXPECT_EQ(verdict(), Verdict::unknown); }
+
+// The table of DESIGN.md, section 4, row by row.
+
+TEST_F(Watching, says_alive_when_the_beats_move) {
+  looks(3);
+  EXPECT_EQ(verdict(), Verdict::alive);
+  EXPECT_NE(because().find("rail 0"), std::string::npos);
+}
+
+TEST_F(Watching, says_agent_hung_when_only_the_agents_beat_stands) {
+  see_it_alive();
+  agent_beats_ = false;
+  looks(5);
+  EXPECT_EQ(verdict(), Verdict::alive) << "below the agent's floor";
+  looks(3);
+  EXPECT_EQ(verdict(), Verdict::agent_hung);
+  EXPECT_FALSE(watch_.assessment().agent_left);
+  EXPECT_NE(because().find("agent's beat moved for the last time"), std::string::npos) << because();
+}
+
+TEST_F(Watching, says_hung_when_the_page_is_readable_and_no_beat_moves) {
+  see_it_alive();
+  ccm_beats_ = false;
+  looks(2);
+  EXPECT_EQ(verdict(), Verdict::alive);
+  looks(2);
+  EXPECT_EQ(verdict(), Verdict::hung);
+  EXPECT_EQ(verdicts_, std::vector{Verdict::hung}) << "and nothing else in between";
+}
+
+TEST_F(Watching, says_rebooted_at_a_new_boot_id_in_every_phase_before_storage_active) {
+  see_it_alive();
+  for (const BootPhase phase :
+       {BootPhase::early, BootPhase::root, BootPhase::awaiting_giveback, BootPhase::storage_starting}) {
+    page_.boot_id = boot(2);
+    page_.incarnation = page_.incarnation.next();
+    page_.phase = phase;
+    without_agent();
+    looks(3);
+    EXPECT_EQ(verdict(), Verdict::rebooted) << text_of(phase);
+    EXPECT_NE(because().find(page_.boot_id.text()), std::string::npos);
+  }
+}
+
+TEST_F(Watching, does_not_say_rebooted_where_the_new_life_serves_or_nobody_knows_its_phase) {
+  for (const BootPhase phase : {BootPhase::storage_active, BootPhase::unknown}) {
+    see_it_alive();
+    page_.boot_id = boot(static_cast<std::uint8_t>(page_.boot_id.bytes[0] + 1));
+    page_.incarnation = page_.incarnation.next();
+    page_.phase = phase;
+    without_agent();
+    looks(10);
+    EXPECT_NE(verdict(), Verdict::rebooted) << text_of(phase);
+    with_agent(ClientState::registered, page_.incarnation.value());
+  }
+}
+
+TEST_F(Watching, says_rebooted_of_a_partner_that_it_meets_while_it_boots) {
+  without_agent();
+  for (const BootPhase phase : {BootPhase::early, BootPhase::root}) {
+    page_.phase = phase;
+    looks(5);
+    EXPECT_EQ(verdict(), Verdict::rebooted) << text_of(phase);
+  }
+}
+
+TEST_F(Watching, says_ccm_restarted_at_a_new_incarnation_of_the_same_boot_and_never_rebooted) {
+  see_it_alive();
+  for (const BootPhase phase : {BootPhase::unknown, BootPhase::storage_active, BootPhase::awaiting_giveback}) {
+    page_.incarnation = page_.incarnation.next();
+    page_.phase = phase;
+    without_agent();
+    looks(5);
+    EXPECT_EQ(verdict(), Verdict::ccm_restarted) << text_of(phase);
+  }
+  with_agent();
+  looks(3);
+  EXPECT_EQ(verdict(), Verdict::alive);
+}
+
+TEST_F(Watching, says_leaving_in_the_phases_of_the_way_down) {
+  see_it_alive();
+  for (const BootPhase phase : {BootPhase::storage_stopping, BootPhase::shutting_down}) {
+    page_.phase = phase;
+    looks(2);
+    EXPECT_EQ(verdict(), Verdict::leaving) << text_of(phase);
+  }
+  with_agent(ClientState::left);
+  looks(20);
+  EXPECT_EQ(verdict(), Verdict::leaving);
+}
+
+TEST_F(Watching, says_agent_hung_when_the_agent_dies_or_hangs_while_it_stops_the_storage) {
+  see_it_alive();
+  page_.phase = BootPhase::storage_stopping;
+  agent_beats_ = false;
+  looks(20);
+  EXPECT_EQ(verdict(), Verdict::agent_hung);
+  agent_beats_ = true;
+  looks(3);
+  EXPECT_EQ(verdict(), Verdict::leaving);
+  with_agent(ClientState::gone);
+  looks(3);
+  EXPECT_EQ(verdict(), Verdict::agent_hung);
+}
+
+TEST_F(Watching, says_panicked_when_the_crash_kernel_does) {
+  see_it_alive();
+  page_.boot_id = boot(2);
+  page_.incarnation = Incarnation(7);
+  page_.phase = BootPhase::panicked;
+  without_agent();
+  looks(3);
+  EXPECT_EQ(verdict(), Verdict::panicked);
+}
+
+TEST_F(Watching, says_ccm_gone_when_the_host_answers_and_its_ccm_does_not) {
+  for (const FabricError error : {FabricError::not_listening, FabricError::refused, FabricError::remote_access}) {
+    see_it_alive();
+    fails(error, 20);
+    EXPECT_EQ(verdict(), Verdict::ccm_gone) << text_of(error);
+    EXPECT_NE(because().find(text_of(error)), std::string::npos);
+    EXPECT_EQ(verdicts_, std::vector{Verdict::ccm_gone});
+  }
+}
+
+TEST_F(Watching, says_unreachable_when_everything_is_silent) {
+  for (const FabricError error :
+       {FabricError::deadline, FabricError::retry_exceeded, FabricError::disconnected, FabricError::link_down}) {
+    see_it_alive();
+    waits(2);
+    EXPECT_EQ(verdict(), Verdict::alive) << "below the floor";
+    fails(error, 3);
+    EXPECT_EQ(verdict(), Verdict::unreachable) << text_of(error);
+  }
+}
+
+TEST_F(Watching, says_unreachable_of_a_host_that_goes_silent_after_its_ccm) {
+  see_it_alive();
+  fails(FabricError::not_listening, 5);
+  ASSERT_EQ(verdict(), Verdict::ccm_gone);
+  fails(FabricError::deadline, 10);
+  EXPECT_EQ(verdict(), Verdict::unreachable);
+}
+
+TEST_F(Watching, says_interconnect_lost_when_another_channel_beats) {
+  see_it_alive();
+  for (int i = 0; i < 30; ++i) {
+    watch_.heard_elsewhere(now_, "udp mgmt0");
+    waits(1);
+  }
+  EXPECT_EQ(verdict(), Verdict::interconnect_lost);
+  EXPECT_EQ(verdicts_, std::vector{Verdict::interconnect_lost}) << "never unreachable on the way";
+  EXPECT_NE(because().find("udp mgmt0"), std::string::npos);
+  waits(50);
+  EXPECT_EQ(verdict(), Verdict::unreachable) << "the other channel went silent too";
+  watch_.heard_elsewhere(now_, "udp mgmt0");
+  EXPECT_EQ(verdict(), Verdict::interconnect_lost);
+}
+
+// What only proof can show.
+
+TEST_F(Watching, takes_no_boot_id_and_no_phase_from_a_page_without_proof) {
+  see_it_alive();
+  proven_ = false;
+  page_.boot_id = boot(9);
+  page_.incarnation = Incarnation(9);
+  for (const BootPhase phase : {BootPhase::early, BootPhase::panicked, BootPhase::shutting_down}) {
+    page_.phase = phase;
+    looks(20);
+    EXPECT_EQ(verdict(), Verdict::unproven) << text_of(phase);
+  }
+  ASSERT_TRUE(watch_.proven_page());
+  EXPECT_EQ(watch_.proven_page()->boot_id, boot(1));
+}
+
+TEST_F(Watching, says_unproven_of_another_key_and_nothing_that_costs_a_takeover_while_it_beats) {
+  proven_ = false;
+  for (int i = 0; i < 500; ++i) {
+    look();
+    ASSERT_FALSE(may_cost_a_takeover(verdict()));
+  }
+  EXPECT_EQ(verdict(), Verdict::unproven);
+  EXPECT_FALSE(watch_.proven_page());
+}
+
+TEST_F(Watching, gives_a_handshake_the_time_of_the_floor_before_it_says_unproven) {
+  proven_ = false;
+  looks(3);
+  EXPECT_EQ(verdict(), Verdict::unknown);
+  proven_ = true;
+  looks(3);
+  EXPECT_EQ(verdict(), Verdict::alive);
+  EXPECT_EQ(verdicts_, std::vector{Verdict::alive});
+}
+
+TEST_F(Watching, says_unproven_when_what_answers_is_no_page_of_the_partner) {
+  see_it_alive();
+  for (int i = 0; i < 20; ++i) {
+    Observation seen;
+    seen.kind = ObservationKind::unreadable;
+    observe(seen);
+  }
+  EXPECT_EQ(verdict(), Verdict::unproven);
+}
+
+TEST_F(Watching, stays_at_the_verdict_over_one_torn_page) {
+  see_it_alive();
+  Observation seen;
+  seen.kind = ObservationKind::unreadable;
+  observe(seen);
+  looks(3);
+  EXPECT_TRUE(verdicts_.empty());
+}
+
+// A node first suspects itself.
+
+TEST_F(Watching, blames_nobody_after_it_was_paused_itself) {
+  for (const int moved : {0, 1}) {
+    see_it_alive();
+    pace_ = seconds(5);
+    ccm_beats_ = moved == 1;  // also where the first page after the pause is the one of before
+    look();
+    pace_ = milliseconds(10);
+    ccm_beats_ = true;
+    looks(10);
+    EXPECT_TRUE(verdicts_.empty());
+  }
+}
+
+TEST_F(Watching, blames_nobody_for_one_unanswered_read_after_it_was_paused_itself) {
+  see_it_alive();
+  pace_ = seconds(5);
+  waits(1);
+  pace_ = milliseconds(10);
+  looks(5);
+  EXPECT_TRUE(verdicts_.empty());
+}
+
+TEST_F(Watching, still_sees_a_partner_that_died_while_it_was_paused_itself) {
+  see_it_alive();
+  pace_ = seconds(5);
+  waits(1);
+  pace_ = milliseconds(10);
+  waits(3);
+  EXPECT_EQ(verdict(), Verdict::unreachable);
+}
+
+TEST_F(Watching, knows_nothing_once_its_own_ccm_is_lost) {
+  see_it_alive();
+  watch_.own_ccm_lost(now_, "the CCM closed its socket");
+  EXPECT_EQ(verdict(), Verdict::unknown);
+  EXPECT_NE(because().find("own CCM"), std::string::npos);
+  pace_ = seconds(3);
+  waits(1);
+  pace_ = milliseconds(10);
+  EXPECT_EQ(verdict(), Verdict::unknown) << "the time without the CCM counts for nothing";
+  looks(4);
+  EXPECT_EQ(verdict(), Verdict::alive);
+}
+
+// The agent's lives.
+
+TEST_F(Watching, says_agent_hung_at_once_when_its_process_is_gone) {
+  see_it_alive();
+  with_agent(ClientState::gone);
+  look();
+  EXPECT_EQ(verdict(), Verdict::agent_hung);
+  EXPECT_FALSE(watch_.assessment().agent_left);
+}
+
+TEST_F(Watching, tells_an_agent_that_left_from_one_that_died) {
+  see_it_alive();
+  with_agent(ClientState::left);
+  look();
+  EXPECT_EQ(verdict(), Verdict::agent_hung);
+  EXPECT_TRUE(watch_.assessment().agent_left);
+  with_agent(ClientState::gone, 2);
+  look();
+  EXPECT_FALSE(watch_.assessment().agent_left) << "a later life of it died";
+}
+
+TEST_F(Watching, takes_an_agent_of_another_life_for_alive_once_it_beats) {
+  see_it_alive();
+  with_agent(ClientState::gone);
+  looks(5);
+  with_agent(ClientState::registered, 2);
+  agent_beats_ = false;
+  looks(5);
+  EXPECT_EQ(verdict(), Verdict::agent_hung) << "registered, but it has not beaten yet";
+  agent_beats_ = true;
+  looks(2);
+  EXPECT_EQ(verdict(), Verdict::alive);
+}
+
+TEST_F(Watching, says_agent_hung_of_an_agent_that_registers_and_never_beats) {
+  with_agent();
+  agent_beats_ = false;
+  looks(20);
+  EXPECT_EQ(verdict(), Verdict::agent_hung);
+}
+
+TEST_F(Watching, does_not_flap_with_pages_that_come_and_go) {
+  see_it_alive();
+  for (int i = 0; i < 100; ++i) {
+    waits(2);
+    look();
+  }
+  EXPECT_TRUE(verdicts_.empty());
+}
+
+TEST_F(Watching, says_each_verdict_once_with_its_evidence) {
+  see_it_alive();
+  waits(100);
+  looks(5);
+  EXPECT_EQ(verdicts_, (std::vector{Verdict::unreachable, Verdict::alive}));
+  EXPECT_FALSE(watch_.assessment().because.empty());
+}
+
+}  // namespace
+}  // namespace hapair::heartbeat
