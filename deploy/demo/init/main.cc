@@ -32,7 +32,7 @@ int live(const hapair::demo::NodeSpec& spec) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::setsid();
   const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  ::dup2(null.get(), STDIN_FILENO);  // the life line belongs to the power supply alone
+  if (null.valid()) ::dup2(null.get(), STDIN_FILENO);  // the life line belongs to the power supply alone
   ::dup2(STDERR_FILENO, STDOUT_FILENO);
   Fd status(::open(spec.status.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (const auto entered = hapair::demo::enter_machine(spec); !entered) {

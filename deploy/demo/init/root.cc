@@ -121,6 +121,13 @@ Outcome move_into(const std::string& root) {
   return {};
 }
 
+Outcome name_disk(const std::string& name, const std::string& device) {
+  if (::symlink(device.c_str(), ("/run/disks/" + name).c_str()) != 0) {
+    return std::unexpected(errno_text("naming the disk " + name));
+  }
+  return {};
+}
+
 }  // namespace
 
 Outcome enter_machine(const NodeSpec& spec) {
@@ -128,14 +135,7 @@ Outcome enter_machine(const NodeSpec& spec) {
   steps.then([&] { return enter_namespaces(spec); }).then([&] { return put_root_together(spec); }).then([&] {
     return move_into(spec.root);
   });
-  for (const auto& [name, device] : spec.disks) {
-    steps.then([&]() -> Outcome {
-      if (::symlink(device.c_str(), ("/run/disks/" + name).c_str()) != 0) {
-        return std::unexpected(errno_text("naming the disk " + name));
-      }
-      return {};
-    });
-  }
+  for (const auto& disk : spec.disks) steps.then([&disk] { return name_disk(disk.first, disk.second); });
   // The kernel's boot id is the host's; this machine draws its own each time it is powered on.
   steps.then([&]() -> Outcome {
     const auto id = read_file("/proc/sys/kernel/random/uuid", 64);
