@@ -129,7 +129,7 @@ void Ccm::take(Instant now, const FabricEvent& event) {
       ++self_.reads;
       if (event.error != FabricError::none) {
         ++self_.errors;
-        observe(now, ObservationKind::failed, event.error, nullptr);
+        if (!std::exchange(read_given_up_, false)) observe(now, ObservationKind::failed, event.error, nullptr);
         read_posted_.reset();
         carry_out(now, handshake_.page_failed(now, event.error));
         return;
@@ -169,6 +169,11 @@ void Ccm::carry_out(Instant now, const HandshakeOutput& output) {
   }
   if (output.publish) publish(now);
   if (output.drop) {
+    // What is still outstanding completes as disconnected, because it was given up: the deadline is what happened.
+    if (*output.drop == FabricError::deadline) {
+      observe(now, ObservationKind::failed, FabricError::deadline, nullptr);
+      read_given_up_ = read_posted_.has_value();
+    }
     fabric_->drop(now);
     read_posted_.reset();
   }
@@ -210,8 +215,13 @@ void Ccm::observe(Instant now, ObservationKind kind, FabricError error, const Pa
   clients_.observations().write(observation_);
 }
 
-void Ccm::log_refusals(const RefusalList& refusals) const {
+void Ccm::log_refusals(const RefusalList& refusals) {
+  const Incarnation partner = handshake_.partner() ? handshake_.partner()->incarnation : Incarnation();
   for (const Refusal& refusal : refusals.items()) {
+    // Once per kind and life of the partner: the counters have every occurrence.
+    auto& logged = logged_refusals_[static_cast<std::size_t>(refusal.kind)];
+    if (logged == partner) continue;
+    logged = partner;
     std::string line = "refused input at the early channel of " + config_.node.text() + " (" +
                        std::string(text_of(refusal.kind)) + "): ";
     switch (refusal.kind) {

@@ -46,7 +46,7 @@ class Ccm final : public PhaseSetter {
   void take(Instant now, const FabricEvent& event);
   void carry_out(Instant now, const HandshakeOutput& output);
   void observe(Instant now, ObservationKind kind, FabricError error, const PageJudgement* judgement);
-  void log_refusals(const RefusalList& refusals) const;
+  void log_refusals(const RefusalList& refusals);
 
   PairConfig config_;
   CcmIdentity identity_;
@@ -63,7 +63,9 @@ class Ccm final : public PhaseSetter {
   bool new_observations_ = false;
   std::uint64_t next_operation_ = 1;
   std::optional<Instant> read_posted_;
-  bool answered_ = false;  // a page was read since the connection was last lost; for the log
+  bool read_given_up_ = false;  // its completion is no observation of its own
+  // The partner's incarnation at which each kind was logged last; 0 while its page is not readable.
+  std::array<std::optional<Incarnation>, kRefusalKinds> logged_refusals_;
   alignas(64) std::array<std::byte, kPageBytes> read_buffer_{};
   std::array<std::byte, kRecordBytes> write_buffer_{};
   ObservationLayout observation_{};

@@ -160,7 +160,11 @@ int ClientRegistry::slot_for(const std::array<char, 24>& name, ClientRefusal& re
     }
     if (slot.state != ClientState::none && slot.state != ClientState::registered) {
       if (name_in(slot.name) == name_in(name)) return i;  // its earlier life's place
-      if (ended < 0) ended = i;
+      // Whoever left needs no place any more; that another is gone is still news to the partner.
+      if (ended < 0 ||
+          (slot.state == ClientState::left && slots_[static_cast<std::size_t>(ended)].state == ClientState::gone)) {
+        ended = i;
+      }
     }
     if (slot.state == ClientState::none && free < 0) free = i;
   }

@@ -3,8 +3,7 @@
 //
 // Order and ownership:
 //  - The fabric owns the two local pages (`status_memory`, `mailbox_memory`) and exposes them: the status page for
-//  remote
-//    reads only, the mailbox page for remote writes only. They are valid as long as the fabric is.
+//    remote reads only, the mailbox page for remote writes only. They are valid as long as the fabric is.
 //  - A buffer that is posted belongs to the fabric until its completion was polled. Completions of one kind come in the
 //    order of posting. Every posted operation completes exactly once, at the latest when the connection is dropped.
 //  - The application's deadline decides: `drop()` ends the connection and completes what is outstanding with
@@ -53,7 +52,8 @@ class Fabric {
 
   // Begins to connect to the partner's predetermined address and port. Answered by one `connected` or `not_connected`.
   virtual void connect(Instant now) = 0;
-  // Ends the connection or the attempt. Outstanding operations complete as disconnected. Harmless without one.
+  // Ends the connection or the attempt. Outstanding operations complete as disconnected, an attempt is answered by
+  // `not_connected`; a `lost` that was not polled yet is never seen. Harmless without one.
   virtual void drop(Instant now) = 0;
 
   // One-sided operations on the partner's page at `offset`. Only while connected; false means that the send queue is

@@ -24,8 +24,10 @@ std::string_view text_of(RefusalKind kind) {
 void HandshakeInbox::own_nonce_changed() {
   greeted_by_.reset();
   confirmed_ = false;
-  hello_.settled = true;
-  connected_.settled = true;
+  for (Slot* slot : {&hello_, &connected_}) {
+    slot->settled = true;
+    slot->counted = true;  // it was in order when it came
+  }
 }
 
 void HandshakeInbox::partner_changed() {

@@ -21,6 +21,7 @@ enum class RefusalKind : std::uint8_t {
   stale,      // a record for an older nonce or incarnation
   malformed,  // garbage
 };
+inline constexpr std::size_t kRefusalKinds = 5;
 std::string_view text_of(RefusalKind kind);
 
 // One occurrence of refused input; what the sender called itself is what it claimed, not who it is.

@@ -1,0 +1,133 @@
+#include "ccm/config/pair_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/unit/ccm/temp_folder.h"
+
+namespace hapair::ccm {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+struct Read {
+  PairConfig config;
+  std::vector<std::string> problems;
+};
+
+Read read(const std::string& text) {
+  const auto document = nlohmann::json::parse(text);
+  ConfigProblems problems("hapair.json");
+  ConfigObject root(&document, "", problems);
+  PairConfig config = read_pair_config(root);
+  return {config, problems.lines()};
+}
+
+std::string with(const std::string& ccm, const std::string& root = "") {
+  return R"({"pair": "lab", "node": "alpha", "partner": "beta", )" + root + R"("ccm": {"fabric": "shm")" + ccm + "}}";
+}
+
+TEST(PairConfig, HasDefaultsForAllButTheNames) {
+  const Read least = read(with(""));
+  EXPECT_THAT(least.problems, IsEmpty());
+  EXPECT_EQ(least.config.pair.view(), "lab");
+  EXPECT_EQ(least.config.key_file, "/etc/hapair/pair.key");
+  EXPECT_EQ(least.config.ccm_socket(), "/run/hapair/ccm.sock");
+  EXPECT_EQ(least.config.pace, std::chrono::milliseconds(10));
+  EXPECT_EQ(least.config.operation_deadline, std::chrono::milliseconds(100));
+}
+
+TEST(PairConfig, NamesAreRequiredAndChecked) {
+  EXPECT_THAT(read(R"({"ccm": {"fabric": "shm"}})").problems,
+              ElementsAre(HasSubstr("pair: found nothing"), HasSubstr("node: found nothing"),
+                          HasSubstr("partner: found nothing")));
+  EXPECT_THAT(read(R"({"pair": "-x", "node": "a b", "partner": "b", "ccm": {"fabric": "shm"}})").problems,
+              ElementsAre(HasSubstr("pair: found \"-x\""), HasSubstr("node: found \"a b\"")));
+}
+
+TEST(PairConfig, ANodeIsNotItsOwnPartner) {
+  EXPECT_THAT(read(R"({"pair": "lab", "node": "a", "partner": "a", "ccm": {"fabric": "shm"}})").problems,
+              ElementsAre(HasSubstr("this node's own name")));
+}
+
+TEST(PairConfig, LimitsOutOfRangeAreNamed) {
+  EXPECT_THAT(read(with(R"(, "pace_ms": 0.4)")).problems, Contains(HasSubstr("ccm.pace_ms: found 0.4")));
+  EXPECT_THAT(read(with(R"(, "pace_ms": 1001)")).problems, Contains(HasSubstr("ccm.pace_ms: found 1001")));
+  EXPECT_THAT(read(with(R"(, "operation_deadline_ms": 10001)")).problems,
+              Contains(HasSubstr("ccm.operation_deadline_ms")));
+}
+
+TEST(PairConfig, ADeadlineShorterThanTwoPacesIsRefusedWithTheArithmetic) {
+  EXPECT_THAT(read(with(R"(, "pace_ms": 20, "operation_deadline_ms": 30)")).problems,
+              ElementsAre(HasSubstr("2 x 20 = 40")));
+}
+
+TEST(PairConfig, AnUnknownKeyOfTheCcmIsNamedWithASuggestion) {
+  EXPECT_THAT(read(with(R"(, "pace": 20)")).problems, ElementsAre(HasSubstr("did you mean \"pace_ms\"?")));
+}
+
+TEST(PairConfig, PathsAreAbsolute) {
+  EXPECT_THAT(read(with("", R"("run_dir": "run", )")).problems, ElementsAre(HasSubstr("run_dir: found \"run\"")));
+}
+
+class KeyFile : public testing::Test {
+ protected:
+  std::string write(const std::string& content, unsigned mode) {
+    const std::string file = folder_ / "pair.key";
+    std::ofstream(file) << content;
+    ::chmod(file.c_str(), mode);
+    return file;
+  }
+  std::string error_of(const std::string& file) {
+    const auto key = load_key(file);
+    return key ? "no error" : key.error();
+  }
+  TempFolder folder_;
+  std::string secret_ = std::string(32, 's');
+};
+
+TEST_F(KeyFile, IsReadWholeWhereItIsInOrder) {
+  const auto first = load_key(write(secret_, 0600));
+  ASSERT_TRUE(first);
+  const auto longer = load_key(write(secret_ + "x", 0400));
+  ASSERT_TRUE(longer);
+  EXPECT_FALSE(*first == *longer) << "every byte counts";
+}
+
+TEST_F(KeyFile, MissingIsSaidWithHowToMakeOne) {
+  EXPECT_THAT(error_of(folder_ / "none"), HasSubstr("head -c 32 /dev/urandom"));
+}
+
+TEST_F(KeyFile, ReadableByOthersIsRefusedWithItsMode) {
+  for (const unsigned mode : {0644U, 0640U, 0604U, 0660U}) {
+    EXPECT_THAT(error_of(write(secret_, mode)), HasSubstr("which others can read or write")) << mode;
+  }
+}
+
+TEST_F(KeyFile, TooShortIsRefusedWithItsLength) {
+  EXPECT_THAT(error_of(write(std::string(31, 's'), 0600)), HasSubstr("found 31 bytes"));
+}
+
+TEST_F(KeyFile, AFolderIsNoKey) { EXPECT_THAT(error_of(folder_.path()), HasSubstr("not a regular file")); }
+
+TEST(BootIdFile, HoldsABootIdOrIsRefused) {
+  const TempFolder folder;
+  const std::string file = folder / "boot_id";
+  std::ofstream(file) << "11111111-2222-3333-4444-555555555555\n";
+  EXPECT_TRUE(load_boot_id(file));
+  for (const char* content : {"", "garbage", "00000000-0000-0000-0000-000000000000\n"}) {
+    std::ofstream(file) << content;
+    EXPECT_FALSE(load_boot_id(file)) << content;
+  }
+}
+
+}  // namespace
+}  // namespace hapair::ccm
