@@ -135,6 +135,8 @@ struct EngineOutput {
 struct NodeReason {
   std::string why;
   std::string to_do;
+  [[nodiscard]] bool empty() const { return why.empty(); }
+  [[nodiscard]] std::string text() const { return why.empty() ? std::string() : why + "; " + to_do; }
 };
 
 // How a pool stands, for status.

@@ -277,14 +277,15 @@ NodeReason Engine::node_reason() const {
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (!pools_[i].takeover_refused) continue;
-    return {fmt::format("{} is not taken over: {}", plan(i).name.view(), pools_[i].reason),
-            fmt::format("repair the cause (hapair why shows it), then run here: hapair takeover {}", plan(i).name.view())};
+    return {
+        fmt::format("{} is not taken over: {}", plan(i).name.view(), pools_[i].reason),
+        fmt::format("repair the cause (hapair why shows it), then run here: hapair takeover {}", plan(i).name.view())};
   }
   const NodeState state = node_state();
   if ((state == NodeState::isolated || state == NodeState::joining) && assessment_.verdict != Verdict::alive) {
     return {
         fmt::format("waits for {} (now {}) to say who serves what", partner, heartbeat::text_of(assessment_.verdict)),
-        fmt::format("start {}; if it is down for good, run: hapair takeover", partner)};
+        fmt::format("if {} is down for good, run: hapair takeover", partner)};
   }
   return {};
 }

@@ -404,7 +404,7 @@ std::string World::describe() const {
     const agent::Engine& engine = node.agent->engine;
     out += fmt::format(", {}, sees {} {}{}\n", text_of(engine.node_state()), name(1 - i),
                        heartbeat::text_of(engine.assessment().verdict), node.agent_hung ? ", agent hung" : "");
-    if (!engine.node_reason().empty()) out += fmt::format("     because: {}\n", engine.node_reason());
+    if (!engine.node_reason().empty()) out += fmt::format("     because: {}\n", engine.node_reason().text());
     for (agent::PoolIndex p = 0; p < plans_.size(); ++p) {
       const agent::PoolReport report = engine.pool_report(p);
       const std::string owner = report.owner.empty() ? "nobody's" : "owner " + report.owner.text();

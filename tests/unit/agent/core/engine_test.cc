@@ -194,7 +194,7 @@ TEST_F(EngineContract, touches_nothing_with_a_record_that_cannot_be_read) {
   EXPECT_TRUE(started.commands.empty());
   EXPECT_FALSE(started.persist);
   EXPECT_EQ(engine_->node_state(), NodeState::offline);
-  EXPECT_NE(engine_->node_reason().find("hapair reset-state"), std::string::npos);
+  EXPECT_NE(engine_->node_reason().text().find("hapair reset-state"), std::string::npos);
   verdict(Verdict::unreachable);
   now_ += seconds(60);
   EXPECT_TRUE(step(Tick{}).commands.empty());
