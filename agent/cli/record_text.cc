@@ -70,7 +70,7 @@ std::string field_of(const RecordEntry& record, std::string_view name) {
 
 std::string event_line(const RecordEntry& record, const Style& style) {
   const std::string decision = record.decision() == 0 ? "-" : std::to_string(record.decision());
-  return fmt::format("{}  {}  {}  {}  {}\n", wall_text(record.wall_us(), true),
+  return fmt::format("{}Z  {}  {}  {}  {}\n", wall_text(record.wall_us(), true),
                      toned(padded(record.severity(), 7), tone_of(record), style), right_aligned(decision, 5),
                      padded(record.kind(), 18), record.text());
 }

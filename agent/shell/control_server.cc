@@ -135,6 +135,8 @@ std::expected<void, std::string> ControlServer::listen() {
     return failed("made");
   }
   path.copy(address.sun_path, path.size());
+  // The CCM makes the folder when it starts first; its absence otherwise shows in bind.
+  ::mkdir(path.substr(0, path.rfind('/')).c_str(), 0755);
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return failed("made");
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return failed("replaced");

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "agent/shell/worker_thread.h"
+
 namespace hapair::agent {
 namespace {
 
@@ -77,7 +79,7 @@ std::expected<std::unique_ptr<RecordLog>, std::string> RecordLog::open(const std
                                                                        std::unique_ptr<RecordSink> sink) {
   std::unique_ptr<RecordLog> log(new RecordLog(state_dir, file_bytes, clock, std::move(sink)));
   if (auto loaded = log->load(); !loaded) return std::unexpected(loaded.error());
-  log->thread_ = std::thread([raw = log.get()] { raw->work(); });
+  log->thread_ = start_worker([raw = log.get()] { raw->work(); });
   return log;
 }
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "agent/shell/worker_thread.h"
 #include "ccm/base/check.h"
 
 namespace hapair::agent {
@@ -137,7 +138,7 @@ StateWriter::StateWriter(sd_event* loop, std::unique_ptr<StateFile> file, StateI
       answered_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   HAPAIR_CHECK(answered_.valid(), "an eventfd at the start of the agent");
   source_ = watch_fd(loop, answered_.get(), EPOLLIN, on_answers, this);
-  thread_ = std::thread([this] { work(); });
+  thread_ = start_worker([this] { work(); });
 }
 
 StateWriter::~StateWriter() {

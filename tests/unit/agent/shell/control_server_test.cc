@@ -380,11 +380,11 @@ TEST_F(AControlSocket, ToleratesClientsThatVanish) {
 
 TEST_F(AControlSocket, ThatCannotBeMadeIsASentence) {
   auto opened = ControlServer::open(
-      loop_.get(), clock_, {.socket_path = folder_ / "missing/hapair.sock", .group = "", .node = {}, .pools = {}},
+      loop_.get(), clock_, {.socket_path = folder_ / "missing/too/hapair.sock", .group = "", .node = {}, .pools = {}},
       handler_, *log_);
   ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error(),
-            "the control socket " + (folder_ / "missing/hapair.sock") + " cannot be bound: No such file or directory");
+  EXPECT_EQ(opened.error(), "the control socket " + (folder_ / "missing/too/hapair.sock") +
+                                " cannot be bound: No such file or directory");
 }
 
 TEST(AFrameReader, CutsMessagesWhereverTheStreamIsCut) {

@@ -1,0 +1,202 @@
+// The program itself, against a real control socket.
+#include "agent/cli/commands.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "agent/cli/json.h"
+#include "agent/shell/control_server.h"
+#include "agent/shell/process.h"
+#include "tests/unit/agent/shell/event_loop.h"
+#include "tests/unit/agent/temp_folder.h"
+
+namespace hapair::cli {
+namespace {
+
+using agent::OperatorCommand;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Quiet final : public agent::RecordSink {
+ public:
+  void write(const agent::LoggedRecord&) override {}
+};
+
+// An agent that moves a pool as soon as it is told to.
+class Handler final : public agent::ControlHandler {
+ public:
+  control::v1::StatusReply status() override {
+    control::v1::StatusReply reply;
+    reply.set_node("alpha");
+    reply.set_partner("beta");
+    reply.set_state("serving");
+    return reply;
+  }
+  agent::CommandReply command(const OperatorCommand& command) override {
+    commands.push_back(command);
+    if (!refusal.empty()) return {false, refusal, 0};
+    if (on_command) on_command();
+    return {true, "begun", 7};
+  }
+  std::vector<OperatorCommand> commands;
+  std::string refusal;
+  std::function<void()> on_command;
+};
+
+class TheHapairCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    log_ = std::move(*agent::RecordLog::open(folder_.path(), 1U << 20, clock_, std::make_unique<Quiet>()));
+    config_ = folder_.write("hapair.json", "{\"run_dir\": \"" + folder_.path() + "\"}");
+  }
+  void serve() {
+    server_ = std::move(*agent::ControlServer::open(loop_.get(), clock_,
+                                                    {.socket_path = folder_ / "hapair.sock",
+                                                     .group = "",
+                                                     .node = *NodeName::parse("alpha"),
+                                                     .pools = {*PoolName::parse("pool-a"), *PoolName::parse("pool-b")}},
+                                                    handler_, *log_));
+  }
+  void append(const char* kind, const char* text, const char* to) {
+    agent::Record record{clock_.now(), agent::Severity::notice, kind, *PoolName::parse("pool-b"), 7, text,
+                         {{"to", to}}};
+    server_->publish(log_->append(std::move(record)));
+  }
+  agent::ProcessResult run(std::vector<std::string> arguments) {
+    std::optional<agent::ProcessResult> result;
+    agent::ProcessSpec spec{.argv = {HAPAIR_PROGRAM},
+                            .environment = {"HAPAIR_CONFIG=" + config_, "PATH=/usr/bin:/bin"},
+                            .input = "",
+                            .timeout = std::chrono::seconds(30)};
+    spec.argv.insert(spec.argv.end(), arguments.begin(), arguments.end());
+    const auto running = runner_.run(spec, [&](agent::ProcessResult got) { result = std::move(got); });
+    EXPECT_TRUE(loop_.run_until([&] { return result.has_value(); }, std::chrono::seconds(40)));
+    return result.value_or(agent::ProcessResult{});
+  }
+
+  test::TempFolder folder_;
+  test::EventLoop loop_;
+  SystemClock clock_;
+  agent::SystemProcessRunner runner_{loop_.get(), clock_};
+  Handler handler_;
+  std::string config_;
+  std::unique_ptr<agent::RecordLog> log_;
+  std::unique_ptr<agent::ControlServer> server_;
+};
+
+TEST_F(TheHapairCommand, SaysWhatToDoWhereTheAgentDoesNotRun) {
+  for (const char* name : {"status", "why", "events", "takeover", "giveback"}) {
+    const auto result = run({name});
+    EXPECT_EQ(result.code, 3) << name;
+    EXPECT_THAT(result.err, HasSubstr("hapaird does not run on this node"));
+    EXPECT_THAT(result.err, HasSubstr("systemctl start hapaird"));
+  }
+  EXPECT_EQ(Json::parse(run({"status", "--json"}).out)["error"].get<std::string>().substr(0, 20),
+            "hapaird does not run");
+}
+
+TEST_F(TheHapairCommand, ShowsTheStatusWithoutColourWhereNobodyWatches) {
+  serve();
+  const auto result = run({"status"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(result.out.starts_with("alpha: serving   (pair")) << result.out;
+  EXPECT_EQ(Json::parse(run({"status", "--json"}).out)["state"], "serving");
+}
+
+TEST_F(TheHapairCommand, ShowsEventsAndWhy) {
+  serve();
+  EXPECT_EQ(run({"why"}).code, 1);
+  append("pool-state", "pool-b: elsewhere -> claiming", "claiming");
+  append("pool-state", "pool-b: starting -> serving", "serving");
+  EXPECT_THAT(run({"events", "--last", "1"}).out, HasSubstr("pool-b: starting -> serving"));
+  EXPECT_THAT(run({"why"}).out, HasSubstr("Decision 7 of alpha"));
+  EXPECT_THAT(run({"why", "7"}).out, HasSubstr("2 steps in"));
+  EXPECT_EQ(run({"why", "8"}).code, 1);
+  const auto lines = run({"events", "--json"}).out;
+  EXPECT_EQ(Json::parse(lines.substr(0, lines.find('\n')))["fields"]["to"], "claiming");
+  EXPECT_EQ(Json::parse(run({"why", "--json"}).out)["records"].size(), 2U);
+  EXPECT_EQ(run({"events", "--since", "1h"}).code, 0);
+  EXPECT_EQ(run({"events", "--since", "yesterday"}).code, 2);
+}
+
+TEST_F(TheHapairCommand, GivesCommandsAndTheirRefusals) {
+  serve();
+  EXPECT_EQ(run({"takeover", "pool-b", "--force"}).out, "begun (decision 7; hapair why 7)\n");
+  EXPECT_EQ(run({"giveback"}).code, 0);
+  ASSERT_EQ(handler_.commands.size(), 2U);
+  EXPECT_THAT(handler_.commands[0].pools, ElementsAre(1U));
+  EXPECT_TRUE(handler_.commands[0].force);
+  EXPECT_EQ(handler_.commands[1].kind, OperatorCommand::Kind::giveback);
+  const auto unknown = run({"takeover", "pool-x"});
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_EQ(unknown.err, "hapair: refused: there is no pool pool-x; the pools of this pair: pool-a, pool-b\n");
+  handler_.refusal = "beta is alive";
+  const auto refused = run({"takeover", "--json"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_EQ(Json::parse(refused.out)["reason"], "beta is alive");
+}
+
+TEST_F(TheHapairCommand, WaitsForTheEndOfADecision) {
+  serve();
+  handler_.on_command = [this] {
+    append("pool-state", "pool-b: elsewhere -> claiming", "claiming");
+    append("pool-state", "pool-b: starting -> serving", "serving");
+  };
+  const auto good = run({"takeover", "pool-b", "--wait"});
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_TRUE(good.out.ends_with("pool-b is serving\n")) << good.out;
+  handler_.on_command = [this] { append("pool-state", "pool-b: fencing -> elsewhere", "elsewhere"); };
+  const auto bad = run({"takeover", "pool-b", "--wait", "--json"});
+  EXPECT_EQ(bad.code, 1);
+  EXPECT_EQ(Json::parse(bad.out)["succeeded"], false);
+}
+
+TEST_F(TheHapairCommand, DoesNotResetWithoutBeingToldThatItIsCertain) {
+  serve();
+  EXPECT_EQ(run({"reset-state"}).code, 2);
+  EXPECT_TRUE(handler_.commands.empty());
+  EXPECT_EQ(run({"reset-state", "--yes"}).code, 0);
+  EXPECT_EQ(handler_.commands.at(0).kind, OperatorCommand::Kind::reset_record);
+}
+
+TEST_F(TheHapairCommand, ChecksAConfiguration) {
+  const auto bad = run({"check"});
+  EXPECT_EQ(bad.code, 78);
+  EXPECT_THAT(bad.err, HasSubstr(config_ + ": pair: found nothing; allowed: a text (this key is required)"));
+  EXPECT_EQ(Json::parse(run({"check", "--json"}).out)["ok"], false);
+  const std::string good = folder_.write(
+      "good.json",
+      "{\"pair\":\"lab\",\"node\":\"alpha\",\"partner\":\"beta\",\"ccm\":{\"fabric\":\"shm\"},\"key_file\":\"" +
+          folder_.write("key", std::string(31, 'k')) +
+          "\",\"takeover\":{\"automatic\":false},\"pools\":[{\"name\":\"pool-a\",\"home\":\"alpha\","
+          "\"resources\":[{\"name\":\"nfs\",\"type\":\"systemd:nfs-server.service\"}]}]}");
+  std::filesystem::permissions(folder_ / "key", std::filesystem::perms::owner_read);
+  EXPECT_THAT(run({"check", good}).err, HasSubstr("found 31 bytes; allowed: at least 32"));
+  std::filesystem::remove(folder_ / "key");
+  folder_.write("key", std::string(32, 'k'));
+  std::filesystem::permissions(folder_ / "key", std::filesystem::perms::owner_read);
+  EXPECT_EQ(run({"check", good}).out, good + ": ok\n");
+}
+
+TEST_F(TheHapairCommand, RefusesWhatItDoesNotKnow) {
+  EXPECT_EQ(run({}).code, 2);
+  EXPECT_EQ(run({"frobnicate"}).code, 2);
+  EXPECT_EQ(run({"phase", "sideways"}).code, 2);
+  EXPECT_EQ(run({"--help"}).code, 0);
+  EXPECT_EQ(run({"status", "--config", folder_ / "none.json"}).code, 78);
+  EXPECT_EQ(run({"phase", "root"}).code, 3);
+}
+
+TEST(AnAge, IsANumberWithAUnit) {
+  EXPECT_EQ(parse_ago_us("30s"), 30'000'000);
+  EXPECT_EQ(parse_ago_us("10m"), 600'000'000);
+  EXPECT_EQ(parse_ago_us("2h"), 7'200'000'000);
+  EXPECT_EQ(parse_ago_us("1d"), 86'400'000'000);
+  for (const char* bad : {"", "s", "10", "10x", "-1s", "1000000d", "10s ", "1.5h"})
+    EXPECT_FALSE(parse_ago_us(bad)) << bad;
+}
+
+}  // namespace
+}  // namespace hapair::cli

@@ -1,0 +1,193 @@
+#include "agent/cli/status_text.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "agent/cli/json.h"
+
+namespace hapair::cli {
+namespace {
+
+using control::v1::StatusReply;
+using testing::HasSubstr;
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kNow = 100'000 * kSecond;
+
+void add_resource(control::v1::PoolStatus& pool, const char* name, const char* type, const char* state) {
+  auto& resource = *pool.add_resources();
+  resource.set_name(name);
+  resource.set_type(type);
+  resource.set_state(state);
+}
+
+StatusReply serving() {
+  StatusReply status;
+  status.set_pair("lab");
+  status.set_node("alpha");
+  status.set_partner("beta");
+  status.set_version("0.1.0");
+  status.set_now_ns(kNow);
+  status.set_started_ns(kNow - 192 * kSecond);
+  status.set_state("serving");
+  status.mutable_ccm()->set_running(true);
+  status.mutable_ccm()->set_handshake("connected");
+  status.mutable_ccm()->set_connected_in_us(12'345);
+  status.mutable_ccm()->set_phase("storage-active");
+  auto& partner = *status.mutable_partner_status();
+  partner.set_verdict("alive");
+  partner.set_since_ns(kNow - 4000 * kSecond);
+  partner.set_phase("storage-active");
+  partner.set_agent("alive");
+  partner.set_node_state("serving");
+  partner.set_suspicion(0.104);
+  auto& evidence = *partner.add_because();
+  evidence.set_channel("rail 0");
+  evidence.set_fact("the beats move");
+  status.add_fence_devices("power");
+  auto& own = *status.add_pools();
+  own.set_name("pool-a");
+  own.set_home("alpha");
+  own.set_owner("alpha");
+  own.set_epoch(3);
+  own.set_state("serving");
+  own.set_since_ns(kNow - 190 * kSecond);
+  add_resource(own, "fs", "ocf:heartbeat:Filesystem", "running");
+  add_resource(own, "ip", "ocf:heartbeat:IPaddr2", "running");
+  auto& other = *status.add_pools();
+  other.set_name("pool-b");
+  other.set_home("beta");
+  other.set_owner("beta");
+  other.set_epoch(12);
+  other.set_state("elsewhere");
+  other.set_since_ns(kNow - 90'000 * kSecond);
+  add_resource(other, "fs", "ocf:heartbeat:Filesystem", "stopped");
+  return status;
+}
+
+TEST(StatusText, OfAHealthyPairIsShort) {
+  EXPECT_EQ(status_text(serving(), {}),
+            "alpha: serving   (pair lab, hapaird 0.1.0, up 3 min 12 s)\n"
+            "\n"
+            "early channel  connected (the handshake took 12.3 ms), this node in phase storage-active\n"
+            "beta           alive for 1 h 6 min, phase storage-active, agent alive, says serving, suspicion 0.10\n"
+            "               rail 0: the beats move\n"
+            "fencing        by power\n"
+            "\n"
+            "POOL    HOME   OWNER  EPOCH  STATE      FOR\n"
+            "pool-a  alpha  alpha      3  serving    3 min 10 s\n"
+            "    running: fs, ip\n"
+            "pool-b  beta   beta      12  elsewhere  1 d 1 h\n"
+            "    stopped: fs\n");
+}
+
+TEST(StatusText, OfATroubledPairSaysWhatIsWrongAndWhatToDo) {
+  StatusReply status = serving();
+  status.set_state("failed");
+  status.set_reason("pool-a: a resource could not be started");
+  status.set_to_do("repair the cause, then run: hapair takeover pool-a");
+  status.mutable_ccm()->set_running(false);
+  status.mutable_ccm()->set_problem("ccmd closed the socket");
+  status.mutable_ccm()->set_refused_key(3);
+  status.set_configuration_differs(true);
+  auto& fence = *status.mutable_last_fence();
+  fence.set_result("unknown");
+  fence.set_device("power");
+  fence.set_took_us(20'003'000);
+  fence.set_when_ns(kNow - 5 * kSecond);
+  fence.set_reason("power: \"off\" gave no answer");
+  auto& own = *status.mutable_pools(0);
+  own.set_state("failed");
+  own.set_failed_here(true);
+  own.set_claim(4);
+  own.set_reason("a resource could not be started");
+  own.mutable_resources(0)->set_state("failed");
+  own.mutable_resources(0)->set_last_reason("OCF_ERR_GENERIC (1): cannot mount");
+  own.mutable_resources(0)->set_restarts(2);
+  own.mutable_resources(1)->set_state("stopped");
+  own.mutable_resources(1)->set_busy("stop");
+  auto& other = *status.mutable_pools(1);
+  other.set_state("serving");
+  other.set_owner("");
+  other.set_giveback_due_ns(kNow + 8 * kSecond);
+  EXPECT_EQ(status_text(status, {}),
+            "alpha: failed   (pair lab, hapaird 0.1.0, up 3 min 12 s)\n"
+            "  why          pool-a: a resource could not be started\n"
+            "  to do        repair the cause, then run: hapair takeover pool-a\n"
+            "\n"
+            "early channel  ccmd closed the socket\n"
+            "beta           alive for 1 h 6 min, phase storage-active, agent alive, says serving, suspicion 0.10\n"
+            "               rail 0: the beats move\n"
+            "               its configuration of the pools is another one: compare the two files\n"
+            "fencing        by power; last: unknown by power after 20.0 s, 5.0 s ago (power: \"off\" gave no answer)\n"
+            "\n"
+            "POOL    HOME   OWNER  EPOCH  STATE    FOR\n"
+            "pool-a  alpha  alpha      3  failed   3 min 10 s, claims epoch 4\n"
+            "    a resource could not be started\n"
+            "    fs  failed   ocf:heartbeat:Filesystem, restarted 2 times: OCF_ERR_GENERIC (1): cannot mount\n"
+            "    ip  stopped  ocf:heartbeat:IPaddr2, stop runs\n"
+            "pool-b  beta   ?         12  serving  1 d 1 h, goes home in 8.0 s\n"
+            "    stopped: fs\n");
+}
+
+TEST(StatusText, CountsWhatWasRefused) {
+  StatusReply status = serving();
+  status.mutable_ccm()->set_refused_key(3);
+  status.mutable_ccm()->set_refused_stale(1);
+  EXPECT_THAT(status_text(status, {}), HasSubstr("\n  refused      3 by key, 1 as stale\n"));
+}
+
+TEST(StatusText, OfAnAgentThatKnowsNothingYetIsWhole) {
+  StatusReply status;
+  status.set_node("alpha");
+  status.set_partner("beta");
+  EXPECT_THAT(status_text(status, {}), HasSubstr("early channel  this node's CCM does not run\n"));
+  EXPECT_THAT(status_text(status, {}), HasSubstr("fencing        no device: only a release permits a takeover\n"));
+}
+
+TEST(StatusText, IsColouredOnlyWhereAsked) {
+  EXPECT_EQ(status_text(serving(), {}).find('\x1b'), std::string::npos);
+  EXPECT_THAT(status_text(serving(), {.colour = true, .width = 0}), HasSubstr("\x1b[32mserving\x1b[0m"));
+}
+
+TEST(StatusText, IsBrokenToTheWidthOfTheTerminal) {
+  StatusReply status = serving();
+  status.set_reason("this is a long reason that does not fit on one line of a narrow terminal");
+  EXPECT_THAT(status_text(status, {.colour = false, .width = 50}),
+              HasSubstr("  why          this is a long reason that does not\n"
+                        "               fit on one line of a narrow\n"
+                        "               terminal\n"));
+}
+
+TEST(StatusJson, HasNumbersAndEveryField) {
+  const Json json = json_of(serving());
+  EXPECT_EQ(json["now_ns"].dump(), "100000000000000");
+  EXPECT_EQ(json["ccm"]["connected_in_us"].dump(), "12345");
+  EXPECT_EQ(json["ccm"]["running"].dump(), "true");
+  EXPECT_EQ(json["pools"][0]["resources"][1]["name"], "ip");
+  EXPECT_TRUE(json["pools"][0]["giveback_due_ns"].is_null());
+  EXPECT_TRUE(json["last_fence"].is_null());
+  EXPECT_EQ(json["fence_devices"].dump(), "[\"power\"]");
+  EXPECT_EQ(json["to_do"], "");
+}
+
+TEST(DurationText, IsShort) {
+  EXPECT_EQ(duration_text(-5), "0 ms");
+  EXPECT_EQ(duration_text(850'000'000), "850 ms");
+  EXPECT_EQ(duration_text(999'999'999), "999 ms");
+  EXPECT_EQ(duration_text(59'990'000'000), "59.9 s");
+  EXPECT_EQ(duration_text(60 * kSecond), "1 min 0 s");
+  EXPECT_EQ(duration_text(3599 * kSecond), "59 min 59 s");
+  EXPECT_EQ(duration_text(14'700 * kSecond), "4 h 5 min");
+  EXPECT_EQ(duration_text(12 * 86'400 * kSecond), "12 d 0 h");
+}
+
+TEST(Wrapping, BreaksAtSpacesAndLeavesLongWordsWhole) {
+  EXPECT_EQ(wrapped("aaa bbb", 2, 0), "aaa bbb");
+  EXPECT_EQ(wrapped("aaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbbbb", 2, 30),
+            "aaaaaaaaaaaaaaaaaaaa\n  bbbbbbbbbbbbbbbbbbbb");
+  EXPECT_EQ(wrapped(std::string(50, 'x') + " y", 2, 30), std::string(50, 'x') + "\n  y");
+}
+
+}  // namespace
+}  // namespace hapair::cli
