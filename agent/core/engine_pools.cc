@@ -115,7 +115,7 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::held_here:
       return owner_here && record.held && !record.released;
     case Guard::offered_here:
-      return owner_here && record.released;
+      return owner_here && record.released && record_of_this_life_;
     case Guard::partners_by_record:
       return record.owner == config_.partner && record_of_this_life_;
     case Guard::runs_above:
