@@ -242,8 +242,7 @@ TEST(RandomSchedules, never_break_a_promise_and_end_well) {
     }
     if (schedule.world().violations().empty()) continue;
     ++failures;
-    ADD_FAILURE() << "HAPAIR_SEED=" << seed << "\n"
-                  << schedule.story() << schedule.world().violations().front();
+    ADD_FAILURE() << "HAPAIR_SEED=" << seed << "\n" << schedule.story() << schedule.world().violations().front();
   }
 }
 
