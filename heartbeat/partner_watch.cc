@@ -162,9 +162,9 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
   }
   // A node whose agent died or hangs while it was stopping the storage does not get any further by itself.
   const ccm::ClientView* agent = agent_of(page);
-  const bool stuck = page.phase == ccm::BootPhase::storage_stopping && agent != nullptr &&
-                     (agent->state == ccm::ClientState::gone ||
-                      (agent->state == ccm::ClientState::registered && agent_.silent()));
+  const bool stuck =
+      page.phase == ccm::BootPhase::storage_stopping && agent != nullptr &&
+      (agent->state == ccm::ClientState::gone || (agent->state == ccm::ClientState::registered && agent_.silent()));
   if (page.phase == ccm::BootPhase::shutting_down || (page.phase == ccm::BootPhase::storage_stopping && !stuck)) {
     return Finding{
         Verdict::leaving, {{seen.when, channel, fmt::format("it publishes phase {}", text_of(page.phase))}}, false};
@@ -186,8 +186,7 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation
   }
   const bool new_boot = settled_boot_.known() && page.boot_id != settled_boot_;
   // A phase that nobody knows is not a phase before storage-active.
-  const bool before_active =
-      page.phase != ccm::BootPhase::unknown && page.phase < ccm::BootPhase::storage_active;
+  const bool before_active = page.phase != ccm::BootPhase::unknown && page.phase < ccm::BootPhase::storage_active;
   if (new_boot && before_active) {
     return Finding{Verdict::rebooted,
                    {{seen.when, channel,

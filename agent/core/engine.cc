@@ -156,6 +156,9 @@ void Engine::on(Instant now, const Durable& event) {
   if (rewrite_at_) {
     rewrite_at_.reset();
     record(now, Severity::notice, "record-written", std::nullopt, 0, "the ownership record is written again");
+    for (Pool& pool : pools_) {
+      if (std::exchange(pool.disk_refused, false)) pool.failed_here = pool.takeover_refused = false;
+    }
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     Pool& pool = pools_[i];
@@ -183,18 +186,21 @@ void Engine::on(Instant now, const NotDurable& event) {
   dirty_ = true;
   if (!told) {
     record(now, Severity::error, "record-not-written", std::nullopt, 0,
-           fmt::format("the ownership record could not be written: {}. Nothing that rests on it is done; free or repair the "
-                     "disk of state_dir. It is tried again every {:.0f} ms",
-                       event.why, ms_of(kRewriteAfter)));
+           fmt::format(
+               "the ownership record could not be written: {}. Nothing that rests on it is done; free or repair the "
+               "disk of state_dir. It is tried again every {:.0f} ms",
+               event.why, ms_of(kRewriteAfter)));
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     Pool& pool = pools_[i];
     if (pool.awaits_generation == 0 || pool.awaits_generation > event.generation) continue;
     pool.awaits_generation = 0;
     wanted_.pools[i] = confirmed_.pools[i];
-    if (pool.state == PoolState::claiming || pool.state == PoolState::acquiring) pool.takeover_refused = true;
-    // Not again by itself, or it would take an offer and fail as fast as the disk does.
-    if (pool.state == PoolState::acquiring) pool.failed_here = true;
+    // Not again before the disk works, or it would take an offer and fail as fast as the disk does.
+    if (pool.state == PoolState::claiming || pool.state == PoolState::acquiring) {
+      pool.disk_refused = pool.takeover_refused = true;
+      pool.failed_here = pool.failed_here || pool.state == PoolState::acquiring;
+    }
     fire(now, i, PoolEvent::not_durable, pool.decision);
   }
 }

@@ -177,9 +177,9 @@ class Engine {
  private:
   // Why a claim was made: what may end it again before it is proved.
   enum class ClaimCause : std::uint8_t {
-    verdict,   // withdrawn when the verdict no longer allows a takeover
-    operator_, // withdrawn when the partner is seen alive or booting
-    force,     // never withdrawn: the operator knows that the partner may be well
+    verdict,    // withdrawn when the verdict no longer allows a takeover
+    operator_,  // withdrawn when the partner is seen alive or booting
+    force,      // never withdrawn: the operator knows that the partner may be well
   };
   enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray };
 
@@ -200,6 +200,7 @@ class Engine {
     ClaimCause claim_cause = ClaimCause::verdict;
     std::optional<Instant> bound;
     bool failed_here = false;
+    bool disk_refused = false;      // failed_here or takeover_refused is the disk's fault: over when a write succeeds
     bool giveback_refused = false;  // the home node did not take it: not again before something changes
     bool takeover_refused = false;  // no fence was confirmed, or no claim could be written: not again before something
                                     // changes
@@ -277,18 +278,19 @@ class Engine {
   std::string offline_reason_;
   bool shutting_down_ = false;
 
-  DurableState wanted_;     // as it will be once everything that was asked for is written
-  DurableState confirmed_;  // as it is on disk
+  DurableState wanted_;                      // as it will be once everything that was asked for is written
+  DurableState confirmed_;                   // as it is on disk
   std::optional<PersistRequest> in_flight_;  // one at a time, so that a failed write takes no later one with it
   std::uint64_t generation_ = 0;
   bool dirty_ = false;
   std::optional<Instant> rewrite_at_;  // the last write failed
-  bool doubtful_ = false;  // and the disk may say that this node holds a pool: no question is answered until one succeeds
+  bool doubtful_ =
+      false;  // and the disk may say that this node holds a pool: no question is answered until one succeeds
 
   heartbeat::Assessment assessment_;
   std::optional<PartnerView> partner_;
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
-  std::uint64_t partner_decision_ = 0;  // the decision that the last change of the verdict opened
+  std::uint64_t partner_decision_ = 0;   // the decision that the last change of the verdict opened
   bool config_differs_ = false;
   bool partner_down_proven_ = false;  // by a fence; until a page of a later life is read
   bool record_of_this_life_ = false;  // the record that was read was written since this kernel booted

@@ -48,10 +48,10 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
       pool.stop_cause = event == PoolEvent::partner_wants ? StopCause::request
                         : event == PoolEvent::giveback_due || event == PoolEvent::operator_giveback
                             ? StopCause::giveback
-                        : event == PoolEvent::shutdown   ? StopCause::shutdown
+                        : event == PoolEvent::shutdown                                     ? StopCause::shutdown
                         : event == PoolEvent::superseded || row.guard == Guard::runs_above ? StopCause::superseded
-                        : row.from == PoolState::probing ? StopCause::stray
-                                                         : StopCause::failure;
+                        : row.from == PoolState::probing                                   ? StopCause::stray
+                                                                                           : StopCause::failure;
     }
     leave(index);
     pool.state = row.to;
@@ -115,7 +115,7 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::held_here:
       return owner_here && record.held && !record.released;
     case Guard::offered_here:
-      return owner_here && record.released;
+      return owner_here && record.released && record_of_this_life_;
     case Guard::partners_by_record:
       return record.owner == config_.partner && record_of_this_life_;
     case Guard::runs_above:
@@ -384,7 +384,7 @@ std::optional<Instant> Engine::down_at() const {
     case Verdict::unproven:
     case Verdict::alive:
     case Verdict::rebooted:  // it boots: it is never fenced for that, and it asks before it serves
-    case Verdict::leaving:  // it hands over, or goes dark and becomes unreachable
+    case Verdict::leaving:   // it hands over, or goes dark and becomes unreachable
     case Verdict::interconnect_lost:
       return std::nullopt;
   }

@@ -78,8 +78,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
      "the fence is not confirmed, so nothing is taken; it is tried again"},
     {S::fencing, E::fence_given_up, G::always, S::elsewhere,
      "no fence was confirmed: the claim is withdrawn, the pool is not taken"},
-    {S::fencing, E::partner_back, G::always, S::elsewhere,
-     "the verdict no longer carries the claim: it is withdrawn"},
+    {S::fencing, E::partner_back, G::always, S::elsewhere, "the verdict no longer carries the claim: it is withdrawn"},
 
     {S::acquiring, E::durable, G::always, S::starting, "the new epoch is durable: the resources are started"},
     {S::acquiring, E::not_durable, G::always, S::elsewhere,

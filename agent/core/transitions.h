@@ -67,7 +67,7 @@ std::string_view text_of(PoolEvent event);
 enum class Guard : std::uint8_t {
   always,
   held_here,           // the record: this node's, not released, written in this life of the kernel
-  offered_here,        // the record: released by this node
+  offered_here,        // the record: released by this node, written in this life of the kernel
   partners_by_record,  // the record: the partner's, written in this life of the kernel
   runs_above,          // the partner runs it, and its ownership is the newer one
   home_or_owner_here,  // at home here, or this node's by the record

@@ -62,8 +62,8 @@ class Epochs final : public Checker {
       }
       const bool shows_offer = (shown.flags & 1) != 0;
       if (shows_offer && (own == nullptr || !own->released)) {
-        world.violation(fmt::format("{} offers {} and its disk does not say so", world.name(node),
-                                    world.plan(i).name.view()));
+        world.violation(
+            fmt::format("{} offers {} and its disk does not say so", world.name(node), world.plan(i).name.view()));
       }
       if (shows_offer && world.has_any(node, i)) {
         world.violation(

@@ -11,8 +11,8 @@ class Faults final : public Checker {
  public:
   void on_fence(World& world, NodeIndex asker) override {
     if (world.fault_injected()) return;
-    world.violation(fmt::format("{} fences its partner and nothing has failed\n{}", world.name(asker),
-                                world.describe()));
+    world.violation(
+        fmt::format("{} fences its partner and nothing has failed\n{}", world.name(asker), world.describe()));
   }
 };
 

@@ -409,7 +409,10 @@ std::string World::describe() const {
       const agent::PoolReport report = engine.pool_report(p);
       const std::string owner = report.owner.empty() ? "nobody's" : "owner " + report.owner.text();
       out += fmt::format("     {}: {}, {}, epoch {}{}\n", plans_[p].name.view(), text_of(report.state), owner,
-                         report.epoch.value(), has_all(i, p) ? ", runs" : has_any(i, p) ? ", runs in part" : "");
+                         report.epoch.value(),
+                         has_all(i, p)   ? ", runs"
+                         : has_any(i, p) ? ", runs in part"
+                                         : "");
     }
   }
   return out;

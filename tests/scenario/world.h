@@ -42,8 +42,8 @@ enum class FenceBehaviour : std::uint8_t {
 enum class RealState : std::uint8_t { stopped, running, broken };
 
 struct WorldOptions {
-  std::uint64_t seed = 0;      // 0: every duration is its nominal one; otherwise they vary by the seed
-  bool write_survives = true;  // a write under way when its agent is killed reaches the disk
+  std::uint64_t seed = 0;           // 0: every duration is its nominal one; otherwise they vary by the seed
+  bool write_survives = true;       // a write under way when its agent is killed reaches the disk
   bool failed_write_lands = false;  // a write that is reported as failed is on the disk all the same
   agent::EnginePolicy policy;
 };
@@ -130,9 +130,7 @@ class World {
     NodeIndex node = 0;
     std::uint64_t life = 0;  // of the node's power or of the agent
     std::function<void()> run;
-    bool operator>(const Scheduled& other) const {
-      return at != other.at ? at > other.at : serial > other.serial;
-    }
+    bool operator>(const Scheduled& other) const { return at != other.at ? at > other.at : serial > other.serial; }
   };
 
   struct Agent {

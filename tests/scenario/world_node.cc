@@ -285,9 +285,8 @@ void World::finish_action(NodeIndex index, const agent::RunResource& action, boo
     result.outcome = ActionOutcome::succeeded;
     resource.state = action.action == ResourceAction::start ? RealState::running : RealState::stopped;
   }
-  schedule(Duration{}, Scope::agent, index, [this, index, action, result] {
-    step(index, agent::ActionDone{action.resource, action.action, result});
-  });
+  schedule(Duration{}, Scope::agent, index,
+           [this, index, action, result] { step(index, agent::ActionDone{action.resource, action.action, result}); });
 }
 
 // The device acts at the end of its time, if whoever asked still runs then.

@@ -13,10 +13,10 @@ PublishedView sample() {
   PublishedView view;
   view.node_state = NodeState::serving_both;
   view.leaving = true;
-  view.pools.push_back({kPools[0], Epoch(7), Epoch(9), PoolOwner::publisher, PoolState::released,
-                        PoolRequest::hand_over, true, false});
-  view.pools.push_back({kPools[1], Epoch(1), Epoch(), PoolOwner::reader, PoolState::elsewhere, PoolRequest::answer,
-                        false, true});
+  view.pools.push_back(
+      {kPools[0], Epoch(7), Epoch(9), PoolOwner::publisher, PoolState::released, PoolRequest::hand_over, true, false});
+  view.pools.push_back(
+      {kPools[1], Epoch(1), Epoch(), PoolOwner::reader, PoolState::elsewhere, PoolRequest::answer, false, true});
   return view;
 }
 
@@ -93,8 +93,8 @@ TEST(PartnerView, holds_nothing_only_where_nothing_runs_is_owned_or_claimed) {
     PartnerPool pool;
     pool.state = static_cast<PoolState>(state);
     pool.owner = PoolOwner::reader;
-    const bool idle = pool.state == PoolState::unsettled || pool.state == PoolState::elsewhere ||
-                      pool.state == PoolState::requesting;
+    const bool idle =
+        pool.state == PoolState::unsettled || pool.state == PoolState::elsewhere || pool.state == PoolState::requesting;
     EXPECT_EQ(holds_nothing(pool), idle) << text_of(pool.state);
     EXPECT_FALSE(holds_nothing(pool) && may_run(pool)) << text_of(pool.state);
     pool.claim = Epoch(3);
