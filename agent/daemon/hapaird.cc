@@ -62,6 +62,13 @@ int run(AgentConfig config) {
     complain(lock.error());
     return kExitRunning;
   }
+  // Before the first thread: one that does not block SIGTERM would be ended by it, and the process with it.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
   const SystemClock clock;
   auto log = RecordLog::open(config.state_dir, config.record_file_bytes, clock, journal_or_stderr(config.pair.node));
   if (!log) {
@@ -69,13 +76,6 @@ int run(AgentConfig config) {
     return 1;
   }
   const auto state = load_state(config.state_dir, {config.pair.pair, config.pair.node});
-
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGINT);
-  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
 
   sd_event* raw_loop = nullptr;
   if (sd_event_default(&raw_loop) < 0) {

@@ -12,6 +12,10 @@ def ms_between(from_ns, to_ns):
     return None if from_ns is None or to_ns is None else round((to_ns - from_ns) / 1e6, 3)
 
 
+def rounded(ms):
+    return None if ms is None else round(ms, 3)
+
+
 @dataclasses.dataclass
 class Seen:
     """Everything that was gathered."""
@@ -67,7 +71,7 @@ class Outcome:
                 giveback = max(giveback or 0, outage["ms"])
             else:
                 takeover = max(takeover or 0, outage["ms"])
-        return takeover, giveback
+        return rounded(takeover), rounded(giveback)
 
     def fence(self):
         started, confirmed = self._first("fence-started"), self._first("fence-confirmed")
@@ -97,12 +101,12 @@ class Outcome:
             "giveback_outage_ms": giveback_outage,
             "writes_acknowledged": sum(result["writes_acknowledged"] for result in results),
             "writes_lost": sum(result.get("writes_lost", 0) for result in results),
-            "two_owners_ms": sum(pool["two_owners_ms"] for pool in seen.watcher["pools"].values()),
+            "two_owners_ms": rounded(sum(pool["two_owners_ms"] for pool in seen.watcher["pools"].values())),
             "watcher_samples": seen.watcher["samples"],
-            "watcher_largest_gap_ms": seen.watcher["largest_gap_ms"],
-            "other_pool_outage_ms": max((outage["ms"] for pool, result in seen.client_results.items() if pool != POOL
-                                         for outage in result["outages"] if outage["to_ns"] >= seen.fault_ns),
-                                        default=None),
+            "watcher_largest_gap_ms": rounded(seen.watcher["largest_gap_ms"]),
+            "other_pool_outage_ms": rounded(max((outage["ms"] for pool, result in seen.client_results.items() if pool != POOL
+                                                 for outage in result["outages"] if outage["to_ns"] >= seen.fault_ns),
+                                                default=None)),
         }
 
     def judge(self):
