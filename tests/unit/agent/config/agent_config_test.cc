@@ -326,6 +326,16 @@ TEST_F(AgentConfigFile, ASyntaxErrorComesWithItsLine) {
   EXPECT_THAT(loaded.error().lines().front(), HasSubstr("line 3, column"));
 }
 
+TEST_F(AgentConfigFile, TheExampleIsInOrderWhereItsAgentsAreInstalled) {
+  for (const char* agent : {"iSCSITarget", "iSCSILogicalUnit"}) {
+    folder_.write_script(std::string("ocf/resource.d/heartbeat/") + agent, "exit 0");
+  }
+  const auto config = load_agent_config(HAPAIR_EXAMPLE_CONFIG, places_);
+  ASSERT_TRUE(config) << testing::PrintToString(config.error().lines());
+  ASSERT_EQ(config->pools.size(), 2U);
+  EXPECT_THAT(config->pools[0].resources[2].after, ElementsAre(0, 1));
+}
+
 TEST_F(AgentConfigFile, BothNodesHashTheSame) {
   json there = least();
   there["node"] = "beta";
