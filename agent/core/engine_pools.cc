@@ -16,9 +16,11 @@ constexpr Duration kReleaseBound = std::chrono::seconds(10);
 // What a request may take besides the partner's own stop timeouts.
 constexpr Duration kRequestMargin = std::chrono::seconds(5);
 
-bool takes_a_new_decision(PoolState from) {
+// States in which what the partner's page says begins something; in the others it belongs to what is under way. That
+// the partner has taken a released pool is the end of the release.
+bool begins_a_decision(PoolState from) {
   return from == PoolState::unsettled || from == PoolState::elsewhere || from == PoolState::serving ||
-         from == PoolState::released || from == PoolState::failed;
+         from == PoolState::failed;
 }
 
 }  // namespace
@@ -34,7 +36,7 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
         (row.from == PoolState::probing && (row.to == PoolState::starting || row.to == PoolState::serving));
     if (needs_permit && !make_permit(index, event)) return false;
     ++rows_taken_[i];
-    if (takes_a_new_decision(row.from) && pool.decision != decision) {
+    if ((begins_a_decision(row.from) || row.from == PoolState::released) && pool.decision != decision) {
       pool.decision = decision;
       pool.decided_at = now;
     }
@@ -315,7 +317,7 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
     // its epoch goes above.
     draft(index).epoch = partner->epoch.next();
   }
-  const std::uint64_t decision = takes_a_new_decision(pool.state) ? next_decision_ : pool.decision;
+  const std::uint64_t decision = begins_a_decision(pool.state) ? next_decision_ : pool.decision;
   const auto try_event = [&](bool condition, PoolEvent event) {
     if (!condition || !fire(now, index, event, decision)) return false;
     if (decision == next_decision_) ++next_decision_;

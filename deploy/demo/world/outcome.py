@@ -77,6 +77,26 @@ class Outcome:
         started, confirmed = self._first("fence-started"), self._first("fence-confirmed")
         return ms_between(started and started["when_ns"], confirmed and confirmed["when_ns"])
 
+    def resources_ms(self):
+        """How long the agents of at least one resource were starting: side by side counts once."""
+        if self.permit is None or self.serving is None:
+            return None
+        spans = sorted((record["when_ns"] - float(record["fields"]["took_ms"]) * 1e6, record["when_ns"])
+                       for record in self.records if record["kind"] == "resource-started" and record["pool"] == POOL
+                       and self.permit["when_ns"] <= record["when_ns"] <= self.serving["when_ns"])
+        total, until = 0, 0
+        for begin, end in spans:
+            total += max(0, end - max(begin, until))
+            until = max(until, end)
+        return round(total / 1e6, 3)
+
+    def own_share_ms(self):
+        """hapair's own share of a takeover: from the verdict to the served pool, without the fence's own time and the
+        resources' own start time. Nothing where no fence was part of it: then the old owner's stop is."""
+        parts = (ms_between(self.verdict and self.verdict["when_ns"], self.serving and self.serving["when_ns"]),
+                 self.fence(), self.resources_ms())
+        return None if None in parts else round(parts[0] - parts[1] - parts[2], 3)
+
     def moved(self):
         """What a node let go of after the fault, in the watcher's eyes."""
         return [change for change in self.seen.changes if change["when_ns"] >= self.seen.fault_ns and not change["held"]]
@@ -95,8 +115,8 @@ class Outcome:
             "fault_to_verdict_ms": ms_between(seen.fault_ns, when),
             "fence_ms": self.fence() if due else None,
             "takeover_ms": ms_between(seen.fault_ns, self.serving and self.serving["when_ns"]) if due else None,
-            "resources_ms": ms_between(self.permit and self.permit["when_ns"],
-                                       self.serving and self.serving["when_ns"]) if due else None,
+            "resources_ms": self.resources_ms() if due else None,
+            "own_share_ms": self.own_share_ms(),
             "client_outage_ms": takeover_outage,
             "giveback_outage_ms": giveback_outage,
             "writes_acknowledged": sum(result["writes_acknowledged"] for result in results),
