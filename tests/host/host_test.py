@@ -1,5 +1,5 @@
 """The demonstration's world holds what it promises: tests with the real kernel, the real agents and a real target. They
-need root and Debian's packages (deploy/setup --for demo); where one of these is missing they are skipped, and say why.
+need root, namespaces and loop devices, without which they are skipped and say why, and Debian's packages (deploy/setup).
 
 usage: host_test.py BUILD_FOLDER [TEST...]"""
 
@@ -25,10 +25,15 @@ BUILD_FOLDER = ""
 
 
 def why_skipped():
+    """What of the kernel this machine lacks."""
     try:
         check_machine()
     except WorldError as error:
         return str(error)
+    return ""
+
+
+def what_is_missing():
     tools = ("tgtd", "mkfs.xfs", "mkfs.ext4", "ip", "fuser", "modprobe", "losetup", "nsenter")
     missing = [tool for tool in tools if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None]
     if not os.path.exists("/usr/lib/ocf/resource.d/heartbeat/iSCSITarget"):
@@ -343,6 +348,10 @@ def main():
     if reason:
         print(f"skipped: {reason}")
         return SKIPPED
+    missing = what_is_missing()
+    if missing:
+        print(missing, file=sys.stderr)
+        return 1
     BUILD_FOLDER = os.path.abspath(sys.argv[1])
     outcome = unittest.main(argv=[sys.argv[0], *sys.argv[2:]], exit=False, verbosity=2)
     return 0 if outcome.result.wasSuccessful() else 1

@@ -95,7 +95,7 @@ TEST_F(AResource, GetsTheEnvironmentOfTheResourceAgentApi) {
 }
 
 TEST_F(AResource, OfTheRealDummyAgentStartsMonitorsAndStops) {
-  if (!std::filesystem::exists(kDummy)) GTEST_SKIP() << kDummy << " is missing (Debian: resource-agents)";
+  ASSERT_TRUE(std::filesystem::exists(kDummy)) << kDummy << " is missing: run deploy/setup --for tests";
   places_.ocf_root = "/usr/lib/ocf";
   const ResourceConfig dummy = ocf("heartbeat", "Dummy");
   EXPECT_EQ(run(dummy, ResourceAction::monitor).outcome, ActionOutcome::not_running);
