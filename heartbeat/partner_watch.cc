@@ -135,7 +135,9 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observati
     because.push_back(*heard_);
     return Finding{Verdict::interconnect_lost, std::move(because), false};
   }
-  return Finding{Verdict::unreachable, std::move(because), false};
+  const bool own_link_down = last_error_ == ccm::FabricError::link_down;
+  if (own_link_down) because.push_back({seen.when, channel, "this node's own link is down"});
+  return Finding{Verdict::unreachable, std::move(because), false, own_link_down};
 }
 
 std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation& seen) {
@@ -248,8 +250,11 @@ std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string wh
 }
 
 std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
-  if (finding.verdict == current_.verdict && finding.agent_left == current_.agent_left) return std::nullopt;
-  current_ = {finding.verdict, now, std::move(finding.because), finding.agent_left};
+  if (finding.verdict == current_.verdict && finding.agent_left == current_.agent_left &&
+      finding.own_link_down == current_.own_link_down) {
+    return std::nullopt;
+  }
+  current_ = {finding.verdict, now, std::move(finding.because), finding.agent_left, finding.own_link_down};
   return current_;
 }
 

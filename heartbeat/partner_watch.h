@@ -59,6 +59,7 @@ class PartnerWatch {
     Verdict verdict = Verdict::unknown;
     std::vector<Evidence> because;
     bool agent_left = false;
+    bool own_link_down = false;
   };
 
   void take_page(const Observation& seen);

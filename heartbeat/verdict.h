@@ -41,6 +41,8 @@ struct Assessment {
   Instant since;                  // when this verdict was reached
   std::vector<Evidence> because;  // oldest first
   bool agent_left = false;        // of agent_hung: it said goodbye, so an operator stopped it on purpose
+  bool own_link_down =
+      false;  // of unreachable: this node's own link is down, so it may well be the one that is cut off
 };
 
 }  // namespace hapair::heartbeat

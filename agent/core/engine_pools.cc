@@ -15,6 +15,8 @@ using heartbeat::Verdict;
 constexpr Duration kReleaseBound = std::chrono::seconds(10);
 // What a request may take besides the partner's own stop timeouts.
 constexpr Duration kRequestMargin = std::chrono::seconds(5);
+// How much longer a node whose own link is down waits before it claims: the time of a partner's verdict and fence.
+constexpr Duration kOwnLinkDownHold = std::chrono::seconds(2);
 
 // States in which what the partner's page says begins something; in the others it belongs to what is under way. That
 // the partner has taken a released pool is the end of the release.
@@ -372,6 +374,8 @@ std::optional<Instant> Engine::down_at() const {
   const EnginePolicy& policy = config_.policy;
   switch (assessment_.verdict) {
     case Verdict::unreachable:
+      // With its own link down this node may be the one that is cut off: a partner that still has its link goes first.
+      return assessment_.since + policy.takeover_hold + (assessment_.own_link_down ? kOwnLinkDownHold : Duration{});
     case Verdict::hung:
     case Verdict::panicked:
       return assessment_.since + policy.takeover_hold;

@@ -240,6 +240,17 @@ TEST_F(Watching, says_unreachable_when_everything_is_silent) {
   }
 }
 
+TEST_F(Watching, says_when_its_own_link_is_down_and_takes_it_back_when_it_is_up_again) {
+  looks(20);
+  fails(FabricError::link_down, 20);
+  EXPECT_EQ(verdict(), Verdict::unreachable);
+  EXPECT_TRUE(watch_.assessment().own_link_down);
+  EXPECT_NE(because().find("this node's own link is down"), std::string::npos) << because();
+  fails(FabricError::retry_exceeded);
+  EXPECT_EQ(verdict(), Verdict::unreachable);
+  EXPECT_FALSE(watch_.assessment().own_link_down) << "the link is up, and the partner still does not answer";
+}
+
 TEST_F(Watching, says_unreachable_of_a_host_that_goes_silent_after_its_ccm) {
   see_it_alive();
   fails(FabricError::not_listening, 5);

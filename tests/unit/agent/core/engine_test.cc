@@ -90,6 +90,22 @@ TEST_F(EngineContract, asks_for_the_fence_only_after_it_was_told_that_the_claim_
   EXPECT_EQ(count<StartFence>(step(Durable{down.persist->generation})), 1);
 }
 
+TEST_F(EngineContract, with_its_own_link_down_lets_a_partner_that_may_be_well_go_first) {
+  settle();
+  heartbeat::Assessment blind;
+  blind.verdict = Verdict::unreachable;
+  blind.since = now_;
+  blind.own_link_down = true;
+  step(PartnerAssessed{blind});
+  EXPECT_EQ(state(), PoolState::elsewhere);
+  const auto wakeup = engine_->next_wakeup();
+  ASSERT_TRUE(wakeup);
+  EXPECT_EQ(*wakeup, now_ + seconds(2));
+  now_ += seconds(2);
+  step(Tick{});
+  EXPECT_EQ(state(), PoolState::claiming) << "a partner that is dead takes its link down with it on a direct cable";
+}
+
 TEST_F(EngineContract, starts_nothing_before_the_epoch_is_durable) {
   settle();
   const EngineOutput down = verdict(Verdict::unreachable);
