@@ -11,10 +11,10 @@
 
 #include "agent/config/agent_config.h"
 #include "agent/core/engine.h"
+#include "agent/daemon/partner_link.h"
 #include "agent/shell/control_server.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/fencer.h"
-#include "agent/daemon/partner_link.h"
 #include "agent/shell/process.h"
 #include "agent/shell/record_log.h"
 #include "agent/shell/resources.h"
