@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
+#include <string_view>
 
 #include "tests/unit/ccm/handshake/model.h"
 
@@ -306,6 +309,50 @@ TEST(Handshake, AReplayedConnectedOfAnEarlierSessionDoesNotConnect) {
   }
   EXPECT_EQ(world.nodes[0].sessions, 0);
   EXPECT_EQ(world.nodes[0].machine.refused().stale, 2U);
+}
+
+// What beta would write to alpha now, under a key of the forger's choice.
+std::array<std::byte, kRecordBytes> forged(const World& world, RecordKind kind) {
+  const Handshake& alpha = world.nodes[0].machine;
+  const auto beta = parse_status_head(*world.nodes[1].page);
+  static constexpr std::string_view kSecret = "ffffffffffffffffffffffffffffffff";
+  return encode_record(
+      {kind, beta->pair, beta->node, beta->incarnation, Incarnation(1), beta->boot_id, beta->nonce, alpha.nonce()},
+      Key::from_secret(std::as_bytes(std::span(kSecret))));
+}
+
+TEST(Handshake, AForgedHelloGetsNoProof) {
+  World world(alpha(), beta());
+  world.tick(0, Duration{});
+  world.answer_connect(0);
+  world.read(0);
+  std::ranges::copy(forged(world, RecordKind::hello), world.nodes[0].mailbox.begin());
+  world.tick(0, kPace);
+  EXPECT_EQ(world.nodes[0].machine.proof_for(), Incarnation());
+  EXPECT_EQ(world.nodes[0].machine.refused().key, 1U);
+  EXPECT_TRUE(world.settle(30)) << "the true partner's hello comes all the same";
+}
+
+TEST(Handshake, AForgedConnectedDoesNotConnect) {
+  World world(alpha(), beta());
+  // alpha does all its steps; beta never writes step 4.
+  for (int i = 0; i < 6; ++i) {
+    world.tick(0, kPace);
+    world.answer_connect(0);
+    world.read(0);
+    world.write(0);
+    world.tick(1, Duration{});
+    world.answer_connect(1);
+    world.read(1);
+    if (world.nodes[1].writing && world.nodes[1].writing->offset == 0) world.write(1);
+  }
+  ASSERT_EQ(state_of(world, 0), HandshakeState::confirming);
+  std::ranges::copy(forged(world, RecordKind::connected),
+                    world.nodes[0].mailbox.begin() + static_cast<std::ptrdiff_t>(kRecordBytes));
+  world.tick(0, kPace);
+  EXPECT_EQ(state_of(world, 0), HandshakeState::confirming);
+  EXPECT_EQ(world.nodes[0].machine.refused().key, 1U);
+  EXPECT_TRUE(world.settle(30));
 }
 
 TEST(Handshake, ATornPageIsReadAgainAndCountsAsNothing) {

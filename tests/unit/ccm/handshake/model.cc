@@ -33,6 +33,18 @@ ModelRandom& random_for(ModelRandom& random, const NodeOptions& options, std::ui
   return random;
 }
 
+// Which session a record belongs to, by the first bytes of its MAC.
+std::map<std::uint64_t, std::uint64_t>& sessions_of_records() {
+  static std::map<std::uint64_t, std::uint64_t> sessions;
+  return sessions;
+}
+
+std::uint64_t mac_word(const RecordWrite& write) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, write.bytes.data() + offsetof(RecordLayout, mac), sizeof word);
+  return word;
+}
+
 std::shared_ptr<const Page> interned(const Page& page) {
   static std::map<std::string, std::shared_ptr<const Page>> pages;
   auto& slot = pages[std::string(reinterpret_cast<const char*>(page.data()), 240)];
@@ -93,7 +105,9 @@ void World::publish(std::size_t n) {
   publisher.publish(node.machine.session());
   node.page = interned(bytes);
   if (node.machine.proof_for().value() != 0) {
-    proved[n].insert(short_key(*HandshakeInspector::round_key(node.machine)));
+    const std::uint64_t key = short_key(*HandshakeInspector::round_key(node.machine));
+    proved[n].insert(key);
+    unearned_proof = unearned_proof || !hello_landed[1 - n].contains(key);
   }
 }
 
@@ -122,6 +136,7 @@ void World::apply(std::size_t n, const HandshakeOutput& out) {
   if (out.write) {
     node.writing = out.write;
     node.landed = false;
+    sessions_of_records()[mac_word(*out.write)] = short_key(*HandshakeInspector::round_key(node.machine));
     if (out.write->offset == record_offset(RecordKind::connected)) {
       confirmed[n].insert(short_key(*HandshakeInspector::round_key(node.machine)));
     }
@@ -129,6 +144,8 @@ void World::apply(std::size_t n, const HandshakeOutput& out) {
 }
 
 void World::put(std::size_t n, const RecordWrite& write) {
+  const bool hello = write.offset == record_offset(RecordKind::hello);
+  (hello ? hello_landed : connected_landed)[n].insert(sessions_of_records().at(mac_word(write)));
   std::ranges::copy(write.bytes, nodes[1 - n].mailbox.begin() + static_cast<std::ptrdiff_t>(write.offset));
 }
 
@@ -294,6 +311,7 @@ bool World::settle(int rounds) {
 std::string World::broken_rule() const {
   const auto& a = nodes[0].machine.session();
   const auto& b = nodes[1].machine.session();
+  if (unearned_proof) return "a node proved itself to an end that had not greeted it";
   if (a && b && *a != *b) return "both are connected, under different session keys";
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}}) {
     const auto& session = nodes[n].machine.session();
@@ -302,7 +320,7 @@ std::string World::broken_rule() const {
     const std::string who = nodes[n].options.node + " is connected";
     if (!proved[1 - n].contains(key)) return who + ", but its partner has not proved itself to it";
     if (!confirmed[1 - n].contains(key)) return who + ", but its partner has not confirmed";
-    if (!confirmed[n].contains(key)) return who + ", but has not confirmed itself";
+    if (!connected_landed[n].contains(key)) return who + ", but its own confirmation was never written";
     if (nodes[n].connection == ModelNode::Connection::none) return who + " without a connection";
   }
   return {};

@@ -77,6 +77,10 @@ class World {
   // What each node has ever proved, and confirmed, by the first bytes of the session's key that it stands for.
   std::array<std::set<std::uint64_t>, 2> proved;
   std::array<std::set<std::uint64_t>, 2> confirmed;
+  // Whose hello and whose "connected" have reached the partner's mailbox, by the same word.
+  std::array<std::set<std::uint64_t>, 2> hello_landed;
+  std::array<std::set<std::uint64_t>, 2> connected_landed;
+  bool unearned_proof = false;  // a proof was published to an end that had not greeted this nonce
 
   // Actions on node `n`; each returns false where it has no meaning now.
   bool tick(std::size_t n, Duration after);
