@@ -25,7 +25,7 @@ std::string ms_text(Duration d) {
 HeartbeatConfig read_heartbeat(ConfigObject& root) {
   ConfigObject object = root.object("heartbeat", false);
   HeartbeatConfig heartbeat;
-  heartbeat.floor = object.milliseconds("floor_ms", 40, 1, 60'000);
+  heartbeat.floor = object.milliseconds("floor_ms", 30, 1, 60'000);
   heartbeat.ceiling = object.milliseconds("ceiling_ms", 500, 1, 60'000);
   heartbeat.agent_floor = object.milliseconds("agent_floor_ms", 60, 1, 60'000);
   object.finish();
@@ -36,7 +36,7 @@ TakeoverConfig read_takeover(ConfigObject& root) {
   ConfigObject object = root.object("takeover", false);
   TakeoverConfig takeover;
   takeover.automatic = object.boolean("automatic", true);
-  takeover.hold = object.milliseconds("hold_ms", 15, 0, kHourMs);
+  takeover.hold = object.milliseconds("hold_ms", 25, 0, kHourMs);
   takeover.agent_silent = object.milliseconds("agent_silent_ms", 30'000, 0, kHourMs);
   takeover.ccm_silent = object.milliseconds("ccm_silent_ms", 30'000, 0, kHourMs);
   object.finish();

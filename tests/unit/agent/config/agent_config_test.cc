@@ -68,7 +68,7 @@ TEST_F(AgentConfigFile, TheLeastConfigurationGetsTheDocumentedDefaults) {
   const auto config = load(least());
   ASSERT_TRUE(config) << testing::PrintToString(config.error().lines());
   EXPECT_EQ(config->state_dir, "/var/lib/hapair");
-  EXPECT_EQ(config->heartbeat.floor, milliseconds(40));
+  EXPECT_EQ(config->heartbeat.floor, milliseconds(30));
   EXPECT_EQ(config->heartbeat.ceiling, milliseconds(500));
   EXPECT_EQ(config->heartbeat.agent_floor, milliseconds(60));
   EXPECT_EQ(config->arbiter, ArbiterKind::none);
@@ -246,14 +246,14 @@ TEST_F(AgentConfigFile, TimesThatContradictEachOtherAreRefusedWithTheArithmetic)
            "ceiling_ms (100) is shorter than ccm.operation_deadline_ms + ccm.pace_ms (100 + 10 = 110)"},
           {R"({"heartbeat": {"floor_ms": 300, "ceiling_ms": 200, "agent_floor_ms": 400}})",
            "ceiling_ms (200) is shorter than heartbeat.floor_ms (300)"},
-          {R"({"heartbeat": {"agent_floor_ms": 35}})", "agent_floor_ms (35) is shorter than heartbeat.floor_ms (40)"},
+          {R"({"heartbeat": {"agent_floor_ms": 25}})", "agent_floor_ms (25) is shorter than heartbeat.floor_ms (30)"},
           {R"({"heartbeat": {"agent_floor_ms": 600}})",
            "ceiling_ms (500) is shorter than heartbeat.agent_floor_ms (600)"},
           {R"({"ccm": {"operation_deadline_ms": 15}})",
            "operation_deadline_ms (15) is shorter than 2 x pace_ms (2 x 10 = 20)"},
           {R"({"takeover": {"agent_silent_ms": 50}})",
            "agent_silent_ms (50) is shorter than heartbeat.agent_floor_ms (60)"},
-          {R"({"takeover": {"ccm_silent_ms": 29.5}})", "ccm_silent_ms (29.5) is shorter than heartbeat.floor_ms (40)"},
+          {R"({"takeover": {"ccm_silent_ms": 29.5}})", "ccm_silent_ms (29.5) is shorter than heartbeat.floor_ms (30)"},
           {R"({"giveback": {"stable_ms": 200}})", "stable_ms (200) is shorter than heartbeat.ceiling_ms (500)"},
       }) {
     json given = least();
