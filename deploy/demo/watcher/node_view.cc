@@ -66,13 +66,17 @@ void NodeView::open_address_socket(const std::string& netns) {
 }
 
 void NodeView::follow_power() {
-  const ino_t inode = inode_of(node_.power_file);
-  if (inode == 0 || inode == power_inode_) return;
+  struct stat st{};
+  if (::stat(node_.power_file.c_str(), &st) != 0) return;
+  // A file system gives the number of a removed file to the next one: only with its time it names one power-on.
+  const std::int64_t written_ns = std::int64_t{st.st_ctim.tv_sec} * 1'000'000'000 + st.st_ctim.tv_nsec;
+  if (st.st_ino == power_inode_ && written_ns == power_written_ns_) return;
   const auto content = read_file(node_.power_file, kMaxPowerFileBytes);
   if (!content) return;
   const auto json = nlohmann::json::parse(*content, nullptr, false);
   if (!json.is_object()) return;
-  power_inode_ = inode;
+  power_inode_ = st.st_ino;
+  power_written_ns_ = written_ns;
   const auto disks = json.value("disks", nlohmann::json::object());
   for (std::size_t i = 0; i < pools_.size(); ++i) {
     const std::string device = disks.value(pools_[i].name, "");

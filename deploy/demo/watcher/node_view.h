@@ -42,6 +42,7 @@ class NodeView {
   std::vector<std::array<bool, kHoldings.size()>> held_;  // by pool
   std::vector<Disk> disks_;                               // by pool
   ino_t power_inode_ = 0;
+  std::int64_t power_written_ns_ = 0;
   Fd addresses_;  // an rtnetlink socket in the node's network namespace
   ino_t pid_namespace_ = 0;
   pid_t tgtd_ = 0;
