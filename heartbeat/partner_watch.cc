@@ -96,12 +96,12 @@ void PartnerWatch::take_page(const Observation& seen) {
     agent_beat_ = agent->beat;
   }
   last_page_ = page;
-  if (seen.authenticated) {
+  if (seen.proof == ccm::PageProof::session) {
     proven_ = page;
-    unproven_ = false;
-  } else if (!unproven_) {
-    unproven_ = true;
-    unproven_since_ = seen.when;
+    unsealed_ = false;
+  } else if (!unsealed_) {
+    unsealed_ = true;
+    unsealed_since_ = seen.when;
   }
 }
 
@@ -141,7 +141,7 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observati
 }
 
 std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation& seen) {
-  const ccm::StatusView& page = *seen.page;
+  ccm::StatusView page = *seen.page;
   const std::string channel = rail_name(seen.rail);
   if (ccm_.silent()) {
     return Finding{
@@ -151,8 +151,10 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
          {seen.when, channel, "the agent's beat stands with it"}},
         false};
   }
-  if (!seen.authenticated) {
-    if (seen.when - unproven_since_ < limits_.floor) return std::nullopt;  // a handshake is under way
+  const bool sealed = seen.proof == ccm::PageProof::session;
+  if (!sealed && seen.when - unsealed_since_ < limits_.floor) return std::nullopt;  // a handshake is under way
+  if (!sealed) page.phase = ccm::BootPhase::unknown;                                // the proof does not cover it
+  if (seen.proof == ccm::PageProof::none) {
     return Finding{Verdict::unproven,
                    {{seen.when, channel,
                      fmt::format("node {} of pair {} answers, but has not proved that it holds the pair's key",
@@ -171,11 +173,11 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
     return Finding{
         Verdict::leaving, {{seen.when, channel, fmt::format("it publishes phase {}", text_of(page.phase))}}, false};
   }
-  return judge_agent(seen, channel);
+  return judge_agent(seen, page, channel);
 }
 
-std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation& seen, const std::string& channel) {
-  const ccm::StatusView& page = *seen.page;
+std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation& seen, const ccm::StatusView& page,
+                                                               const std::string& channel) {
   const ccm::ClientView* agent = agent_of(page);
   const bool registered = agent != nullptr && agent->state == ccm::ClientState::registered;
   const bool beating = registered && !agent_.silent() && agent_.arrivals() > 0;

@@ -1,8 +1,9 @@
 // The pure judge of one partner: observations in, assessments out. It holds a detector for each thing that must keep
 // moving (the page's answers, the CCM's beat, the agent's beat) and applies the verdict table of DESIGN.md, section 4.
 //
-// Only what the partner proved counts for it: a boot id or a phase is taken from a page that carries the session's MAC
-// or the handshake's proof. A page without either can show that memory answers and that something beats, no more.
+// Only what the partner proved counts for it: a boot id is taken from a page that carries the session's MAC or the
+// handshake's proof, a phase from one with the session's MAC alone. A page without either can show that memory answers
+// and that something beats, no more.
 #pragma once
 
 #include <optional>
@@ -24,7 +25,7 @@ struct Observation {
   RailId rail;
   ccm::ObservationKind kind = ccm::ObservationKind::pending;
   ccm::FabricError error = ccm::FabricError::none;  // of Kind::failed
-  bool authenticated = false;
+  ccm::PageProof proof = ccm::PageProof::none;
   std::optional<ccm::StatusView> page;  // of Kind::page
 };
 
@@ -66,7 +67,7 @@ class PartnerWatch {
   std::optional<Finding> judge(const Observation& seen);
   std::optional<Finding> judge_silence(const Observation& seen);
   std::optional<Finding> judge_page(const Observation& seen);
-  std::optional<Finding> judge_agent(const Observation& seen, const std::string& channel);
+  std::optional<Finding> judge_agent(const Observation& seen, const ccm::StatusView& page, const std::string& channel);
   std::optional<Assessment> conclude(Instant now, Finding finding);
 
   WatchLimits limits_;
@@ -80,8 +81,8 @@ class PartnerWatch {
   Incarnation settled_ccm_;  // likewise of its CCM
   std::uint64_t agent_life_ = 0;
   std::uint64_t agent_beat_ = 0;
-  Instant unproven_since_;
-  bool unproven_ = false;
+  Instant unsealed_since_;  // the first page in a row without the session's MAC
+  bool unsealed_ = false;
   ccm::FabricError last_error_ = ccm::FabricError::none;
   bool host_answers_ = false;  // the last failure was the host's own answer
   std::optional<Evidence> heard_;

@@ -22,7 +22,8 @@ heartbeat::Observation parse(const ccm::ObservationLayout& raw) {
   seen.rail = RailId(raw.rail);
   seen.kind = static_cast<ccm::ObservationKind>(raw.kind);
   seen.error = static_cast<ccm::FabricError>(raw.error);
-  seen.authenticated = raw.authenticated != 0;
+  seen.proof = raw.proof <= static_cast<std::uint8_t>(ccm::PageProof::session) ? static_cast<ccm::PageProof>(raw.proof)
+                                                                               : ccm::PageProof::none;
   if (seen.kind != ccm::ObservationKind::page) return seen;
   auto page = ccm::parse_status_page(std::as_bytes(std::span(raw.page)));
   if (page) {
@@ -140,7 +141,8 @@ void PartnerLink::drain() {
 void PartnerLink::take(const ccm::ObservationLayout& raw) {
   const heartbeat::Observation seen = parse(raw);
   if (const auto assessment = watch_.observe(seen)) listener_->partner_assessed(*assessment);
-  if (!seen.page || !seen.authenticated) return;
+  // The handshake's proof does not cover what the page says of pools; the session's MAC does.
+  if (!seen.page || seen.proof != ccm::PageProof::session) return;
   const ccm::AgentBlockLayout& block = seen.page->agent;
   if (block.serial == 0 || (block.serial == seen_serial_ && block.agent_life == seen_life_)) return;
   seen_serial_ = block.serial;

@@ -240,10 +240,14 @@ void ConfigObject::finish() {
       }
     }
     std::string allowed;
-    for (const std::string& candidate : known_) allowed += (allowed.empty() ? "" : ", ") + candidate;
-    problems_->add_sentence(
-        path(name),
-        "unknown key" + (nearest.empty() ? "" : " (did you mean \"" + nearest + "\"?)") + "; allowed here: " + allowed);
+    for (const std::string& candidate : known_) {
+      if (!allowed.empty()) allowed += ", ";
+      allowed += candidate;
+    }
+    std::string sentence = "unknown key";
+    if (!nearest.empty()) sentence.append(" (did you mean \"").append(nearest).append("\"?)");
+    sentence.append("; allowed here: ").append(allowed);
+    problems_->add_sentence(path(name), sentence);
   }
 }
 

@@ -208,7 +208,7 @@ void Ccm::observe(Instant now, ObservationKind kind, FabricError error, const Pa
   observation_.error = static_cast<std::uint8_t>(error);
   observation_.page_error = judgement == nullptr ? std::uint8_t{0} : static_cast<std::uint8_t>(judgement->error);
   observation_.handshake = static_cast<std::uint8_t>(handshake_.state());
-  observation_.authenticated = judgement != nullptr && judgement->authenticated ? 1 : 0;
+  observation_.proof = judgement != nullptr ? static_cast<std::uint8_t>(judgement->proof) : std::uint8_t{0};
   observation_.late_us =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(late_.count() / 1000, 0, std::int64_t{0xffff'ffff}));
   if (judgement != nullptr) std::memcpy(observation_.page.data(), read_buffer_.data(), read_buffer_.size());

@@ -157,8 +157,10 @@ PageJudgement Handshake::page_is_no_page(std::span<const std::byte> bytes, PageE
       return foreign_page({RefusalKind::layout, {}, {}, layouts_of(bytes)}, error, out);
     case PageError::malformed:
       return foreign_page({RefusalKind::malformed, {}, {}, {}}, error, out);
+    case PageError::not_authentic:
+      break;  // judge_mac() says that of a page that was parsed
   }
-  return {false, error, false};
+  return {false, error, PageProof::none};
 }
 
 PageJudgement Handshake::foreign_page(const PageFault& fault, PageError error, HandshakeOutput& out) {
@@ -170,7 +172,7 @@ PageJudgement Handshake::foreign_page(const PageFault& fault, PageError error, H
   page_fault_ = fault;
   end_session(SessionEnd::not_the_partner, out);
   forget_partner();
-  return {false, error, false};
+  return {false, error, PageProof::none};
 }
 
 void Handshake::look_at_proof(Instant now, const StatusHead& head, HandshakeOutput& out) {
@@ -201,18 +203,19 @@ PageJudgement Handshake::judge_mac(std::span<const std::byte> bytes, const Statu
   if (round_.proof_seen && round_key_ && page_is_authentic(bytes, *round_key_)) {
     round_.partner_in_session = true;
     round_.mac_wrong = false;
-    return {true, {}, true};
+    return {true, {}, PageProof::session};
   }
   const bool proved = round_.proof_seen && head.proof == round_.partner_proof;
+  const PageProof proof = proved ? PageProof::handshake : PageProof::none;
   // The partner may need one more look until it is connected too, and until then it has no key to sign with.
-  if (!session_ || !round_.partner_in_session) return {true, {}, proved};
+  if (!session_ || !round_.partner_in_session) return {true, {}, proof};
   if (!round_.mac_wrong) {
     const Refusal refusal{RefusalKind::key, head.pair, head.node, {}};
     count(refusal);
     out.refusals.add(refusal);
   }
   round_.mac_wrong = true;
-  return {false, PageError::malformed, false};
+  return {false, PageError::not_authentic, PageProof::none};
 }
 
 void Handshake::count(const Refusal& refusal) {

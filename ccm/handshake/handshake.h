@@ -60,7 +60,7 @@ struct RefusalCounters {
 struct PageJudgement {
   bool readable = false;  // false: bytes came, but they are no page of the partner
   PageError error = PageError::malformed;
-  bool authenticated = false;  // it carries the session's MAC or, before both are connected, the proof
+  PageProof proof = PageProof::none;
 };
 
 struct RecordWrite {

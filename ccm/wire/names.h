@@ -50,6 +50,14 @@ std::string_view text_of(FabricError error);
 // True where the error itself proves that the partner's host (its kernel or its adapter) answered.
 bool host_answered(FabricError error);
 
+// What a page of the partner proves about who wrote it.
+enum class PageProof : std::uint8_t {
+  none = 0,       // something answers
+  handshake = 1,  // it carries the proof over our nonce: the writer is the partner, at this incarnation and boot id,
+                  // and holds the key. What else the page says is not covered
+  session = 2,  // it carries the session's MAC: every byte is the partner's
+};
+
 enum class ClientState : std::uint8_t {
   none = 0,        // the slot is free
   registered = 1,  // the client holds its socket to the CCM

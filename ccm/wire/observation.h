@@ -36,9 +36,9 @@ struct ObservationLayout {
   std::uint32_t kind;  // ObservationKind
   std::uint8_t error;  // FabricError
   std::uint8_t page_error;
-  std::uint8_t handshake;      // HandshakeState of this node towards the partner
-  std::uint8_t authenticated;  // 1: the page carries the session's MAC, or the handshake's proof
-  std::uint32_t late_us;       // how late this CCM's own loop was at this observation
+  std::uint8_t handshake;  // HandshakeState of this node towards the partner
+  std::uint8_t proof;      // PageProof
+  std::uint32_t late_us;   // how late this CCM's own loop was at this observation
   std::array<std::uint8_t, kPageBytes> page;
 };
 static_assert(sizeof(ObservationLayout) == 56 + kPageBytes);

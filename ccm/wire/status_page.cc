@@ -40,6 +40,8 @@ std::string_view text_of(PageError error) {
       return "no-layout-in-common";
     case PageError::malformed:
       return "malformed";
+    case PageError::not_authentic:
+      return "not-authentic";
   }
   return "unknown";
 }
@@ -91,19 +93,7 @@ std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte
   if (!head) return std::unexpected(head.error());
   StatusPageLayout page;
   std::memcpy(&page, bytes.data(), sizeof page);
-  StatusView view;
-  view.pair = head->pair;
-  view.node = head->node;
-  view.incarnation = head->incarnation;
-  view.boot_id = head->boot_id;
-  view.phase = head->phase;
-  view.phase_since = head->phase_since;
-  view.handshake = head->handshake;
-  view.pace = head->pace;
-  view.nonce = head->nonce;
-  view.ccm_beat = head->ccm_beat;
-  view.proof_for = head->proof_for;
-  view.proof = head->proof;
+  StatusView view{*head, {}, {}};
   for (const ClientSlotLayout& slot : page.clients) {
     if (slot.state == static_cast<std::uint8_t>(ClientState::none)) continue;
     view.clients.push_back({std::string(name_in(slot.name)), slot.beat, slot.life,

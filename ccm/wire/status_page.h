@@ -141,28 +141,12 @@ struct ClientView {
   ClientState state = ClientState::none;
 };
 
-struct StatusView {
-  PairName pair;
-  NodeName node;
-  Incarnation incarnation;
-  BootId boot_id;
-  BootPhase phase = BootPhase::unknown;
-  Duration phase_since{};
-  HandshakeState handshake = HandshakeState::searching;
-  Duration pace{};
-  Nonce nonce{};
-  std::uint64_t ccm_beat = 0;
-  Incarnation proof_for;
-  Mac proof{};
-  std::vector<ClientView> clients;  // registered, gone and left ones; free slots are skipped
-  AgentBlockLayout agent{};         // as it came: agent/core reads it with its own checks
-};
-
 enum class PageError : std::uint8_t {
-  torn,        // odd sequence or a CRC that does not match: read again
-  not_a_page,  // no magic: nothing was published there yet, or it is not hapair's
-  no_layout,   // a hapair page, but no layout version in common
-  malformed,   // whole, but a field has a value that no version defines
+  torn,           // odd sequence or a CRC that does not match: read again
+  not_a_page,     // no magic: nothing was published there yet, or it is not hapair's
+  no_layout,      // a hapair page, but no layout version in common
+  malformed,      // whole, but a field has a value that no version defines
+  not_authentic,  // whole and readable, but without the MAC of the session that both are in
 };
 std::string_view text_of(PageError error);
 
@@ -182,6 +166,12 @@ struct StatusHead {
   Incarnation proof_for;
   Mac proof{};
 };
+// The whole of it, for those who decide.
+struct StatusView : StatusHead {
+  std::vector<ClientView> clients;  // registered, gone and left ones; free slots are skipped
+  AgentBlockLayout agent{};         // as it came: agent/core reads it with its own checks
+};
+
 std::expected<StatusHead, PageError> parse_status_head(std::span<const std::byte> bytes);
 
 // Checks magic, sequence, CRC and every field; `bytes` must be kPageBytes long. No input is trusted.

@@ -117,7 +117,8 @@ heartbeat::Observation World::look(NodeIndex index) {
   // A CCM that does not run takes no part in a handshake; a session that was made holds for the page it left.
   if (!partner.paused && ++own.met_reads >= kHandshakeReads) own.session = own.met;
   seen.kind = ccm::ObservationKind::page;
-  seen.authenticated = own.session == other.incarnation && !partner.wrong_key && !nodes_[index].wrong_key;
+  const bool in_session = own.session == other.incarnation && !partner.wrong_key && !nodes_[index].wrong_key;
+  seen.proof = in_session ? ccm::PageProof::session : ccm::PageProof::none;
   seen.page = other.page;
   return seen;
 }
@@ -130,7 +131,7 @@ void World::drain(NodeIndex index) {
     const heartbeat::Observation seen = std::move(own.inbox.front());
     own.inbox.pop_front();
     if (const auto assessment = own.watch.observe(seen)) step(index, agent::PartnerAssessed{*assessment});
-    if (!seen.page || !seen.authenticated) continue;
+    if (!seen.page || seen.proof != ccm::PageProof::session) continue;
     const ccm::AgentBlockLayout& block = seen.page->agent;
     if (block.serial == 0 || (block.serial == own.seen_serial && block.agent_life == own.seen_life)) continue;
     own.seen_serial = block.serial;

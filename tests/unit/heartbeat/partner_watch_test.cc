@@ -54,7 +54,7 @@ class Watching : public ::testing::Test {
     if (agent_beats_ && ccm_beats_ && !page_.clients.empty()) ++page_.clients[0].beat;
     Observation seen;
     seen.kind = ObservationKind::page;
-    seen.authenticated = proven_;
+    seen.proof = proof_;
     seen.page = page_;
     observe(seen);
   }
@@ -96,7 +96,7 @@ class Watching : public ::testing::Test {
   Instant now_ = Instant(seconds(50));
   Duration pace_ = milliseconds(10);
   ccm::StatusView page_;
-  bool proven_ = true;
+  ccm::PageProof proof_ = ccm::PageProof::session;
   bool ccm_beats_ = true;
   bool agent_beats_ = true;
   std::vector<Verdict> verdicts_;
@@ -278,7 +278,7 @@ TEST_F(Watching, says_interconnect_lost_when_another_channel_beats) {
 
 TEST_F(Watching, takes_no_boot_id_and_no_phase_from_a_page_without_proof) {
   see_it_alive();
-  proven_ = false;
+  proof_ = ccm::PageProof::none;
   page_.boot_id = boot(9);
   page_.incarnation = Incarnation(9);
   for (const BootPhase phase : {BootPhase::early, BootPhase::panicked, BootPhase::shutting_down}) {
@@ -291,7 +291,7 @@ TEST_F(Watching, takes_no_boot_id_and_no_phase_from_a_page_without_proof) {
 }
 
 TEST_F(Watching, says_unproven_of_another_key_and_nothing_that_costs_a_takeover_while_it_beats) {
-  proven_ = false;
+  proof_ = ccm::PageProof::none;
   for (int i = 0; i < 500; ++i) {
     look();
     ASSERT_FALSE(may_cost_a_takeover(verdict()));
@@ -300,11 +300,29 @@ TEST_F(Watching, says_unproven_of_another_key_and_nothing_that_costs_a_takeover_
   EXPECT_FALSE(watch_.proven_page());
 }
 
+TEST_F(Watching, takes_no_phase_from_a_page_that_carries_only_the_handshakes_proof) {
+  see_it_alive();
+  proof_ = ccm::PageProof::handshake;
+  for (const BootPhase phase : {BootPhase::panicked, BootPhase::shutting_down, BootPhase::storage_stopping}) {
+    page_.phase = phase;
+    looks(20);
+    EXPECT_EQ(verdict(), Verdict::alive) << text_of(phase) << ": its beats move, and nothing else is certain";
+  }
+  without_agent();
+  page_.phase = BootPhase::early;
+  page_.boot_id = boot(9);
+  looks(20);
+  EXPECT_NE(verdict(), Verdict::rebooted);
+  proof_ = ccm::PageProof::session;
+  looks(2);
+  EXPECT_EQ(verdict(), Verdict::rebooted);
+}
+
 TEST_F(Watching, gives_a_handshake_the_time_of_the_floor_before_it_says_unproven) {
-  proven_ = false;
+  proof_ = ccm::PageProof::none;
   looks(3);
   EXPECT_EQ(verdict(), Verdict::unknown);
-  proven_ = true;
+  proof_ = ccm::PageProof::session;
   looks(3);
   EXPECT_EQ(verdict(), Verdict::alive);
   EXPECT_EQ(verdicts_, std::vector{Verdict::alive});

@@ -55,7 +55,8 @@ class Watcher {
   }
   bool sees_authentic_page() {
     return sees([](const ObservationLayout& o) {
-      return o.kind == static_cast<std::uint32_t>(ObservationKind::page) && o.authenticated == 1;
+      return o.kind == static_cast<std::uint32_t>(ObservationKind::page) &&
+             o.proof == static_cast<std::uint8_t>(PageProof::session);
     });
   }
   std::optional<StatusView> page() const {
@@ -105,7 +106,9 @@ TEST_F(Ccmd, AStoppedPartnersPageIsReadableAndItsBeatsStand) {
   std::uint64_t beat = 0;
   int same = 0;
   EXPECT_TRUE(watcher.sees([&](const ObservationLayout& o) {
-    if (o.kind != static_cast<std::uint32_t>(ObservationKind::page) || o.authenticated != 1) return false;
+    if (o.kind != static_cast<std::uint32_t>(ObservationKind::page) ||
+        o.proof != static_cast<std::uint8_t>(PageProof::session))
+      return false;
     same = watcher.page()->ccm_beat == beat ? same + 1 : 0;
     beat = watcher.page()->ccm_beat;
     return same == 20;

@@ -111,7 +111,7 @@ TEST(Handshake, ReadsOnceAPaceWhileConnected) {
   const int before = world.nodes[0].reads;
   run_for(world, milliseconds(1000));
   EXPECT_NEAR(world.nodes[0].reads - before, 100, 3);
-  EXPECT_TRUE(world.nodes[0].judgement->authenticated);
+  EXPECT_EQ(world.nodes[0].judgement->proof, PageProof::session);
   EXPECT_EQ(world.nodes[0].ends, 0);
 }
 
@@ -192,7 +192,7 @@ TEST(Handshake, AnotherKeyIsRefusedOnceAndNeverConnects) {
   EXPECT_EQ(world.nodes[0].machine.refused().key, 1U);
   EXPECT_EQ(world.nodes[1].machine.refused().key, 1U);
   EXPECT_EQ(world.nodes[0].sessions, 0);
-  EXPECT_FALSE(world.nodes[0].judgement->authenticated);
+  EXPECT_EQ(world.nodes[0].judgement->proof, PageProof::none);
 }
 
 TEST(Handshake, TheRepairedKeyConnectsWithoutARestartOfTheOtherNode) {
@@ -272,7 +272,7 @@ TEST(Handshake, AWrongProofIsRefusedOnce) {
   }
   EXPECT_EQ(world.nodes[0].machine.refused().key, 1U);
   EXPECT_EQ(state_of(world, 0), HandshakeState::refused);
-  EXPECT_FALSE(world.nodes[0].judgement->authenticated);
+  EXPECT_EQ(world.nodes[0].judgement->proof, PageProof::none);
 }
 
 TEST(Handshake, APageWithoutTheSessionsMacIsUnreadableAndTheSessionStays) {
@@ -280,6 +280,7 @@ TEST(Handshake, APageWithoutTheSessionsMacIsUnreadableAndTheSessionStays) {
   for (int i = 0; i < 3; ++i) {
     read_page(world, page_of_beta(world, [&](StatusPageLayout& page) { page.ccm_beat = 77; }));
     EXPECT_FALSE(world.nodes[0].judgement->readable);
+    EXPECT_EQ(world.nodes[0].judgement->error, PageError::not_authentic);
   }
   EXPECT_EQ(world.nodes[0].machine.refused().key, 1U);
   EXPECT_EQ(state_of(world, 0), HandshakeState::connected);
