@@ -34,7 +34,7 @@ std::string duration_text(std::int64_t ns) {
   if (ns < 0) ns = 0;
   const std::int64_t s = ns / kSecond;
   if (ns < kSecond) return fmt::format("{} ms", ns / kMs);
-  if (s < 60) return fmt::format("{:.1f} s", static_cast<double>(ns / (100 * kMs)) / 10);
+  if (s < 60) return fmt::format("{}.{} s", s, ns / (100 * kMs) % 10);
   if (s < 3600) return fmt::format("{} min {} s", s / 60, s % 60);
   if (s < 86400) return fmt::format("{} h {} min", s / 3600, s / 60 % 60);
   return fmt::format("{} d {} h", s / 86400, s / 3600 % 24);
@@ -44,8 +44,7 @@ std::string wall_text(std::int64_t wall_us, bool with_date) {
   const std::time_t seconds = wall_us / 1'000'000;
   std::tm utc{};
   ::gmtime_r(&seconds, &utc);
-  const std::string time =
-      fmt::format("{:02}:{:02}:{:02}.{:03}", utc.tm_hour, utc.tm_min, utc.tm_sec, wall_us / 1000 % 1000);
+  std::string time = fmt::format("{:02}:{:02}:{:02}.{:03}", utc.tm_hour, utc.tm_min, utc.tm_sec, wall_us / 1000 % 1000);
   if (!with_date) return time;
   return fmt::format("{:04}-{:02}-{:02} {}", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, time);
 }

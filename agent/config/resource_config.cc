@@ -216,7 +216,7 @@ void refuse_shared_units(ConfigObject& root, const std::vector<PoolConfig>& pool
 }
 
 std::string fence_program(ConfigObject& device, const AgentPlaces& places) {
-  const std::string given = device.text("agent", std::nullopt);
+  std::string given = device.text("agent", std::nullopt);
   if (given.empty()) return given;
   if (given.contains('/')) {
     if (given.front() != '/') {
@@ -229,9 +229,11 @@ std::string fence_program(ConfigObject& device, const AgentPlaces& places) {
   }
   std::string places_text;
   for (const std::string& folder : places.fence_path) {
-    const std::string program = folder + "/" + given;
+    std::string program = folder + '/';
+    program += given;
     if (why_not_runnable(program).empty()) return program;
-    places_text += (places_text.empty() ? "" : ":") + folder;
+    if (!places_text.empty()) places_text += ':';
+    places_text += folder;
   }
   device.problems().add(device.path("agent"), in_quotes(given) + ", which is no executable file in " + places_text,
                         "an installed fence agent (Debian: package fence-agents), or its absolute path");

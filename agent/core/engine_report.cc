@@ -56,7 +56,8 @@ void Engine::record_notes(Instant now, PoolIndex index, const PoolSequence::Outp
         break;
       case ResourceNote::Kind::probed:
         kind = "resource-probed";
-        text = fmt::format("{} was looked at: {}", what, text_of(note.result.outcome));
+        text = fmt::format("{} was looked at: {}{}{}", what, text_of(note.result.outcome),
+                           note.result.reason.empty() ? "" : ": ", note.result.reason);
         break;
       case ResourceNote::Kind::failed:
         kind = "resource-failed";

@@ -95,7 +95,7 @@ int run(AgentConfig config) {
     complain(started.error());
     return 1;
   }
-  sd_notify(0, "READY=1");
+  sd_notify(0, "READY=1\nSTATUS=watches its partner; what it does and why: hapair status");
   const int status = sd_event_loop(loop.get());
   return status < 0 ? 1 : status;
 }

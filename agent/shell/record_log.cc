@@ -34,6 +34,7 @@ class JournalSink final : public RecordSink {
     }
     std::vector<std::string> fields = journal_fields(record, node_);
     std::vector<iovec> parts;
+    parts.reserve(fields.size());
     for (std::string& field : fields) parts.push_back({field.data(), field.size()});
     sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));
   }

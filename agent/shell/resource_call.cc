@@ -2,6 +2,11 @@
 
 #include <array>
 #include <cstring>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "agent/shell/printable.h"
 
@@ -78,8 +83,15 @@ ProcessSpec ocf_call(const PoolConfig& pool, const ResourceConfig& resource, Res
 }
 
 ProcessSpec systemd_call(const ResourceConfig& resource, ResourceAction action, const ResourcePlaces& places) {
-  const std::string verb = action == ResourceAction::monitor ? "is-active" : std::string(text_of(action));
-  return {.argv = {places.systemctl, "--no-ask-password", "--no-pager", verb, "--", resource.unit},
+  std::vector<std::string> argv{places.systemctl, "--no-ask-password", "--no-pager"};
+  if (action == ResourceAction::monitor) {
+    // Not is-active: that answers "inactive" of a unit which does not exist.
+    argv.insert(argv.end(), {"show", "--property=LoadState", "--property=ActiveState"});
+  } else {
+    argv.emplace_back(text_of(action));
+  }
+  argv.insert(argv.end(), {"--", resource.unit});
+  return {.argv = std::move(argv),
           .environment = {std::string(kPath), "LC_ALL=C", "SYSTEMD_COLORS=0"},
           .input = "",
           .timeout = timeout_of(resource, action)};
@@ -97,7 +109,7 @@ std::string words_of(const ProcessResult& result) {
   return line.empty() ? printable_line(last_line(result.out)) : line;
 }
 
-std::string with_words(std::string sentence, const ProcessResult& result) {
+std::string with_words(const std::string& sentence, const ProcessResult& result) {
   const std::string words = words_of(result);
   return words.empty() ? sentence : sentence + ": " + words;
 }
@@ -126,10 +138,25 @@ ActionResult ocf_meaning(const ResourceConfig& resource, ResourceAction action, 
   return out;
 }
 
+constexpr int kUnitNotLoaded = 5;  // what stop answers; systemctl(1), "Exit status"
+
+// The value of `name` in the lines "NAME=VALUE" of systemctl show.
+std::string property_in(const std::string& output, std::string_view name) {
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.size() > name.size() && line.starts_with(name) && line[name.size()] == '=') {
+      return printable_line(line.substr(name.size() + 1));
+    }
+  }
+  return "";
+}
+
 ActionResult systemd_meaning(const ResourceConfig& resource, ResourceAction action, const ProcessResult& result) {
   ActionResult out{.outcome = ActionOutcome::failed, .code = result.code, .reason = "", .took = result.took};
   if (action != ResourceAction::monitor) {
-    if (result.code == 0) {
+    // What systemd has not loaded does not run: there is nothing to stop.
+    const bool nothing_to_stop = action == ResourceAction::stop && result.code == kUnitNotLoaded;
+    if (result.code == 0 || nothing_to_stop) {
       out.outcome = ActionOutcome::succeeded;
     } else {
       out.reason =
@@ -139,9 +166,12 @@ ActionResult systemd_meaning(const ResourceConfig& resource, ResourceAction acti
     }
     return out;
   }
-  const std::string state = printable_line(last_line(result.out));
+  const std::string state = property_in(result.out, "ActiveState");
   if (state == "active" || state == "reloading") {
     out.outcome = ActionOutcome::succeeded;
+  } else if (state == "inactive" && property_in(result.out, "LoadState") == "not-found") {
+    out.outcome = ActionOutcome::not_running;
+    out.reason = "systemd knows no unit " + resource.unit + " on this node; install it or correct the type";
   } else if (state == "inactive") {
     out.outcome = ActionOutcome::not_running;
   } else if (state == "failed") {
@@ -150,11 +180,9 @@ ActionResult systemd_meaning(const ResourceConfig& resource, ResourceAction acti
                  resource.unit + ")";
   } else if (state == "activating" || state == "deactivating") {
     out.reason = "systemd is still " + state + " " + resource.unit + ": neither running nor cleanly stopped";
-  } else if (state == "unknown") {
-    out.reason = "systemd knows no unit " + resource.unit + " on this node; install it or correct the type";
   } else {
-    out.reason = with_words("systemctl is-active " + resource.unit + " answered exit code " +
-                                std::to_string(result.code) + " and no state that is known",
+    out.reason = with_words("systemctl show " + resource.unit + " answered exit code " + std::to_string(result.code) +
+                                " and no state that is known",
                             result);
   }
   return out;

@@ -72,7 +72,7 @@ class DiskStateFile final : public StateFile {
 // A copy of the file beside it. The same bytes are kept once, however often the node starts with them.
 std::string keep_aside(const std::string& state_dir, const std::string& content) {
   for (int n = 1; n <= kMaxKeptCopies; ++n) {
-    const std::string kept = state_path(state_dir) + ".kept-" + std::to_string(n);
+    std::string kept = state_path(state_dir) + ".kept-" + std::to_string(n);
     const Fd fd(::open(kept.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!fd.valid()) {
       if (errno != EEXIST) return "";

@@ -60,7 +60,6 @@ TEST_F(AFencer, ConfirmsWhenTheDeviceSaysOffAfterwards) {
   EXPECT_EQ(report.result, FenceResult::confirmed);
   EXPECT_EQ(report.device, "power");
   EXPECT_EQ(report.reason, "");
-  EXPECT_GT(report.took, Duration::zero());
   EXPECT_EQ(calls(), "power off\npower status\n");
   EXPECT_EQ(test::content_of(folder_ / "input"), "action=status\nip=10.0.0.9\nplug=beta\n");
   EXPECT_THAT(steps_, ElementsAre("power: its agent runs", "power: reports success; it is asked for the status",
@@ -147,7 +146,6 @@ TEST_F(AFencer, WaitsItsDelayFirst) {
   config_.devices[0].delay = milliseconds(50);
   const FenceReport report = fence();
   EXPECT_EQ(report.result, FenceResult::confirmed);
-  EXPECT_GE(report.took, milliseconds(50));
   EXPECT_THAT(steps_,
               ElementsAre("power: waits its configured delay", "power: its agent runs", "power: answered confirmed"));
 }

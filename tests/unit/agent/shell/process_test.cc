@@ -64,7 +64,6 @@ TEST_F(AChild, GetsArgumentsEnvironmentAndInputAndGivesOutputAndExitCode) {
   EXPECT_EQ(result.code, 7);
   EXPECT_EQ(result.out, "first|second word|hello you|\nline one\nline two\n");
   EXPECT_EQ(result.err, "oops\n");
-  EXPECT_GT(result.took, Duration::zero());
 }
 
 TEST_F(AChild, InheritsNoDescriptorAndNoBlockedSignal) {
@@ -122,7 +121,6 @@ TEST_F(AChild, ThatHangsIsEndedWithItsWholeGroup) {
   EXPECT_EQ(result.end, End::timed_out);
   EXPECT_THAT(result.reason, HasSubstr("still ran after 300 ms and was ended with SIGTERM"));
   EXPECT_EQ(result.out, "before\n");
-  EXPECT_GE(result.took, milliseconds(300));
   const int grandchild = pid_in("grandchild");
   ASSERT_GT(grandchild, 0);
   EXPECT_TRUE(loop_.run_until([&] { return is_gone(grandchild); }));
@@ -156,7 +154,6 @@ TEST_F(AChild, WhoseGrandchildKeepsThePipesOpenIsNotWaitedFor) {
   const ProcessResult result = run_script("sleep 600 & echo $! >$FOLDER/daemon; echo started; exit 0");
   EXPECT_EQ(result.end, End::exited);
   EXPECT_EQ(result.out, "started\n");
-  EXPECT_LT(result.took, std::chrono::seconds(300));
   const int daemon = pid_in("daemon");
   ASSERT_GT(daemon, 0);
   EXPECT_FALSE(is_gone(daemon)) << "a daemon that an agent started must live on";

@@ -167,6 +167,8 @@ TEST_F(AResource, ThatIsAUnitIsStartedAndStoppedThroughSystemctl) {
             "--no-ask-password --no-pager start -- thing.service\n"
             "--no-ask-password --no-pager stop -- thing.service\n");
   const auto result = run(systemctl_that("echo 'Job for thing.service failed.' >&2; exit 1"), ResourceAction::start);
+  EXPECT_EQ(run(systemctl_that("exit 5"), ResourceAction::stop).outcome, ActionOutcome::succeeded)
+      << "what is not loaded does not run";
   EXPECT_EQ(result.outcome, ActionOutcome::failed);
   EXPECT_EQ(result.reason,
             "systemctl start thing.service answered exit code 1 (see: journalctl -u thing.service): Job for "
@@ -174,17 +176,18 @@ TEST_F(AResource, ThatIsAUnitIsStartedAndStoppedThroughSystemctl) {
 }
 
 TEST_F(AResource, ThatIsAUnitIsMonitoredByItsState) {
-  const auto state = [this](const std::string& word, int code) {
-    return run(systemctl_that("echo " + word + "; exit " + std::to_string(code)), ResourceAction::monitor);
+  const auto state = [this](const std::string& word, const std::string& load = "loaded") {
+    return run(systemctl_that("echo LoadState=" + load + "; echo ActiveState=" + word), ResourceAction::monitor);
   };
-  EXPECT_EQ(state("active", 0).outcome, ActionOutcome::succeeded);
-  EXPECT_EQ(state("reloading", 0).outcome, ActionOutcome::succeeded);
-  EXPECT_EQ(state("inactive", 3).outcome, ActionOutcome::not_running);
-  EXPECT_EQ(state("failed", 3).outcome, ActionOutcome::not_running);
-  EXPECT_THAT(state("failed", 3).reason, HasSubstr("in the state \"failed\""));
-  EXPECT_EQ(state("activating", 3).outcome, ActionOutcome::failed);
-  EXPECT_EQ(state("deactivating", 3).outcome, ActionOutcome::failed);
-  EXPECT_THAT(state("unknown", 4).reason, HasSubstr("systemd knows no unit thing.service"));
+  EXPECT_EQ(state("active").outcome, ActionOutcome::succeeded);
+  EXPECT_EQ(state("reloading").outcome, ActionOutcome::succeeded);
+  EXPECT_EQ(state("inactive").outcome, ActionOutcome::not_running);
+  EXPECT_EQ(state("failed").outcome, ActionOutcome::not_running);
+  EXPECT_THAT(state("failed").reason, HasSubstr("in the state \"failed\""));
+  EXPECT_EQ(state("activating").outcome, ActionOutcome::failed);
+  EXPECT_EQ(state("deactivating").outcome, ActionOutcome::failed);
+  EXPECT_EQ(state("inactive", "not-found").outcome, ActionOutcome::not_running);
+  EXPECT_THAT(state("inactive", "not-found").reason, HasSubstr("systemd knows no unit thing.service"));
 }
 
 TEST_F(AResource, ThatIsAUnitFailsWhereSystemdDoesNotRun) {
