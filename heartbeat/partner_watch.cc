@@ -64,25 +64,54 @@ PartnerWatch::PartnerWatch(const WatchLimits& limits)
 double PartnerWatch::suspicion() const { return std::max({rail_.suspicion(), ccm_.suspicion(), agent_.suspicion()}); }
 
 std::optional<Assessment> PartnerWatch::observe(const Observation& seen) {
+  if (seen.rail.value() >= rails_.size()) return std::nullopt;
   const bool page = seen.kind == ccm::ObservationKind::page && seen.page.has_value();
+  // A page that proves nothing says nothing new while another rail shows a page that does.
+  if (page && seen.proof == ccm::PageProof::none && proven_elsewhere(seen)) return std::nullopt;
   rail_.look(seen.when, page);
+  note_rail(seen);
   if (page) take_page(seen);
-  if (seen.kind == ccm::ObservationKind::failed) {
-    last_error_ = seen.error;
-    host_answers_ = ccm::host_answered(seen.error);
-  }
   std::optional<Finding> finding = judge(seen);
   if (!finding) return std::nullopt;
   return conclude(seen.when, std::move(*finding));
 }
 
-// What the page tells the detectors. A new life of what beats is not held to the old one's count.
+void PartnerWatch::note_rail(const Observation& seen) {
+  Rail& rail = rails_.at(seen.rail.value());
+  if (seen.kind == ccm::ObservationKind::failed) {
+    rail.last_error = seen.error;
+    rail.failed_at = seen.when;
+    rail.host_answers = ccm::host_answered(seen.error);
+    rail.sealed = false;
+  }
+  if (seen.kind != ccm::ObservationKind::page || !seen.page) return;
+  rail.last_error = ccm::FabricError::none;
+  rail.host_answers = false;
+  rail.last_page = seen.when;
+  rail.sealed = seen.proof == ccm::PageProof::session;
+  if (rail.sealed) {
+    rail.unsealed = false;
+  } else if (!rail.unsealed) {
+    rail.unsealed = true;
+    rail.unsealed_since = seen.when;
+  }
+}
+
+bool PartnerWatch::proven_elsewhere(const Observation& seen) const {
+  for (std::size_t i = 0; i < rails_.size(); ++i) {
+    const Rail& rail = rails_.at(i);
+    if (i != seen.rail.value() && rail.sealed && seen.when - rail.last_page < rail_.limit()) return true;
+  }
+  return false;
+}
+
+// What the page tells the detectors. A new life of what beats is not held to the old one's count; a page that another
+// rail overtook counts for nothing.
 void PartnerWatch::take_page(const Observation& seen) {
   const ccm::StatusView& page = *seen.page;
-  last_error_ = ccm::FabricError::none;
-  host_answers_ = false;
   const bool same_ccm = last_page_ && last_page_->incarnation == page.incarnation;
   if (!same_ccm) ccm_.reset();
+  if (same_ccm && page.ccm_beat < last_page_->ccm_beat) return;
   ccm_.look(seen.when, same_ccm && last_page_->ccm_beat != page.ccm_beat);
 
   const ccm::ClientView* agent = agent_of(page);
@@ -96,13 +125,7 @@ void PartnerWatch::take_page(const Observation& seen) {
     agent_beat_ = agent->beat;
   }
   last_page_ = page;
-  if (seen.proof == ccm::PageProof::session) {
-    proven_ = page;
-    unsealed_ = false;
-  } else if (!unsealed_) {
-    unsealed_ = true;
-    unsealed_since_ = seen.when;
-  }
+  if (seen.proof == ccm::PageProof::session) proven_ = page;
 }
 
 std::optional<PartnerWatch::Finding> PartnerWatch::judge(const Observation& seen) {
@@ -115,27 +138,50 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge(const Observation& seen
   return judge_silence(seen);
 }
 
+const PartnerWatch::Rail* PartnerWatch::answering_host() const {
+  for (const Rail& rail : rails_) {
+    if (rail.host_answers) return &rail;
+  }
+  return nullptr;
+}
+
 std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observation& seen) {
   const std::string channel = rail_name(seen.rail);
-  if (host_answers_ && last_error_ != ccm::FabricError::none) {
-    return Finding{Verdict::ccm_gone,
-                   {{seen.when, channel,
-                     fmt::format("the partner's host answers \"{}\": its CCM is not there", text_of(last_error_))}},
-                   false};
+  // One rail's failure says nothing of the partner while another one shows it.
+  const auto shown_elsewhere = [&](const Rail& rail) {
+    return &rail != &rails_.at(seen.rail.value()) && rail.last_error == ccm::FabricError::none &&
+           rail.last_page != Instant() && seen.when - rail.last_page < rail_.limit();
+  };
+  if (std::ranges::any_of(rails_, shown_elsewhere)) return std::nullopt;
+  if (const Rail* rail = answering_host()) {
+    const auto number = static_cast<std::uint64_t>(rail - rails_.data());
+    return Finding{
+        Verdict::ccm_gone,
+        {{rail->failed_at, rail_name(RailId(number)),
+          fmt::format("the partner's host answers \"{}\": its CCM is not there", text_of(rail->last_error))}},
+        false};
   }
   if (!rail_.silent()) return std::nullopt;
+  const ccm::FabricError last_error = rails_.at(seen.rail.value()).last_error;
   std::vector<Evidence> because;
   because.push_back({rail_.last_moved(), channel, "the last read of the partner's page that was answered"});
   because.push_back(
       {seen.when, channel,
        fmt::format("no read is answered for {:.1f} ms (limit {:.1f} ms){}", ms_of(rail_.silence()),
                    ms_of(rail_.limit()),
-                   last_error_ == ccm::FabricError::none ? "" : fmt::format("; last error {}", text_of(last_error_)))});
+                   last_error == ccm::FabricError::none ? "" : fmt::format("; last error {}", text_of(last_error)))});
   if (heard_ && heard_->when > rail_.last_moved() && seen.when - heard_->when < 4 * rail_.limit()) {
     because.push_back(*heard_);
     return Finding{Verdict::interconnect_lost, std::move(because), false};
   }
-  const bool own_link_down = last_error_ == ccm::FabricError::link_down;
+  // Where any rail's own port still has its link, this node is not the one that is cut off.
+  bool own_link_down = false;
+  for (std::size_t i = 0; i < rails_.size(); ++i) {
+    const Rail& rail = rails_.at(i);
+    if (rail.last_error == ccm::FabricError::none) continue;
+    own_link_down = rail.last_error == ccm::FabricError::link_down;
+    if (!own_link_down) break;
+  }
   if (own_link_down) because.push_back({seen.when, channel, "this node's own link is down"});
   return Finding{Verdict::unreachable, std::move(because), false, own_link_down};
 }
@@ -152,8 +198,9 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
         false};
   }
   const bool sealed = seen.proof == ccm::PageProof::session;
-  if (!sealed && seen.when - unsealed_since_ < limits_.floor) return std::nullopt;  // a handshake is under way
-  if (!sealed) page.phase = ccm::BootPhase::unknown;                                // the proof does not cover it
+  if (!sealed && seen.when - rails_.at(seen.rail.value()).unsealed_since < limits_.floor)
+    return std::nullopt;                              // a handshake is under way
+  if (!sealed) page.phase = ccm::BootPhase::unknown;  // the proof does not cover it
   if (seen.proof == ccm::PageProof::none) {
     return Finding{Verdict::unproven,
                    {{seen.when, channel,
@@ -246,8 +293,7 @@ std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string wh
   ccm_.reset();
   agent_.reset();
   last_page_.reset();
-  host_answers_ = false;
-  last_error_ = ccm::FabricError::none;
+  rails_ = {};
   return conclude(now, {Verdict::unknown, {{now, "own CCM", std::move(why)}}, false});
 }
 

@@ -6,6 +6,7 @@
 // and that something beats, no more.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -56,6 +57,16 @@ class PartnerWatch {
   [[nodiscard]] const Detector& agent_detector() const { return agent_; }
 
  private:
+  // What is known of one rail. The detectors below are of the partner: any rail that shows it moving is enough.
+  struct Rail {
+    ccm::FabricError last_error = ccm::FabricError::none;
+    Instant failed_at;
+    bool host_answers = false;  // the last failure was the host's own answer
+    bool sealed = false;        // its last page carried the session's MAC
+    Instant last_page;
+    Instant unsealed_since;  // the first page in a row without it
+    bool unsealed = false;
+  };
   struct Finding {
     Verdict verdict = Verdict::unknown;
     std::vector<Evidence> because;
@@ -66,6 +77,9 @@ class PartnerWatch {
   void take_page(const Observation& seen);
   std::optional<Finding> judge(const Observation& seen);
   std::optional<Finding> judge_silence(const Observation& seen);
+  void note_rail(const Observation& seen);
+  [[nodiscard]] bool proven_elsewhere(const Observation& seen) const;
+  [[nodiscard]] const Rail* answering_host() const;
   std::optional<Finding> judge_page(const Observation& seen);
   std::optional<Finding> judge_agent(const Observation& seen, const ccm::StatusView& page, const std::string& channel);
   std::optional<Assessment> conclude(Instant now, Finding finding);
@@ -81,10 +95,7 @@ class PartnerWatch {
   Incarnation settled_ccm_;  // likewise of its CCM
   std::uint64_t agent_life_ = 0;
   std::uint64_t agent_beat_ = 0;
-  Instant unsealed_since_;  // the first page in a row without the session's MAC
-  bool unsealed_ = false;
-  ccm::FabricError last_error_ = ccm::FabricError::none;
-  bool host_answers_ = false;  // the last failure was the host's own answer
+  std::array<Rail, ccm::kMaxRails> rails_;
   std::optional<Evidence> heard_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "agent/cli/decision_watch.h"
 #include "agent/cli/json.h"
+#include "agent/cli/rails_text.h"
 #include "agent/cli/record_text.h"
 #include "agent/cli/status_text.h"
 #include "agent/config/agent_config.h"
@@ -23,6 +24,7 @@ namespace {
 using control::v1::Request;
 
 constexpr std::uint32_t kEventsShown = 50;
+constexpr Duration kPatience = std::chrono::seconds(2);  // with the CCM
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 void print_json(const Json& json) { print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"); }
@@ -248,6 +250,28 @@ Exit reset_state(const Common& common, bool certain) {
   return command(common, request, std::nullopt);
 }
 
+namespace {
+
+// A client of this node's CCM that only looks. Waits while another `hapair` of the same name is registered.
+std::expected<ccm::Client, Failure> ccm_client(const Common& common, std::string_view name) {
+  const auto run_dir = run_dir_of(common);
+  if (!run_dir) return std::unexpected(run_dir.error());
+  const SystemClock clock;
+  const Instant end = clock.now() + kPatience;
+  while (true) {
+    auto client = ccm::Client::connect(*run_dir + "/ccm.sock", name, Duration::zero(), kPatience);
+    if (client) return std::move(*client);
+    const bool taken = client.error().refusal == ccm::ClientRefusal::name_taken;
+    if (!taken || clock.now() >= end) {
+      const bool gone = client.error().kind == ccm::ClientError::Kind::not_running;
+      return std::unexpected(Failure{gone ? Exit::not_running : Exit::failed, client.error().text});
+    }
+    ::usleep(20'000);
+  }
+}
+
+}  // namespace
+
 Exit set_phase(const Common& common, const std::string& word) {
   const auto phase = ccm::parse_boot_phase(word);
   if (!phase) {
@@ -255,28 +279,33 @@ Exit set_phase(const Common& common, const std::string& word) {
                                               "\"; allowed: early, root, awaiting-giveback, storage-starting, "
                                               "storage-active, storage-stopping, shutting-down"});
   }
-  const auto run_dir = run_dir_of(common);
-  if (!run_dir) return complain(common, run_dir.error());
-  constexpr Duration kPatience = std::chrono::seconds(2);
+  auto client = ccm_client(common, "hapair-phase");
+  if (!client) return complain(common, client.error());
+  const auto set = client->set_phase(*phase, kPatience);
+  client->leave();
+  if (!set) return complain(common, {Exit::failed, set.error().text});
+  if (common.json) print_json({{"phase", word}});
+  return Exit::ok;
+}
+
+Exit show_rails(const Common& common) {
+  auto client = ccm_client(common, "hapair-rails");
+  if (!client) return complain(common, client.error());
   const SystemClock clock;
   const Instant end = clock.now() + kPatience;
-  while (true) {
-    auto client = ccm::Client::connect(*run_dir + "/ccm.sock", "hapair", Duration::zero(), kPatience);
-    if (client) {
-      const auto set = client->set_phase(*phase, kPatience);
-      client->leave();
-      if (!set) return complain(common, {Exit::failed, set.error().text});
-      if (common.json) print_json({{"phase", word}});
-      return Exit::ok;
-    }
-    // Another `hapair phase` runs at this moment; it is done soon.
-    const bool taken = client.error().refusal == ccm::ClientRefusal::name_taken;
-    if (!taken || clock.now() >= end) {
-      const bool gone = client.error().kind == ccm::ClientError::Kind::not_running;
-      return complain(common, {gone ? Exit::not_running : Exit::failed, client.error().text});
-    }
-    ::usleep(20'000);
+  auto self = client->self();
+  while ((!self || self->beat == 0) && clock.now() < end) {
+    ::usleep(5'000);
+    self = client->self();
   }
+  client->leave();
+  if (!self) return complain(common, {Exit::failed, "the CCM says nothing of itself: it hangs; systemctl status ccmd"});
+  if (common.json) {
+    print_json(rails_json(*self, clock.now()));
+  } else {
+    print(rails_text(*self, clock.now(), style_of_terminal()));
+  }
+  return Exit::ok;
 }
 
 Exit check(const Common& common, const std::string& file) {

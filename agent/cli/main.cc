@@ -35,6 +35,8 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments, const char* name, con
 void add_looking(CLI::App& app, Arguments& a) {
   add_command(app, a, "status", "how this node, its partner and their pools stand",
               [&a] { return show_status(a.common); });
+  add_command(app, a, "rails", "each interconnect: its state, round-trip times and errors",
+              [&a] { return show_rails(a.common); });
   CLI::App* why =
       add_command(app, a, "why", "a decision as a timeline: what was observed, what was done, how long it took",
                   [&a] { return show_why(a.common, a.decision); });

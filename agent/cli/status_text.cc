@@ -72,11 +72,16 @@ std::string early_channel(const StatusReply& status, const Style& style) {
     const std::string what = ccm.problem().empty() ? "this node's CCM does not run" : ccm.problem();
     return line("early channel", toned(what, Tone::bad, style), style);
   }
-  std::string handshake = ccm.handshake();
-  if (handshake == "connected" && ccm.connected_in_us() > 0) {
-    handshake += fmt::format(" (the handshake took {:.1f} ms)", static_cast<double>(ccm.connected_in_us()) / 1000);
+  std::string out = line("early channel", joined({ccm.handshake(), with("this node in phase", ccm.phase())}), style);
+  for (const auto& rail : ccm.rails()) {
+    std::string text = fmt::format("{} ({})", rail.handshake(), rail.fabric());
+    if (rail.handshake() == "connected") {
+      text += fmt::format(", the handshake took {:.1f} ms", static_cast<double>(rail.connected_in_us()) / 1000);
+    } else if (rail.last_error() != "none") {
+      text += ", " + rail.last_error();
+    }
+    out += line("  " + rail.name(), text, style);
   }
-  std::string out = line("early channel", joined({handshake, with("this node in phase", ccm.phase())}), style);
   if (const std::string refused = refusals(ccm); !refused.empty()) out += line("  refused", refused, style);
   return out;
 }

@@ -1,4 +1,6 @@
 // The agent's state as `hapair status` gets it.
+#include <algorithm>
+
 #include "agent/daemon/agent.h"
 
 namespace hapair::agent {
@@ -54,8 +56,24 @@ void Agent::describe_ccm(control::v1::StatusReply& reply) const {
   ccm.set_boot_id(BootId{self->boot_id}.text());
   ccm.set_phase(std::string(ccm::text_of(static_cast<ccm::BootPhase>(self->phase))));
   ccm.set_handshake(std::string(ccm::text_of(static_cast<ccm::HandshakeState>(self->handshake))));
-  ccm.set_connected_in_us(self->connected_in_us);
-  ccm.set_sessions(self->sessions);
+  for (std::size_t i = 0; i < std::min<std::size_t>(self->rail_count, self->rails.size()); ++i) {
+    const ccm::RailSelfLayout& rail = self->rails[i];
+    control::v1::RailStatus& out = *ccm.add_rails();
+    out.set_name(std::string(ccm::name_in(rail.name)));
+    out.set_fabric(std::string(ccm::name_in(rail.fabric)));
+    out.set_handshake(std::string(ccm::text_of(static_cast<ccm::HandshakeState>(rail.handshake))));
+    out.set_since_ns(rail.since_ns);
+    out.set_connected_in_us(rail.connected_in_us);
+    out.set_sessions(rail.sessions);
+    out.set_reads(rail.reads);
+    out.set_writes(rail.writes);
+    out.set_errors(rail.errors);
+    out.set_last_error(std::string(ccm::text_of(static_cast<ccm::FabricError>(rail.last_error))));
+    out.set_round_trip_ns(rail.round_trip_ns);
+    out.set_round_trip_min_ns(rail.round_trip_min_ns);
+    out.set_round_trip_mean_ns(rail.round_trip_mean_ns);
+    out.set_round_trip_max_ns(rail.round_trip_max_ns);
+  }
   ccm.set_refused_key(self->refused_key);
   ccm.set_refused_identity(self->refused_identity);
   ccm.set_refused_layout(self->refused_layout);

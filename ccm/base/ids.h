@@ -80,6 +80,7 @@ class Name {
 
 using NodeName = Name<struct NodeNameTag>;
 using PairName = Name<struct PairNameTag>;
+using RailName = Name<struct RailNameTag>;
 using PoolName = Name<struct PoolNameTag>;
 
 }  // namespace hapair

@@ -1,10 +1,17 @@
 #include "ccm/config/pair_config.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <cstdio>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "ccm/base/fd.h"
 
@@ -25,9 +32,98 @@ NameType read_name(ConfigObject& root, std::string_view key) {
   return name.value_or(NameType{});
 }
 
+std::string in_quotes(const std::string& text) { return '"' + text + '"'; }
+
+int family_of(const std::string& address) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
+  for (const int family : {AF_INET, AF_INET6}) {
+    if (::inet_pton(family, address.c_str(), bytes.data()) == 1) return family;
+  }
+  return AF_UNSPEC;
+}
+
 void require_absolute(ConfigObject& object, std::string_view key, const std::string& path) {
   if (!path.empty() && path.front() != '/') {
     object.problems().add(object.path(key), "\"" + path + "\"", "an absolute path");
+  }
+}
+
+}  // namespace
+
+namespace {
+
+void read_network(ConfigObject& rail, RailConfig& config, const Duration& operation_deadline) {
+  config.address = rail.text("address", std::nullopt);
+  config.partner_address = rail.text("partner_address", std::nullopt);
+  const int own = family_of(config.address);
+  const int partner = family_of(config.partner_address);
+  for (const auto& [key, text, family] :
+       {std::tuple{"address", &config.address, own}, std::tuple{"partner_address", &config.partner_address, partner}}) {
+    if (family == AF_UNSPEC && !text->empty()) {
+      rail.problems().add(rail.path(key), in_quotes(*text), "a numeric IPv4 or IPv6 address");
+    }
+  }
+  if (own != AF_UNSPEC && partner != AF_UNSPEC && own != partner) {
+    rail.problems().add_sentence(rail.path("partner_address"), "the two addresses of a rail are of one family");
+  }
+  if (own != AF_UNSPEC && config.address == config.partner_address) {
+    rail.problems().add(rail.path("partner_address"), in_quotes(config.partner_address) + ", which is this node's own",
+                        "the address of the other node");
+  }
+  config.service_port = static_cast<std::uint16_t>(rail.integer("service_port", 7480, 1, 65534));
+  config.retry_timeout = rail.milliseconds("retry_timeout_ms", 50, 1, 10'000);
+  if (config.retry_timeout > operation_deadline) {
+    rail.problems().add_sentence(rail.path("retry_timeout_ms"),
+                                 "retry_timeout_ms is longer than operation_deadline_ms: it would never be reached");
+  }
+}
+
+void read_rail(ConfigObject& rail, RailConfig& config, const Duration& operation_deadline) {
+  static constexpr std::array<std::string_view, 3> kFabrics{"shm", "iwarp", "verbs"};
+  config.name = read_name<RailName>(rail, "name");
+  config.fabric = static_cast<FabricKind>(rail.choice("fabric", std::nullopt, kFabrics));
+  switch (config.fabric) {
+    case FabricKind::shm:
+      config.dir = rail.text("dir", "/dev/shm/hapair");
+      require_absolute(rail, "dir", config.dir);
+      break;
+    case FabricKind::iwarp:
+      read_network(rail, config, operation_deadline);
+      config.crc = rail.boolean("crc", true);
+      break;
+    case FabricKind::verbs:
+      read_network(rail, config, operation_deadline);
+      config.ack_timeout = static_cast<std::uint8_t>(rail.integer("ack_timeout_exponent", 10, 1, 31));
+      config.retry_count = static_cast<std::uint8_t>(rail.integer("retry_count", 3, 0, 6));
+      break;
+  }
+  rail.finish();
+}
+
+// Where a rail listens or lies: no two may share it.
+std::string place_of(const RailConfig& rail) {
+  if (rail.fabric == FabricKind::shm) return rail.dir;
+  return rail.address + " port " + std::to_string(rail.service_port);
+}
+
+void read_rails(ConfigObject& ccm, PairConfig& config) {
+  std::vector<ConfigObject> rails = ccm.objects("rails", true);
+  if (ccm.has("rails") && (rails.empty() || rails.size() > kMaxRails)) {
+    ccm.problems().add(ccm.path("rails"), std::to_string(rails.size()) + " rails", "1 to " + std::to_string(kMaxRails));
+  }
+  for (ConfigObject& rail : rails) {
+    RailConfig& read = config.rails.emplace_back();
+    read_rail(rail, read, config.operation_deadline);
+    for (const RailConfig& other : std::span(config.rails).first(config.rails.size() - 1)) {
+      if (!read.name.empty() && other.name == read.name) {
+        rail.problems().add(rail.path("name"), in_quotes(read.name.text()) + " a second time", "a name of its own");
+      }
+      if (place_of(other) == place_of(read)) {
+        rail.problems().add_sentence(rail.path("name"), "rails " + in_quotes(other.name.text()) + " and " +
+                                                            in_quotes(read.name.text()) + " are both at " +
+                                                            place_of(read) + ": a rail has a place of its own");
+      }
+    }
   }
 }
 
@@ -50,10 +146,6 @@ PairConfig read_pair_config(ConfigObject& root) {
   require_absolute(root, "boot_id_file", config.boot_id_file);
 
   ConfigObject ccm = root.object("ccm", true);
-  static constexpr std::array<std::string_view, 1> kFabrics{"shm"};
-  config.fabric = static_cast<FabricKind>(ccm.choice("fabric", std::nullopt, kFabrics));
-  config.shm_dir = ccm.text("shm_dir", "/dev/shm/hapair");
-  require_absolute(ccm, "shm_dir", config.shm_dir);
   config.pace = ccm.milliseconds("pace_ms", 10, 0.5, 1000);
   config.operation_deadline = ccm.milliseconds("operation_deadline_ms", 100, 1, 10'000);
   if (config.operation_deadline < 2 * config.pace) {
@@ -65,6 +157,7 @@ PairConfig read_pair_config(ConfigObject& root) {
         ms_of(config.operation_deadline), ms_of(config.pace), 2 * ms_of(config.pace));
     ccm.problems().add_sentence(ccm.path("operation_deadline_ms"), text.data());
   }
+  read_rails(ccm, config);
   ccm.finish();
   return config;
 }

@@ -4,25 +4,41 @@
 
 #include <expected>
 #include <string>
+#include <vector>
 
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/config/document.h"
 #include "ccm/wire/mac.h"
+#include "ccm/wire/observation.h"
 
 namespace hapair::ccm {
 
-enum class FabricKind : std::uint8_t { shm };
+enum class FabricKind : std::uint8_t { shm, iwarp, verbs };
+
+// One interconnect device and path. A rail's number is its place in the list, which both nodes must have alike.
+struct RailConfig {
+  RailName name;
+  FabricKind fabric = FabricKind::shm;
+  std::string dir;  // of shm: the folder that both nodes see
+  // Of iwarp and verbs. The early channel listens at `service_port`, the ports of clients at the one after it.
+  std::string address;  // this node's, IPv4 or IPv6
+  std::string partner_address;
+  std::uint16_t service_port = 0;
+  Duration retry_timeout{};      // without an answer for so long an operation has failed
+  std::uint8_t ack_timeout = 0;  // of verbs: a queue pair's try takes 4.096 us x 2^ack_timeout
+  std::uint8_t retry_count = 0;  // of verbs: tries after the first; 7 would mean for ever
+  bool crc = true;               // of iwarp: a CRC32C in every frame
+};
 
 struct PairConfig {
   PairName pair;
   NodeName node;  // this one
   NodeName partner;
-  std::string key_file;      // at least 32 bytes; readable by its owner alone
-  std::string run_dir;       // sockets, locks and the runtime phase; gone after a reboot
-  std::string boot_id_file;  // /proc/sys/kernel/random/boot_id; of a namespace node, its own
-  FabricKind fabric = FabricKind::shm;
-  std::string shm_dir;            // of fabric shm: the folder that both nodes see
+  std::string key_file;           // at least 32 bytes; readable by its owner alone
+  std::string run_dir;            // sockets, locks and the runtime phase; gone after a reboot
+  std::string boot_id_file;       // /proc/sys/kernel/random/boot_id; of a namespace node, its own
+  std::vector<RailConfig> rails;  // 1 to kMaxRails
   Duration pace{};                // between two beats, and between two reads of the partner's page
   Duration operation_deadline{};  // after which the application gives the connection up
 

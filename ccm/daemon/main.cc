@@ -20,14 +20,15 @@
 #include <expected>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "ccm/config/pair_config.h"
 #include "ccm/daemon/ccm.h"
+#include "ccm/daemon/fabrics.h"
 #include "ccm/daemon/notify.h"
-#include "ccm/fabric/shm/shm_fabric.h"
 
 namespace hapair::ccm {
 namespace {
@@ -206,8 +207,11 @@ struct Loop {
   }
 };
 
-void run(const Loop& loop, Ccm& ccm, Fabric& fabric, const Clock& clock, const ServiceNotifier& notifier) {
-  if (fabric.poll_fd() >= 0) loop.watch(fabric.poll_fd());
+void run(const Loop& loop, Ccm& ccm, std::span<Fabric* const> fabrics, const Clock& clock,
+         const ServiceNotifier& notifier) {
+  for (const Fabric* fabric : fabrics) {
+    if (fabric->poll_fd() >= 0) loop.watch(fabric->poll_fd());
+  }
   Instant next_watchdog = clock.now();
   std::array<epoll_event, 16> events{};
   while (true) {
@@ -257,11 +261,13 @@ int start(const Options& options) {
   identity->incarnation = Incarnation(incarnation);
 
   const PairConfig& config = identity->config;
-  ShmFabric fabric({.dir = config.shm_dir, .pair = config.pair, .node = config.node, .partner = config.partner});
-  if (auto opened = fabric.open(); !opened) {
-    std::fprintf(stderr, "<3>ccmd: the interconnect cannot be used: %s\n", opened.error().c_str());
+  auto fabrics = open_fabrics(config);
+  if (!fabrics) {
+    std::fprintf(stderr, "<3>ccmd: the interconnect cannot be used: %s\n", fabrics.error().c_str());
     return 1;
   }
+  std::vector<Fabric*> rails;
+  for (const auto& fabric : *fabrics) rails.push_back(fabric.get());
   PhaseRecord phase(config.run_dir + "/phase", identity->boot_id, options.phase, clock.now());
   if (auto kept = phase.set(phase.phase(), clock.now()); !kept) {
     std::fprintf(stderr, "<4>ccmd: the boot phase cannot be kept for a restarted ccmd: %s\n", kept.error().c_str());
@@ -271,18 +277,20 @@ int start(const Options& options) {
     std::fprintf(stderr, "<3>ccmd: %s\n", loop.error().c_str());
     return 1;
   }
-  auto ccm = std::make_unique<Ccm>(*identity, fabric, random, std::move(phase), clock);
-  if (auto opened = ccm->clients().open(config.ccm_socket(), loop->epoll.get()); !opened) {
+  auto ccm = std::make_unique<Ccm>(*identity, rails, random, std::move(phase), clock);
+  if (auto opened = ccm->open(loop->epoll.get()); !opened) {
     std::fprintf(stderr, "<3>ccmd: clients cannot be served: %s\n", opened.error().c_str());
     return 1;
   }
   become_real_time();
   const ServiceNotifier notifier = ServiceNotifier::from_environment();
-  std::fprintf(stderr, "<5>ccmd " HAPAIR_VERSION " of node %s, pair %s: incarnation %llu, boot id %s, fabric %s\n",
+  std::string named;
+  for (const RailConfig& rail : config.rails) named += " " + rail.name.text();
+  std::fprintf(stderr, "<5>ccmd " HAPAIR_VERSION " of node %s, pair %s: incarnation %llu, boot id %s, rails%s\n",
                config.node.text().c_str(), config.pair.text().c_str(), static_cast<unsigned long long>(incarnation),
-               identity->boot_id.text().c_str(), std::string(fabric.kind()).c_str());
+               identity->boot_id.text().c_str(), named.c_str());
   notifier.ready("serves " + config.ccm_socket());
-  run(*loop, *ccm, fabric, clock, notifier);
+  run(*loop, *ccm, rails, clock, notifier);
   notifier.stopping();
   ccm->withdraw();
   std::fputs("<5>ccmd ends as asked\n", stderr);

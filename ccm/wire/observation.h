@@ -17,7 +17,9 @@
 namespace hapair::ccm {
 
 inline constexpr std::uint32_t kClientProtocol = 1;
-inline constexpr std::size_t kObservationSlots = 64;  // at 10 ms pace: 640 ms before a slow client misses one
+inline constexpr std::size_t kMaxRails = 4;
+inline constexpr std::size_t kObservationSlots =
+    128;  // at 10 ms pace and two rails: 640 ms before a slow client misses one
 
 enum class ObservationKind : std::uint32_t {
   page = 1,        // the partner's page was read whole
@@ -44,33 +46,52 @@ struct ObservationLayout {
 static_assert(sizeof(ObservationLayout) == 56 + kPageBytes);
 static_assert(std::is_trivially_copyable_v<ObservationLayout>);
 
+// What the CCM says of one rail. Round-trip times are of the one-sided reads of the partner's page; counters are since
+// the CCM's start.
+struct RailSelfLayout {
+  std::array<char, kNameBytes> name;
+  std::array<char, 8> fabric;
+  std::uint8_t handshake;   // HandshakeState
+  std::uint8_t last_error;  // FabricError; none while operations succeed
+  std::uint16_t zero_a;
+  std::uint32_t zero_b;
+  std::int64_t since_ns;          // CLOCK_BOOTTIME since which the handshake state is what it is
+  std::uint64_t connected_in_us;  // how long the last handshake took, from both CCMs seen to connected; 0: never
+  std::uint64_t sessions;         // how many times connected
+  std::uint64_t reads;
+  std::uint64_t writes;
+  std::uint64_t errors;
+  std::uint64_t round_trip_ns;  // of the last read that succeeded; 0: none yet. Likewise the three below
+  std::uint64_t round_trip_min_ns;
+  std::uint64_t round_trip_mean_ns;  // moving: each read counts one in sixteen
+  std::uint64_t round_trip_max_ns;
+};
+static_assert(sizeof(RailSelfLayout) == 128);
+
 // What the CCM says of itself to its clients, kept current in the ring's head.
 struct CcmSelfLayout {
   std::uint64_t incarnation;
   std::uint64_t beat;
   std::array<std::uint8_t, 16> boot_id;
   std::uint8_t phase;      // BootPhase
-  std::uint8_t handshake;  // HandshakeState
-  std::uint16_t zero_a;
+  std::uint8_t handshake;  // HandshakeState of the rail that is furthest
+  std::uint8_t rail_count;
+  std::uint8_t zero_a;
   std::uint32_t pace_us;
-  std::uint64_t connected_in_us;  // how long the last handshake took, from both CCMs seen to connected; 0: never
-  std::uint64_t sessions;         // how many times connected
-  // Refused input by kind; each rises by one an occurrence.
-  std::uint64_t refused_key;        // a record or page whose MAC is not the pair's
-  std::uint64_t refused_identity;   // another pair or node name
-  std::uint64_t refused_layout;     // no layout in common
-  std::uint64_t refused_stale;      // a record for an older nonce or incarnation
-  std::uint64_t refused_malformed;  // garbage
-  std::uint64_t reads;
-  std::uint64_t writes;
-  std::uint64_t errors;
+  // Refused input by kind, of all rails; each rises by one an occurrence.
+  std::uint64_t refused_key;                  // a record or page whose MAC is not the pair's
+  std::uint64_t refused_identity;             // another pair or node name
+  std::uint64_t refused_layout;               // no layout in common
+  std::uint64_t refused_stale;                // a record for an older nonce or incarnation
+  std::uint64_t refused_malformed;            // garbage
   std::array<char, kNameBytes> refused_pair;  // what the last refused identity called itself
   std::array<char, kNameBytes> refused_node;
   std::uint16_t refused_layout_min;
   std::uint16_t refused_layout_max;
   std::uint32_t zero_b;
+  std::array<RailSelfLayout, kMaxRails> rails;
 };
-static_assert(sizeof(CcmSelfLayout) == 192);
+static_assert(sizeof(CcmSelfLayout) == 152 + kMaxRails * sizeof(RailSelfLayout));
 
 struct ObservationRing {
   std::uint64_t magic;    // kRingMagic

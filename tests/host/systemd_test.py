@@ -63,7 +63,7 @@ class UnderSystemd(unittest.TestCase):
         self.write("hapair.json", json.dumps({
             "pair": "test", "node": "alpha", "partner": "beta",
             "key_file": f"{self.folder}/key", "state_dir": f"{self.folder}/state",
-            "ccm": {"fabric": "shm", "shm_dir": f"{self.folder}/shm"},
+            "ccm": {"rails": [{"name": "shm", "fabric": "shm", "dir": f"{self.folder}/shm"}]},
             "fencing": {"devices": [{"name": "power", "agent": f"{self.folder}/fence_test", "timeout_ms": 20000}]},
             "pools": [{"name": "pool-a", "home": "alpha", "resources": [
                 {"name": "thing", "type": f"systemd:{unit}", "monitor_interval_ms": 200}]}],

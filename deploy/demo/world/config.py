@@ -35,7 +35,7 @@ def node_config(node, giveback_stable_ms):
         "key_file": "/etc/hapair/pair.key",
         "run_dir": "/run/hapair",
         "boot_id_file": "/run/boot-id",
-        "ccm": {"fabric": "shm", "shm_dir": "/dev/shm/hapair"},
+        "ccm": {"rails": [{"name": "shm", "fabric": "shm"}]},
         "state_dir": "/var/lib/hapair",
         "arbiter": "none",
         "fencing": {"devices": [{"name": "power", "agent": "/usr/local/sbin/fence_demo", "options": {"plug": partner},

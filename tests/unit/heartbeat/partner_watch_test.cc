@@ -274,6 +274,80 @@ TEST_F(Watching, says_interconnect_lost_when_another_channel_beats) {
   EXPECT_EQ(verdict(), Verdict::interconnect_lost);
 }
 
+// Several rails.
+
+TEST_F(Watching, sees_the_partner_alive_while_one_of_two_rails_shows_it) {
+  see_it_alive();
+  const auto on = [&](std::uint64_t rail, int times, FabricError error) {
+    for (int i = 0; i < times; ++i) {
+      look();
+      Observation failed;
+      failed.rail = RailId(rail);
+      failed.kind = ObservationKind::failed;
+      failed.error = error;
+      failed.when = now_;
+      EXPECT_FALSE(watch_.observe(failed));
+    }
+  };
+  on(1, 50, FabricError::retry_exceeded);
+  on(1, 50, FabricError::not_listening);
+  on(2, 50, FabricError::link_down);
+  EXPECT_EQ(verdict(), Verdict::alive);
+}
+
+TEST_F(Watching, judges_the_partner_by_all_rails_once_none_shows_it) {
+  see_it_alive();
+  const auto fail = [&](std::uint64_t rail, FabricError error) {
+    Observation failed;
+    failed.rail = RailId(rail);
+    failed.kind = ObservationKind::failed;
+    failed.error = error;
+    observe(failed);
+  };
+  for (int i = 0; i < 20; ++i) {
+    fail(0, FabricError::link_down);
+    fail(1, FabricError::retry_exceeded);
+  }
+  EXPECT_EQ(verdict(), Verdict::unreachable);
+  EXPECT_FALSE(watch_.assessment().own_link_down) << "the other rail's own port has its link";
+  fail(1, FabricError::not_listening);
+  EXPECT_EQ(verdict(), Verdict::ccm_gone) << "one rail on which the host answers is enough";
+}
+
+TEST_F(Watching, does_not_take_a_stranger_on_one_rail_for_the_partner_that_another_proves) {
+  see_it_alive();
+  for (int i = 0; i < 50; ++i) {
+    look();
+    Observation strange;
+    strange.rail = RailId(1);
+    strange.kind = ObservationKind::page;
+    strange.when = now_;
+    strange.page = page_;
+    strange.page->incarnation = Incarnation(77);
+    strange.page->phase = BootPhase::panicked;
+    EXPECT_FALSE(watch_.observe(strange));
+  }
+  EXPECT_EQ(verdict(), Verdict::alive);
+}
+
+TEST_F(Watching, does_not_count_a_page_that_another_rail_overtook) {
+  see_it_alive();
+  agent_beats_ = ccm_beats_ = false;
+  for (int i = 0; i < 100; ++i) {
+    look();
+    Observation late;
+    late.rail = RailId(1);
+    late.kind = ObservationKind::page;
+    late.proof = ccm::PageProof::session;
+    late.when = now_;
+    late.page = page_;
+    --late.page->ccm_beat;
+    --late.page->clients[0].beat;
+    observe(late);
+  }
+  EXPECT_EQ(verdict(), Verdict::hung) << "an older beat is no life";
+}
+
 // What only proof can show.
 
 TEST_F(Watching, takes_no_boot_id_and_no_phase_from_a_page_without_proof) {

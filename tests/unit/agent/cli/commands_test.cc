@@ -166,12 +166,13 @@ TEST_F(TheHapairCommand, ChecksAConfiguration) {
   EXPECT_EQ(bad.code, 78);
   EXPECT_THAT(bad.err, HasSubstr(config_ + ": pair: found nothing; allowed: a text (this key is required)"));
   EXPECT_EQ(Json::parse(run({"check", "--json"}).out)["ok"], false);
-  const std::string good = folder_.write(
-      "good.json",
-      "{\"pair\":\"lab\",\"node\":\"alpha\",\"partner\":\"beta\",\"ccm\":{\"fabric\":\"shm\"},\"key_file\":\"" +
-          folder_.write("key", std::string(31, 'k')) +
-          "\",\"takeover\":{\"automatic\":false},\"pools\":[{\"name\":\"pool-a\",\"home\":\"alpha\","
-          "\"resources\":[{\"name\":\"nfs\",\"type\":\"systemd:nfs-server.service\"}]}]}");
+  const std::string good =
+      folder_.write("good.json",
+                    "{\"pair\":\"lab\",\"node\":\"alpha\",\"partner\":\"beta\",\"ccm\":{\"rails\":[{\"name\":\"r0\","
+                    "\"fabric\":\"shm\"}]},\"key_file\":\"" +
+                        folder_.write("key", std::string(31, 'k')) +
+                        "\",\"takeover\":{\"automatic\":false},\"pools\":[{\"name\":\"pool-a\",\"home\":\"alpha\","
+                        "\"resources\":[{\"name\":\"nfs\",\"type\":\"systemd:nfs-server.service\"}]}]}");
   std::filesystem::permissions(folder_ / "key", std::filesystem::perms::owner_read);
   EXPECT_THAT(run({"check", good}).err, HasSubstr("found 31 bytes; allowed: at least 32"));
   std::filesystem::remove(folder_ / "key");

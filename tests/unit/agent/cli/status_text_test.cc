@@ -32,7 +32,11 @@ StatusReply serving() {
   status.set_state("serving");
   status.mutable_ccm()->set_running(true);
   status.mutable_ccm()->set_handshake("connected");
-  status.mutable_ccm()->set_connected_in_us(12'345);
+  auto& rail = *status.mutable_ccm()->add_rails();
+  rail.set_name("ib0");
+  rail.set_fabric("verbs");
+  rail.set_handshake("connected");
+  rail.set_connected_in_us(12'345);
   status.mutable_ccm()->set_phase("storage-active");
   auto& partner = *status.mutable_partner_status();
   partner.set_verdict("alive");
@@ -69,7 +73,8 @@ TEST(StatusText, OfAHealthyPairIsShort) {
   EXPECT_EQ(status_text(serving(), {}),
             "alpha: serving   (pair lab, hapaird 0.1.0, up 3 min 12 s)\n"
             "\n"
-            "early channel  connected (the handshake took 12.3 ms), this node in phase storage-active\n"
+            "early channel  connected, this node in phase storage-active\n"
+            "  ib0          connected (verbs), the handshake took 12.3 ms\n"
             "beta           alive for 1 h 6 min, phase storage-active, agent alive, says serving, suspicion 0.10\n"
             "               rail 0: the beats move\n"
             "fencing        by power\n"
@@ -162,7 +167,7 @@ TEST(StatusText, IsBrokenToTheWidthOfTheTerminal) {
 TEST(StatusJson, HasNumbersAndEveryField) {
   const Json json = json_of(serving());
   EXPECT_EQ(json["now_ns"].dump(), "100000000000000");
-  EXPECT_EQ(json["ccm"]["connected_in_us"].dump(), "12345");
+  EXPECT_EQ(json["ccm"]["rails"][0]["connected_in_us"].dump(), "12345");
   EXPECT_EQ(json["ccm"]["running"].dump(), "true");
   EXPECT_EQ(json["pools"][0]["resources"][1]["name"], "ip");
   EXPECT_TRUE(json["pools"][0]["giveback_due_ns"].is_null());

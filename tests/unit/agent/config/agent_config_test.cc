@@ -30,7 +30,7 @@ class AgentConfigFile : public testing::Test {
   // A configuration that has only what is required.
   [[nodiscard]] json least() const {
     return json::parse(R"({
-      "pair": "lab", "node": "alpha", "partner": "beta", "ccm": {"fabric": "shm"},
+      "pair": "lab", "node": "alpha", "partner": "beta", "ccm": {"rails": [{"name": "r0", "fabric": "shm"}]},
       "fencing": {"devices": [{"name": "power", "agent": "fence_ipmilan", "options": {"ip": "10.0.0.9", "plug": "beta"}}]},
       "pools": [{"name": "pool-a", "home": "alpha", "resources": [
         {"name": "fs", "type": "ocf:heartbeat:Filesystem", "parameters": {"device": "/dev/sda1", "run_fsck": false}},

@@ -32,7 +32,8 @@ Read read(const std::string& text) {
 }
 
 std::string with(const std::string& ccm, const std::string& root = "") {
-  return R"({"pair": "lab", "node": "alpha", "partner": "beta", )" + root + R"("ccm": {"fabric": "shm")" + ccm + "}}";
+  return R"({"pair": "lab", "node": "alpha", "partner": "beta", )" + root +
+         R"("ccm": {"rails": [{"name": "r0", "fabric": "shm"}])" + ccm + "}}";
 }
 
 TEST(PairConfig, HasDefaultsForAllButTheNames) {
@@ -46,16 +47,20 @@ TEST(PairConfig, HasDefaultsForAllButTheNames) {
 }
 
 TEST(PairConfig, NamesAreRequiredAndChecked) {
-  EXPECT_THAT(read(R"({"ccm": {"fabric": "shm"}})").problems,
+  EXPECT_THAT(read(R"({"ccm": {"rails": [{"name": "r0", "fabric": "shm"}]}})").problems,
               ElementsAre(HasSubstr("pair: found nothing"), HasSubstr("node: found nothing"),
                           HasSubstr("partner: found nothing")));
-  EXPECT_THAT(read(R"({"pair": "-x", "node": "a b", "partner": "b", "ccm": {"fabric": "shm"}})").problems,
-              ElementsAre(HasSubstr("pair: found \"-x\""), HasSubstr("node: found \"a b\"")));
+  EXPECT_THAT(
+      read(R"({"pair": "-x", "node": "a b", "partner": "b", "ccm": {"rails": [{"name": "r0", "fabric": "shm"}]}})")
+          .problems,
+      ElementsAre(HasSubstr("pair: found \"-x\""), HasSubstr("node: found \"a b\"")));
 }
 
 TEST(PairConfig, ANodeIsNotItsOwnPartner) {
-  EXPECT_THAT(read(R"({"pair": "lab", "node": "a", "partner": "a", "ccm": {"fabric": "shm"}})").problems,
-              ElementsAre(HasSubstr("this node's own name")));
+  EXPECT_THAT(
+      read(R"({"pair": "lab", "node": "a", "partner": "a", "ccm": {"rails": [{"name": "r0", "fabric": "shm"}]}})")
+          .problems,
+      ElementsAre(HasSubstr("this node's own name")));
 }
 
 TEST(PairConfig, LimitsOutOfRangeAreNamed) {
@@ -68,6 +73,56 @@ TEST(PairConfig, LimitsOutOfRangeAreNamed) {
 TEST(PairConfig, ADeadlineShorterThanTwoPacesIsRefusedWithTheArithmetic) {
   EXPECT_THAT(read(with(R"(, "pace_ms": 20, "operation_deadline_ms": 30)")).problems,
               ElementsAre(HasSubstr("2 x 20 = 40")));
+}
+
+// The configuration with these rails.
+Read read_rails(const std::string& rails) {
+  return read(R"({"pair": "lab", "node": "alpha", "partner": "beta", "ccm": {"rails": )" + rails + "}}");
+}
+
+TEST(PairConfig, RailsAreReadInTheirOrder) {
+  const Read read = read_rails(R"([
+      {"name": "ib0", "fabric": "verbs", "address": "10.0.0.1", "partner_address": "10.0.0.2"},
+      {"name": "eth1", "fabric": "iwarp", "address": "fd00::1", "partner_address": "fd00::2", "service_port": 9000,
+       "retry_timeout_ms": 20, "crc": false}])");
+  EXPECT_THAT(read.problems, IsEmpty());
+  ASSERT_EQ(read.config.rails.size(), 2U);
+  EXPECT_EQ(read.config.rails[0].fabric, FabricKind::verbs);
+  EXPECT_EQ(read.config.rails[0].service_port, 7480);
+  EXPECT_EQ(read.config.rails[0].ack_timeout, 10);
+  EXPECT_EQ(read.config.rails[0].retry_count, 3);
+  EXPECT_EQ(read.config.rails[1].name.view(), "eth1");
+  EXPECT_EQ(read.config.rails[1].partner_address, "fd00::2");
+  EXPECT_EQ(read.config.rails[1].retry_timeout, std::chrono::milliseconds(20));
+  EXPECT_FALSE(read.config.rails[1].crc);
+}
+
+TEST(PairConfig, RailsThatCannotBeAreNamed) {
+  const std::string ends = R"("address": "10.0.0.1", "partner_address": "10.0.0.2")";
+  EXPECT_THAT(read(R"({"pair": "lab", "node": "a", "partner": "b", "ccm": {}})").problems,
+              ElementsAre(HasSubstr("ccm.rails: found nothing")));
+  EXPECT_THAT(read_rails("[]").problems, ElementsAre(HasSubstr("ccm.rails: found 0 rails; allowed: 1 to 4")));
+  EXPECT_THAT(read_rails(R"([{"name": "r", "fabric": "tcp"}])").problems,
+              Contains(HasSubstr("ccm.rails[0].fabric: found \"tcp\"")));
+  EXPECT_THAT(read_rails(R"([{"name": "r", "fabric": "iwarp"}])").problems,
+              Contains(HasSubstr("ccm.rails[0].address: found nothing")));
+  EXPECT_THAT(
+      read_rails(R"([{"name": "r", "fabric": "iwarp", "address": "node-a", "partner_address": "10.0.0.2"}])").problems,
+      ElementsAre(HasSubstr("found \"node-a\"; allowed: a numeric IPv4 or IPv6 address")));
+  EXPECT_THAT(read_rails(R"([{"name": "r", "fabric": "iwarp", "address": "10.0.0.1", "partner_address": "10.0.0.1"}])")
+                  .problems,
+              ElementsAre(HasSubstr("which is this node's own")));
+  EXPECT_THAT(
+      read_rails(R"([{"name": "r", "fabric": "iwarp", "address": "10.0.0.1", "partner_address": "fd00::2"}])").problems,
+      ElementsAre(HasSubstr("of one family")));
+  EXPECT_THAT(read_rails(R"([{"name": "r", "fabric": "verbs", )" + ends + R"(, "retry_count": 7}])").problems,
+              ElementsAre(HasSubstr("ccm.rails[0].retry_count: found 7")));
+  EXPECT_THAT(read_rails(R"([{"name": "r", "fabric": "iwarp", )" + ends + R"(, "retry_timeout_ms": 200}])").problems,
+              ElementsAre(HasSubstr("it would never be reached")));
+  EXPECT_THAT(read_rails(R"([{"name": "r", "fabric": "shm"}, {"name": "r", "fabric": "shm", "dir": "/x"}])").problems,
+              ElementsAre(HasSubstr("\"r\" a second time")));
+  EXPECT_THAT(read_rails(R"([{"name": "r", "fabric": "shm"}, {"name": "s", "fabric": "shm"}])").problems,
+              ElementsAre(HasSubstr("both at /dev/shm/hapair")));
 }
 
 TEST(PairConfig, AnUnknownKeyOfTheCcmIsNamedWithASuggestion) {

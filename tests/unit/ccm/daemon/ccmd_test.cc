@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "ccm/fabric/shm/port_file.h"
 #include "ccm/fabric/shm/shm_fabric.h"
 #include "tests/unit/ccm/daemon/running_ccmd.h"
 
@@ -79,9 +80,41 @@ TEST_F(Ccmd, TwoOfAPairConnectAndReadEachOthersBeats) {
   EXPECT_TRUE(watcher.sees([&](const ObservationLayout&) { return watcher.page()->ccm_beat > beat + 3; }));
   const auto self = alpha_.self();
   ASSERT_TRUE(self);
-  EXPECT_EQ(self->sessions, 1U);
-  EXPECT_GT(self->connected_in_us, 0U);
+  EXPECT_EQ(self->rails[0].sessions, 1U);
+  EXPECT_GT(self->rails[0].connected_in_us, 0U);
   EXPECT_EQ(self->refused_key + self->refused_identity + self->refused_layout + self->refused_malformed, 0U);
+}
+
+TEST_F(Ccmd, EveryRailHasAnEarlyChannelOfItsOwn) {
+  alpha_.options.rails = beta_.options.rails = 3;
+  start_both();
+  const auto all_connected = [this](const RunningCcmd& node, std::size_t rails) {
+    const auto self = node.self();
+    if (!self || self->rail_count != 3) return false;
+    std::size_t connected = 0;
+    for (const RailSelfLayout& rail : self->rails) {
+      connected += rail.handshake == static_cast<std::uint8_t>(HandshakeState::connected) ? 1 : 0;
+    }
+    return connected == rails;
+  };
+  ASSERT_TRUE(eventually([&] { return all_connected(alpha_, 3) && all_connected(beta_, 3); }));
+  const auto self = alpha_.self();
+  EXPECT_EQ(name_in(self->rails[1].name), "shm1");
+  EXPECT_EQ(name_in(self->rails[1].fabric), "shm");
+  EXPECT_GT(self->rails[1].round_trip_mean_ns, 0U);
+  EXPECT_GE(self->rails[1].round_trip_max_ns, self->rails[1].round_trip_min_ns);
+  // One rail is cut: the others go on, and the cut one says why.
+  auto port = PortFile::open(folder_ / "shm1/alpha.port", true);
+  ASSERT_TRUE(port && port->hold());
+  port->set_link(false);
+  EXPECT_TRUE(eventually([&] { return all_connected(alpha_, 2) && all_connected(beta_, 2); }));
+  EXPECT_TRUE(eventually([&] {
+    const auto now = alpha_.self();
+    return now && now->rails[1].last_error == static_cast<std::uint8_t>(FabricError::link_down);
+  }));
+  EXPECT_EQ(alpha_.self()->handshake, static_cast<std::uint8_t>(HandshakeState::connected));
+  port->set_link(true);
+  EXPECT_TRUE(eventually([&] { return all_connected(alpha_, 3) && all_connected(beta_, 3); }));
 }
 
 TEST_F(Ccmd, AKilledPartnerIsSeenAsNotListening) {
@@ -126,7 +159,7 @@ TEST_F(Ccmd, ARestartedPartnerIsANewIncarnationAndConnectsAgain) {
   ASSERT_TRUE(eventually([&] { return connected() && beta_.page()->incarnation != before; }));
   EXPECT_TRUE(eventually([this] {
     const auto self = alpha_.self();
-    return self && self->sessions == 2;
+    return self && self->rails[0].sessions == 2;
   }));
   EXPECT_EQ(alpha_.self()->refused_stale, 0U) << "what an ended session leaves behind is no refusal";
 }
@@ -139,7 +172,7 @@ TEST_F(Ccmd, AnotherKeyIsRefusedAndSaid) {
     return alpha_.handshake() == HandshakeState::refused && beta_.handshake() == HandshakeState::refused;
   }));
   EXPECT_TRUE(eventually([this] { return alpha_.self().value_or(CcmSelfLayout{}).refused_key == 1; }));
-  EXPECT_EQ(alpha_.self()->sessions, 0U);
+  EXPECT_EQ(alpha_.self()->rails[0].sessions, 0U);
   EXPECT_NE(alpha_.log().find("does not hold this pair's key"), std::string::npos) << alpha_.log();
   // The operator repairs the key: no restart of alpha is needed.
   beta_.options.key = alpha_.options.key;
@@ -156,7 +189,7 @@ TEST_F(Ccmd, AnotherPairIsRefusedByName) {
   const auto self = alpha_.self();
   EXPECT_EQ(name_in(self->refused_pair), "other");
   EXPECT_EQ(name_in(self->refused_node), "beta");
-  EXPECT_EQ(self->sessions, 0U);
+  EXPECT_EQ(self->rails[0].sessions, 0U);
 }
 
 TEST_F(Ccmd, APartnerWithoutALayoutInCommonIsRefusedWithItsRange) {

@@ -40,6 +40,16 @@ RunningCcmd::~RunningCcmd() { kill(); }
 std::string RunningCcmd::run_dir() const { return *folder_ / ("run-" + options.node); }
 std::string RunningCcmd::config_file() const { return *folder_ / (options.node + ".json"); }
 
+std::string RunningCcmd::rails() const {
+  std::string text;
+  for (int i = 0; i < options.rails; ++i) {
+    const std::string number = i == 0 ? "" : std::to_string(i);
+    text += std::string(i == 0 ? "" : ", ") + R"({"name": "shm)" + number + R"(", "fabric": "shm", "dir": ")" +
+            (*folder_ / ("shm" + number)) + "\"}";
+  }
+  return text;
+}
+
 void RunningCcmd::write_files() const {
   const std::string key_file = *folder_ / (options.node + ".key");
   std::ofstream(key_file) << options.key;
@@ -49,9 +59,8 @@ void RunningCcmd::write_files() const {
   std::ofstream(config_file()) << "{\"pair\": \"" << options.pair << "\", \"node\": \"" << options.node
                                << "\", \"partner\": \"" << options.partner << "\", \"key_file\": \"" << key_file
                                << "\", \"run_dir\": \"" << run_dir() << "\", \"boot_id_file\": \"" << boot_id_file
-                               << "\", \"pools\": [], // the agent's\n \"ccm\": {\"fabric\": \"shm\", \"shm_dir\": \""
-                               << *folder_ / "shm" << "\", \"pace_ms\": " << options.pace_ms
-                               << ", \"operation_deadline_ms\": 200}}\n";
+                               << "\", \"pools\": [], // the agent's\n \"ccm\": {\"rails\": [" << rails()
+                               << "], \"pace_ms\": " << options.pace_ms << ", \"operation_deadline_ms\": 200}}\n";
 }
 
 void RunningCcmd::start() {

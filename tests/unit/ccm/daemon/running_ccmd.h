@@ -25,6 +25,7 @@ struct CcmdOptions {
   std::string phase{};  // empty: none is passed
   std::string boot_id = "11111111-2222-3333-4444-555555555555";
   double pace_ms = 5;
+  int rails = 1;  // of fabric shm, in the folders shm, shm1, ...
 };
 
 class RunningCcmd {
@@ -57,6 +58,7 @@ class RunningCcmd {
 
  private:
   void write_files() const;
+  [[nodiscard]] std::string rails() const;
 
   const TempFolder* folder_;
   pid_t pid_ = -1;

@@ -1,0 +1,37 @@
+#include "ccm/daemon/fabrics.h"
+
+#include <utility>
+
+#include "ccm/fabric/shm/shm_fabric.h"
+
+namespace hapair::ccm {
+namespace {
+
+std::unique_ptr<Fabric> make_fabric(const PairConfig& pair, const RailConfig& rail) {
+  switch (rail.fabric) {
+    case FabricKind::shm:
+      return std::make_unique<ShmFabric>(
+          ShmSettings{.dir = rail.dir, .pair = pair.pair, .node = pair.node, .partner = pair.partner});
+    case FabricKind::iwarp:
+    case FabricKind::verbs:
+      break;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::expected<std::vector<std::unique_ptr<Fabric>>, std::string> open_fabrics(const PairConfig& config) {
+  std::vector<std::unique_ptr<Fabric>> fabrics;
+  for (const RailConfig& rail : config.rails) {
+    std::unique_ptr<Fabric> fabric = make_fabric(config, rail);
+    if (fabric == nullptr) return std::unexpected("rail " + rail.name.text() + ": this build has no such fabric");
+    if (auto opened = fabric->open(); !opened) {
+      return std::unexpected("rail " + rail.name.text() + ": " + opened.error());
+    }
+    fabrics.push_back(std::move(fabric));
+  }
+  return fabrics;
+}
+
+}  // namespace hapair::ccm

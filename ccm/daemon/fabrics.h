@@ -1,0 +1,17 @@
+// The fabric of each rail, as the configuration names it.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ccm/config/pair_config.h"
+#include "ccm/fabric/fabric.h"
+
+namespace hapair::ccm {
+
+// One for each rail, open, in the order of the configuration; the error names the rail. Not real-time.
+std::expected<std::vector<std::unique_ptr<Fabric>>, std::string> open_fabrics(const PairConfig& config);
+
+}  // namespace hapair::ccm

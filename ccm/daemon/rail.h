@@ -1,0 +1,81 @@
+// One rail of the CCM: its fabric, its own handshake with the partner, its own status page (nonces and proofs are a
+// rail's), and what was seen through it. The CCM's loop drives it; nothing here waits, allocates or owns a descriptor.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "ccm/base/ids.h"
+#include "ccm/base/time.h"
+#include "ccm/fabric/fabric.h"
+#include "ccm/handshake/handshake.h"
+#include "ccm/wire/observation.h"
+#include "ccm/wire/observation_ring.h"
+#include "ccm/wire/status_page.h"
+
+namespace hapair::ccm {
+
+class Rail {
+ public:
+  // `fabric` is open; it, `random` and whatever `observations` points to later outlive this.
+  Rail(RailId id, const RailName& name, const HandshakeIdentity& identity, const HandshakeSettings& settings,
+       const Key& pair_key, Fabric& fabric, Random& random);
+
+  // Where observations go, once clients are served.
+  void set_observations(ObservationWriter& observations) { observations_ = &observations; }
+
+  // What all rails publish alike is written here by the CCM; the handshake's part is this rail's own.
+  StatusPageLayout& page() { return page_.draft(); }
+  void publish(Instant now);
+  void withdraw(Instant now);
+
+  // One turn. `beats`: a beat is due, and looking without seeing counts; `late`: by how much the loop missed it.
+  void turn(Instant now, bool beats, Duration late);
+  [[nodiscard]] std::optional<Instant> next_wake() const { return handshake_.next_wake(); }
+  // True once after observations were written.
+  bool take_news();
+
+  [[nodiscard]] RailId id() const { return id_; }
+  [[nodiscard]] const RailName& name() const { return name_; }
+  [[nodiscard]] const Handshake& handshake() const { return handshake_; }
+  [[nodiscard]] const RailSelfLayout& self() const { return self_; }
+  // The partner's page as the last turn read it, where it carries the session's MAC; once a page.
+  std::optional<std::span<const std::byte>> take_sealed_page();
+
+ private:
+  void poll_fabric(Instant now);
+  void take(Instant now, const FabricEvent& event);
+  void carry_out(Instant now, const HandshakeOutput& output);
+  void observe(Instant now, ObservationKind kind, FabricError error, const PageJudgement* judgement);
+  void measure_round_trip();
+  void count_error(FabricError error);
+  void log_refusals(const RefusalList& refusals);
+
+  RailId id_;
+  RailName name_;
+  NodeName node_;
+  NodeName partner_;
+  PairName pair_;
+  Fabric* fabric_;
+  Handshake handshake_;
+  StatusPublisher page_;
+  ObservationWriter* observations_ = nullptr;
+  RailSelfLayout self_{};
+  Duration late_{};
+  bool observed_since_beat_ = false;
+  bool news_ = false;
+  bool sealed_ = false;
+  std::uint64_t next_operation_ = 1;
+  std::optional<Instant> read_posted_;
+  bool read_given_up_ = false;  // its completion is no observation of its own
+  // The partner's incarnation at which each kind was logged last; 0 while its page is not readable.
+  std::array<std::optional<Incarnation>, kRefusalKinds> logged_refusals_;
+  alignas(64) std::array<std::byte, kPageBytes> read_buffer_{};
+  std::array<std::byte, kRecordBytes> write_buffer_{};
+  ObservationLayout observation_{};
+};
+
+}  // namespace hapair::ccm
