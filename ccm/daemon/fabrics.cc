@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ccm/fabric/iwarp/iwarp_fabric.h"
 #include "ccm/fabric/shm/shm_fabric.h"
 
 namespace hapair::ccm {
@@ -13,6 +14,11 @@ std::unique_ptr<Fabric> make_fabric(const PairConfig& pair, const RailConfig& ra
       return std::make_unique<ShmFabric>(
           ShmSettings{.dir = rail.dir, .pair = pair.pair, .node = pair.node, .partner = pair.partner});
     case FabricKind::iwarp:
+      return std::make_unique<IwarpFabric>(IwarpSettings{.address = rail.address,
+                                                         .partner_address = rail.partner_address,
+                                                         .service_port = rail.service_port,
+                                                         .retry_timeout = rail.retry_timeout,
+                                                         .crc = rail.crc});
     case FabricKind::verbs:
       break;
   }

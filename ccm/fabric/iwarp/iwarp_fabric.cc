@@ -1,0 +1,324 @@
+#include "ccm/fabric/iwarp/iwarp_fabric.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "ccm/base/check.h"
+
+namespace hapair::ccm {
+namespace {
+
+using iwarp::Connection;
+
+constexpr std::uint64_t kListener = 100;
+constexpr std::uint64_t kOutbound = 101;
+// A newcomer has this long to make its request; one that was let in and moves nothing gives way after it.
+constexpr Duration kSilenceAllowed = std::chrono::seconds(2);
+// A kernel's passive end may not look at the stream until something more arrives.
+constexpr Duration kNudgeAfter = std::chrono::milliseconds(5);
+constexpr Duration kLinkCheckEvery = std::chrono::milliseconds(5);
+
+}  // namespace
+
+void IwarpFabric::FreePages::operator()(std::byte* pages) const { std::free(pages); }
+
+IwarpFabric::IwarpFabric(IwarpSettings settings)
+    : settings_(std::move(settings)),
+      pages_(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, 2 * kPageBytes))),
+      outbound_(kPageBytes),
+      inbound_{Inbound(kPageBytes), Inbound(kPageBytes), Inbound(kPageBytes), Inbound(kPageBytes)} {
+  HAPAIR_CHECK(pages_ != nullptr, "two pages of memory");
+  std::memset(pages_.get(), 0, 2 * kPageBytes);
+  regions_ = {{{.stag = kStatusStag, .base = kStatusAddress, .memory = status_memory(), .remote_read = true},
+               {.stag = kMailboxStag, .base = kMailboxAddress, .memory = mailbox_memory(), .remote_write = true}}};
+}
+
+IwarpFabric::~IwarpFabric() = default;
+
+std::expected<void, std::string> IwarpFabric::open() {
+  HAPAIR_CHECK(!epoll_.valid(), "a fabric is opened once");
+  auto local = iwarp::Endpoint::make(settings_.address, settings_.service_port);
+  auto partner = iwarp::Endpoint::make(settings_.partner_address, settings_.service_port);
+  if (!local) return std::unexpected(local.error());
+  if (!partner) return std::unexpected(partner.error());
+  local_ = *local;
+  partner_ = *partner;
+  own_link_.emplace(*local_);
+  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.valid()) return std::unexpected(errno_text("epoll_create1"));
+  auto listener = iwarp::listen_at(*local_);
+  if (!listener) {
+    return std::unexpected(listener.error() + " at " + settings_.address + " port " +
+                           std::to_string(settings_.service_port) +
+                           "; another program has it, or another ccmd of this node runs");
+  }
+  listener_ = std::move(*listener);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kListener;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), &event) != 0) {
+    return std::unexpected(errno_text("epoll_ctl"));
+  }
+  return {};
+}
+
+// ---- own connection ----------------------------------------------------------------------------------------------
+
+void IwarpFabric::connect(Instant now) {
+  HAPAIR_CHECK(epoll_.valid() && link_ == Link::none, "one attempt or connection at a time, after open()");
+  link_ = Link::attempt;
+  attempt_since_ = now;
+  next_link_check_ = now;
+  nudged_ = false;
+  if (!own_link_->up()) return end_outbound(FabricError::link_down, FabricError::link_down);
+  if (outbound_.dial(*local_, *partner_, {ConnectService::early_channel, {}}, settings_.crc, settings_.retry_timeout,
+                     now)) {
+    watch(outbound_, kOutbound);
+  } else {
+    end_outbound(outbound_.error(), outbound_.error());
+  }
+}
+
+void IwarpFabric::drop(Instant /*now*/) {
+  // What was not polled yet is about a connection that is no longer wanted: an unheard "connected" becomes the answer
+  // that its attempt ended, an unheard "lost" is no news.
+  const std::size_t waiting = events_.size();
+  bool owes_answer = link_ == Link::attempt;
+  for (std::size_t i = 0; i < waiting; ++i) {
+    const FabricEvent event = events_.front();
+    events_.pop();
+    if (event.kind == FabricEvent::Kind::connected) {
+      owes_answer = true;
+    } else if (event.kind != FabricEvent::Kind::lost) {
+      events_.push(event);
+    }
+  }
+  outbound_.close();
+  while (!operations_.empty()) complete_front(FabricError::disconnected);
+  if (owes_answer) events_.push({FabricEvent::Kind::not_connected, {}, FabricError::disconnected});
+  link_ = Link::none;
+}
+
+iwarp::RemoteBuffer IwarpFabric::remote(RemotePage page, std::size_t offset) const {
+  const RemoteRegion& region = outbound_.answer().regions[page == RemotePage::status ? 0 : 1];
+  return {region.key, region.address + offset};
+}
+
+bool IwarpFabric::room_for_operation() const {
+  return link_ == Link::up && operations_.size() + events_.size() < kQueueDepth;
+}
+
+bool IwarpFabric::post_read(Instant now, OperationId id, RemotePage page, std::size_t offset,
+                            std::span<std::byte> into) {
+  HAPAIR_CHECK(!into.empty() && offset + into.size() <= kPageBytes, "an operation lies within its page");
+  if (!room_for_operation() || !outbound_.stream().post_read(id, remote(page, offset), into)) return false;
+  operations_.push({id, now, true});
+  outbound_.flush();
+  watch(outbound_, kOutbound);
+  return true;
+}
+
+bool IwarpFabric::post_write(Instant now, OperationId id, RemotePage page, std::size_t offset,
+                             std::span<const std::byte> from) {
+  HAPAIR_CHECK(!from.empty() && offset + from.size() <= kPageBytes, "an operation lies within its page");
+  const iwarp::RemoteBuffer probe = remote(RemotePage::status, 0);
+  if (!room_for_operation() || !outbound_.stream().post_write(id, remote(page, offset), probe, from)) return false;
+  operations_.push({id, now, false});
+  outbound_.flush();
+  watch(outbound_, kOutbound);
+  return true;
+}
+
+void IwarpFabric::work_outbound(Instant now) {
+  if (outbound_.phase() == Connection::Phase::idle) return;
+  outbound_.work();
+  if (link_ == Link::attempt && outbound_.phase() == Connection::Phase::up) {
+    link_ = Link::up;
+    events_.push({FabricEvent::Kind::connected, {}, FabricError::none});
+  }
+  watch(outbound_, kOutbound);
+  collect(now);
+}
+
+// What the stream has completed, and whether the connection still is.
+void IwarpFabric::collect(Instant now) {
+  const bool ended = outbound_.phase() == Connection::Phase::ended;
+  while (link_ == Link::up) {
+    const auto done = outbound_.stream().next_event();
+    if (!done || done->error != iwarp::OperationError::none) break;
+    HAPAIR_CHECK(!operations_.empty() && operations_.front().id == done->operation, "completions come in their order");
+    last_round_trip_ = std::max(now - operations_.front().when, Duration(1));
+    nudged_ = false;
+    complete_front(FabricError::none);
+  }
+  if (!ended) return;
+  FabricError error = outbound_.error();
+  if (link_ == Link::attempt && outbound_.malformed()) error = FabricError::refused;
+  if (!own_link_->up()) error = FabricError::link_down;
+  end_outbound(error, error);
+}
+
+void IwarpFabric::check_times(Instant now) {
+  if (link_ == Link::none) return;
+  if (now >= next_link_check_) {
+    next_link_check_ = now + kLinkCheckEvery;
+    if (!own_link_->up()) return end_outbound(FabricError::link_down, FabricError::link_down);
+  }
+  const bool waiting = link_ == Link::attempt || !operations_.empty();
+  if (!waiting) return;
+  const Instant since = link_ == Link::attempt ? attempt_since_ : operations_.front().when;
+  if (now - since >= settings_.retry_timeout) {
+    return end_outbound(FabricError::retry_exceeded, FabricError::retry_exceeded);
+  }
+  if (link_ == Link::up && !nudged_ && now - since >= kNudgeAfter) {
+    nudged_ = true;
+    outbound_.stream().nudge(remote(RemotePage::mailbox, 0));
+    outbound_.flush();
+    watch(outbound_, kOutbound);
+  }
+}
+
+void IwarpFabric::complete_front(FabricError error) {
+  const Posted& posted = operations_.front();
+  events_.push({posted.read ? FabricEvent::Kind::read_done : FabricEvent::Kind::write_done, posted.id, error});
+  operations_.pop();
+}
+
+// The operation that met the error tells it; those behind it are flushed.
+void IwarpFabric::end_outbound(FabricError first, FabricError why) {
+  const bool attempt = link_ == Link::attempt;
+  link_ = Link::none;
+  outbound_.close();
+  if (!operations_.empty()) complete_front(first);
+  while (!operations_.empty()) complete_front(FabricError::disconnected);
+  events_.push({attempt ? FabricEvent::Kind::not_connected : FabricEvent::Kind::lost, {}, why});
+}
+
+// ---- the partner's connections -----------------------------------------------------------------------------------
+
+void IwarpFabric::accept_all(Instant now) {
+  for (int i = 0; i < 16; ++i) {
+    sockaddr_storage from{};
+    socklen_t length = sizeof from;
+    Fd socket(::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket.valid()) return;
+    if (!partner_->same_host(from)) {
+      ++counters_.refused_address;
+      continue;
+    }
+    Inbound* place = place_for_newcomer();
+    if (place == nullptr) {
+      ++counters_.refused_limit;
+      continue;
+    }
+    close_inbound(*place);
+    place->connection.take(std::move(socket), settings_.crc, settings_.retry_timeout, now);
+    place->active = now;
+    place->moved = 0;
+    watch(place->connection, static_cast<std::uint64_t>(place - inbound_.data()));
+  }
+}
+
+// A free place; else that of a connection which has moved nothing, the oldest first, but for the last such place: the
+// one that has moved data longest ago, where all have, because a partner that restarts leaves such behind.
+IwarpFabric::Inbound* IwarpFabric::place_for_newcomer() {
+  const auto quieter = [](const Inbound& a, const Inbound& b) {
+    const bool a_free = a.connection.phase() == Connection::Phase::idle;
+    const bool b_free = b.connection.phase() == Connection::Phase::idle;
+    if (a_free != b_free) return a_free;
+    if ((a.moved == 0) != (b.moved == 0)) return a.moved == 0;
+    return a.active < b.active;
+  };
+  return &*std::ranges::min_element(inbound_, quieter);
+}
+
+void IwarpFabric::work_inbound(Inbound& inbound, Instant now) {
+  Connection& connection = inbound.connection;
+  connection.work();
+  if (connection.phase() == Connection::Phase::requested) {
+    if (connection.request().service == ConnectService::early_channel) {
+      connection.accept({ConnectService::early_channel,
+                         {{{kStatusAddress, kPageBytes, kStatusStag}, {kMailboxAddress, kPageBytes, kMailboxStag}}}},
+                        regions_);
+    } else {
+      ++counters_.refused_malformed;
+      connection.reject();
+    }
+  }
+  const iwarp::StreamCounters& moved = connection.stream().counters();
+  if (const std::uint64_t sum = moved.reads_served + moved.writes_placed; sum != inbound.moved) {
+    inbound.moved = sum;
+    inbound.active = now;
+  }
+  if (connection.phase() == Connection::Phase::ended) {
+    if (connection.malformed()) ++counters_.refused_malformed;
+    if (connection.stream().terminate_sent()) ++counters_.terminated;
+    close_inbound(inbound);
+    return;
+  }
+  watch(connection, static_cast<std::uint64_t>(&inbound - inbound_.data()));
+}
+
+void IwarpFabric::close_inbound(Inbound& inbound) {
+  inbound.connection.close();
+  inbound.moved = 0;
+}
+
+// ---- the loop ----------------------------------------------------------------------------------------------------
+
+void IwarpFabric::watch(Connection& connection, std::uint64_t number) {
+  if (connection.socket() < 0) {
+    connection.watched = 0;
+    return;
+  }
+  const std::uint32_t wanted = EPOLLIN | (connection.wants_to_write() ? std::uint32_t{EPOLLOUT} : 0U);
+  if (connection.watched == wanted) return;
+  epoll_event event{};
+  event.events = wanted;
+  event.data.u64 = number;
+  const int how = connection.watched == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  (void)::epoll_ctl(epoll_.get(), how, connection.socket(), &event);
+  connection.watched = wanted;
+}
+
+void IwarpFabric::take_ready(Instant now) {
+  std::array<epoll_event, kInbound + 2> ready{};
+  const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), 0);
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t number = ready.at(static_cast<std::size_t>(i)).data.u64;
+    if (number == kListener) {
+      accept_all(now);
+    } else if (number == kOutbound) {
+      work_outbound(now);
+    } else {
+      work_inbound(inbound_.at(number), now);
+    }
+  }
+}
+
+std::size_t IwarpFabric::poll(Instant now, std::span<FabricEvent> into) {
+  take_ready(now);
+  // A post may have met the end of the connection before epoll told of it.
+  if (outbound_.phase() == Connection::Phase::ended) collect(now);
+  check_times(now);
+  for (Inbound& inbound : inbound_) {
+    const bool waiting = inbound.connection.phase() == Connection::Phase::awaiting_request;
+    if (!waiting || now - inbound.connection.since() < kSilenceAllowed) continue;
+    ++counters_.refused_silent;
+    close_inbound(inbound);
+  }
+  std::size_t count = 0;
+  while (count < into.size() && !events_.empty()) {
+    into[count++] = events_.front();
+    events_.pop();
+  }
+  return count;
+}
+
+}  // namespace hapair::ccm
