@@ -22,7 +22,7 @@ constexpr std::uint64_t kOutbound = 101;
 constexpr Duration kSilenceAllowed = std::chrono::seconds(2);
 // A kernel's passive end may not look at the stream until something more arrives.
 constexpr Duration kNudgeAfter = std::chrono::milliseconds(5);
-constexpr Duration kLinkCheckEvery = std::chrono::milliseconds(5);
+constexpr Duration kLinkCheckEvery = std::chrono::milliseconds(20);
 
 }  // namespace
 
@@ -303,7 +303,8 @@ void IwarpFabric::take_ready(Instant now) {
 }
 
 std::size_t IwarpFabric::poll(Instant now, std::span<FabricEvent> into) {
-  take_ready(now);
+  // Once an instant: what comes later in the same turn leaves the descriptor readable.
+  if (std::exchange(polled_at_, now) != now) take_ready(now);
   // A post may have met the end of the connection before epoll told of it.
   if (outbound_.phase() == Connection::Phase::ended) collect(now);
   check_times(now);

@@ -133,6 +133,7 @@ class IwarpFabric final : public Fabric {
   Link link_ = Link::none;
   Instant attempt_since_;
   Instant next_link_check_;
+  Instant polled_at_;
   bool nudged_ = false;
   iwarp::Connection outbound_;
   std::array<Inbound, kInbound> inbound_;
