@@ -25,7 +25,8 @@
 
 namespace hapair::agent {
 
-inline constexpr std::size_t kCaptureBytes = std::size_t{64} * 1024;  // of each of stdout and stderr: the first half and the last
+// Of each of stdout and stderr: the first half and the last.
+inline constexpr std::size_t kCaptureBytes = std::size_t{64} * 1024;
 inline constexpr Duration kKillAfter = std::chrono::seconds(2);
 inline constexpr Duration kGiveUpAfter = std::chrono::seconds(2);
 

@@ -55,7 +55,7 @@ enum class PageProof : std::uint8_t {
   none = 0,       // something answers
   handshake = 1,  // it carries the proof over our nonce: the writer is the partner, at this incarnation and boot id,
                   // and holds the key. What else the page says is not covered
-  session = 2,  // it carries the session's MAC: every byte is the partner's
+  session = 2,    // it carries the session's MAC: every byte is the partner's
 };
 
 enum class ClientState : std::uint8_t {

@@ -1,6 +1,7 @@
 // Frames as a peer could send them, right and wrong.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -50,7 +51,7 @@ inline Bytes frame_of(std::span<const std::byte> ulpdu) {
   const FpduShape shape = fpdu_shape(ulpdu.size());
   Bytes frame(shape.bytes);
   put_u16(frame, static_cast<std::uint16_t>(ulpdu.size()));
-  std::memcpy(frame.data() + kFpduLengthBytes, ulpdu.data(), ulpdu.size());
+  std::ranges::copy(ulpdu, frame.begin() + kFpduLengthBytes);
   const std::uint32_t crc = crc32c(std::span(frame).first(shape.bytes - kFpduCrcBytes));
   std::memcpy(frame.data() + shape.bytes - kFpduCrcBytes, &crc, sizeof crc);
   return frame;

@@ -1,0 +1,159 @@
+"""Two nodes in network namespaces, joined by two rails of iWARP, each a cable of its own that can be cut, delayed and made
+lossy: real ccmds and agents, the kernel's TCP. Everything ends with this process, however it ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+PATIENCE_S = 30
+HERE = os.path.dirname(os.path.abspath(__file__))
+NODES = ("alpha", "beta")
+RAILS = ("one", "two")
+
+
+def dying_with_us(*command):
+    return ["setpriv", "--pdeathsig", "KILL", *command]
+
+
+class Rail:
+    def __init__(self, number, name, pair):
+        self.number = number
+        self.name = name
+        ports = []
+        for i, node in enumerate(NODES):
+            port = f"{name}-{node[0]}"
+            pair.ip("hub", "link", "add", port, "type", "veth", "peer", "name", name, "netns", str(pair.holders[node].pid))
+            pair.ip("hub", "link", "set", port, "up", "promisc", "on")
+            pair.ip(node, "addr", "add", f"10.88.{number}.{i + 1}/24", "dev", name)
+            pair.ip(node, "link", "set", name, "up")
+            ports.append(port)
+        self.wire = subprocess.Popen(
+            dying_with_us(*pair.within("hub"), "/usr/bin/python3", "-B", os.path.join(HERE, "wire.py"), *ports),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.wire.stdout.readline()
+
+    def tell(self, *words):
+        """"there" is from alpha to beta."""
+        self.wire.stdin.write(" ".join(words) + "\n")
+        self.wire.stdin.flush()
+        if self.wire.stdout.readline().strip() != "ok":
+            raise RuntimeError(f"the cable of rail {self.name} did not obey: {words}")
+
+
+class Pair:
+    def __init__(self, build):
+        self.build = os.path.abspath(build)
+        self.folder = tempfile.mkdtemp(prefix="hapair-iwarp-")
+        self.holders = {}
+        self.running = {}
+        for place in (*NODES, "hub"):
+            self.holders[place] = subprocess.Popen(dying_with_us("unshare", "--net", "sleep", "infinity"))
+        own = os.readlink("/proc/self/ns/net")
+        for place, holder in self.holders.items():
+            self.wait_until(lambda h=holder: os.readlink(f"/proc/{h.pid}/ns/net") != own, f"the namespace of {place}")
+            self.ip(place, "link", "set", "lo", "up")
+        self.rails = {name: Rail(number, name, self) for number, name in enumerate(RAILS)}
+        key = os.path.join(self.folder, "key")
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+        for node in NODES:
+            self.configure(node, key)
+
+    def configure(self, node, key):
+        own, other = (1, 2) if node == "alpha" else (2, 1)
+        with open("/proc/sys/kernel/random/uuid", encoding="ascii") as drawn, \
+                open(self.path(f"{node}.boot-id"), "w", encoding="ascii") as file:
+            file.write(drawn.read())
+        os.makedirs(self.path(f"run-{node}"))
+        with open(self.path(f"{node}.json"), "w", encoding="utf-8") as file:
+            json.dump({
+                "pair": "iwarp", "node": node, "partner": "beta" if node == "alpha" else "alpha", "key_file": key,
+                "run_dir": self.path(f"run-{node}"), "state_dir": self.path(f"state-{node}"),
+                "boot_id_file": self.path(f"{node}.boot-id"),
+                "ccm": {"rails": [{"name": rail.name, "fabric": "iwarp", "address": f"10.88.{rail.number}.{own}",
+                                   "partner_address": f"10.88.{rail.number}.{other}"}
+                                  for rail in self.rails.values()]},
+                "takeover": {"automatic": False},
+                "pools": [{"name": "pool-a", "home": "alpha",
+                           "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}],
+            }, file)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def within(self, place):
+        return ["nsenter", "--target", str(self.holders[place].pid), "--net"]
+
+    def ip(self, place, *words):
+        subprocess.run([*self.within(place), "ip", *words], check=True)
+
+    @staticmethod
+    def wait_until(condition, what):
+        until = time.monotonic() + PATIENCE_S
+        while not condition():
+            if time.monotonic() > until:
+                raise AssertionError(f"waited {PATIENCE_S} s in vain until {what}")
+            time.sleep(0.01)
+
+    def start(self, node, program):
+        where = {"ccmd": "ccm/daemon/ccmd", "hapaird": "agent/daemon/hapaird"}[program]
+        log = open(self.path(f"{node}-{program}.log"), "ab")
+        self.running[node, program] = subprocess.Popen(
+            dying_with_us(*self.within(node), f"{self.build}/{where}", "--config", self.path(f"{node}.json")),
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        log.close()
+
+    def start_all(self):
+        for node in NODES:
+            self.start(node, "ccmd")
+            socket = self.path(f"run-{node}/ccm.sock")
+            self.wait_until(lambda s=socket: os.path.exists(s), f"ccmd of {node} serves its clients")
+            self.start(node, "hapaird")
+
+    def signal(self, node, program, number):
+        process = self.running[node, program]
+        process.send_signal(number)
+        if number == signal.SIGKILL:
+            process.wait()
+
+    def hapair(self, node, *arguments):
+        return subprocess.run([f"{self.build}/agent/cli/hapair", "--config", self.path(f"{node}.json"), *arguments],
+                              capture_output=True, text=True, check=False, timeout=60)
+
+    def rails_of(self, node):
+        answer = self.hapair(node, "rails", "--json")
+        if answer.returncode != 0:
+            return {}
+        return {rail["name"]: rail for rail in json.loads(answer.stdout)["rails"]}
+
+    def connected(self, node):
+        return {name for name, rail in self.rails_of(node).items() if rail["handshake"] == "connected"}
+
+    def verdict(self, node):
+        answer = self.hapair(node, "status", "--json")
+        return json.loads(answer.stdout)["partner_status"]["verdict"] if answer.returncode == 0 else "no answer"
+
+    def verdicts(self, node):
+        """Every verdict of the node so far, oldest first."""
+        lines = self.hapair(node, "events", "--last", "10000", "--json").stdout.splitlines()
+        return [record["text"] for record in map(json.loads, lines) if record.get("kind") == "verdict"]
+
+    def wait_connected(self, *rails):
+        self.wait_until(lambda: all(self.connected(node) == set(rails) for node in NODES), f"{rails} are connected")
+
+    def wait_verdict(self, node, verdict):
+        self.wait_until(lambda: self.verdict(node) == verdict, f"{node} sees its partner {verdict}")
+
+    def end(self):
+        processes = [*self.running.values(), *(rail.wire for rail in self.rails.values()), *self.holders.values()]
+        for process in processes:
+            process.kill()
+            process.wait()
+        for rail in self.rails.values():
+            rail.wire.stdin.close()
+            rail.wire.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
