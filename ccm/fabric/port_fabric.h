@@ -56,6 +56,9 @@ struct PortFabricCounters {
   std::uint64_t refused_tokens = 0;     // a request for a port that does not exist, or with a wrong token
   std::uint64_t refused_malformed = 0;  // bytes that are no request of this protocol
   std::uint64_t refused_access = 0;     // the partner reached for memory that it has no right to
+  std::uint64_t refused_strangers = 0;  // not from the partner's address
+  std::uint64_t refused_limit = 0;      // more requests than wait at a time: the oldest gave way
+  std::uint64_t broken_rules = 0;       // a frame of an accepted connection that broke another rule: told, and ended
 };
 
 class PortFabric {

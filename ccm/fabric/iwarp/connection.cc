@@ -1,5 +1,6 @@
 #include "ccm/fabric/iwarp/connection.h"
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -96,7 +97,8 @@ void Connection::begin_stream(bool crc, const MpaFrame& peer, std::span<const Re
 void Connection::close() {
   socket_.reset();
   phase_ = Phase::idle;
-  watched = 0;
+  watched_ = 0;
+  moved_ = 0;
   blocked_ = malformed_ = false;
   error_ = FabricError::none;
   in_bytes_ = out_bytes_ = out_sent_ = 0;
@@ -219,6 +221,7 @@ void Connection::flush() {
     const ssize_t n = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n > 0) {
       stream_.sent(static_cast<std::size_t>(n));
+      moved_ += static_cast<std::size_t>(n);
       continue;
     }
     blocked_ = errno == EAGAIN || errno == EINTR;
@@ -234,6 +237,7 @@ void Connection::read_stream() {
     const ssize_t n = ::recv(socket_.get(), space.data(), space.size(), 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) return end(n == 0 ? FabricError::disconnected : fabric_error(errno, FabricError::disconnected));
+    moved_ += static_cast<std::size_t>(n);
     const bool goes_on = stream_.received(static_cast<std::size_t>(n));
     if (!goes_on) {
       // The last word must reach the other end: no reset behind it.
@@ -248,6 +252,22 @@ void Connection::read_stream() {
     flush();
     if (phase_ != Phase::up || static_cast<std::size_t>(n) < space.size()) return;
   }
+}
+
+void Connection::watch(const Fd& epoll, std::uint64_t number) {
+  if (!socket_.valid()) {
+    watched_ = 0;
+    return;
+  }
+  const bool writes = phase_ == Phase::dialling || blocked_;
+  const std::uint32_t wanted = EPOLLIN | (writes ? std::uint32_t{EPOLLOUT} : 0U);
+  if (watched_ == wanted && number_ == number) return;
+  epoll_event event{};
+  event.events = wanted;
+  event.data.u64 = number;
+  (void)::epoll_ctl(epoll.get(), watched_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket_.get(), &event);
+  watched_ = wanted;
+  number_ = number;
 }
 
 }  // namespace hapair::ccm::iwarp

@@ -48,7 +48,6 @@ class Connection {
 
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] int socket() const { return socket_.get(); }
-  [[nodiscard]] bool wants_to_write() const { return phase_ == Phase::dialling || blocked_; }
   [[nodiscard]] FabricError error() const { return error_; }
   // The other end's bytes were not of this protocol.
   [[nodiscard]] bool malformed() const { return malformed_; }
@@ -56,8 +55,10 @@ class Connection {
   [[nodiscard]] const ConnectRequest& request() const { return request_; }
   [[nodiscard]] const ConnectAnswer& answer() const { return answer_; }
   [[nodiscard]] Stream& stream() { return stream_; }
-  // What epoll was last told to watch for; the fabric's.
-  std::uint32_t watched = 0;
+  // Bytes of the stream that the socket took or gave, since the connection began.
+  [[nodiscard]] std::uint64_t moved() const { return moved_; }
+  // Has `epoll` wait for what this connection waits for, under `number`.
+  void watch(const Fd& epoll, std::uint64_t number);
 
  private:
   void end(FabricError error);
@@ -78,6 +79,9 @@ class Connection {
   bool malformed_ = false;
   FabricError error_ = FabricError::none;
   Instant since_;
+  std::uint64_t moved_ = 0;
+  std::uint32_t watched_ = 0;  // what epoll was last told to wait for,
+  std::uint64_t number_ = 0;   // and under which number
   ConnectRequest request_;
   ConnectAnswer answer_;
   MpaFrame peer_;  // the other end's frame, without its private data

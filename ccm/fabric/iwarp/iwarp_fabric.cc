@@ -42,44 +42,25 @@ IwarpFabric::IwarpFabric(IwarpSettings settings)
 IwarpFabric::~IwarpFabric() = default;
 
 std::expected<void, std::string> IwarpFabric::open() {
-  HAPAIR_CHECK(!epoll_.valid(), "a fabric is opened once");
-  auto local = iwarp::Endpoint::make(settings_.address, settings_.service_port);
-  auto partner = iwarp::Endpoint::make(settings_.partner_address, settings_.service_port);
-  if (!local) return std::unexpected(local.error());
-  if (!partner) return std::unexpected(partner.error());
-  local_ = *local;
-  partner_ = *partner;
-  own_link_.emplace(*local_);
-  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll_.valid()) return std::unexpected(errno_text("epoll_create1"));
-  auto listener = iwarp::listen_at(*local_);
-  if (!listener) {
-    return std::unexpected(listener.error() + " at " + settings_.address + " port " +
-                           std::to_string(settings_.service_port) +
-                           "; another program has it, or another ccmd of this node runs");
-  }
-  listener_ = std::move(*listener);
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = kListener;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), &event) != 0) {
-    return std::unexpected(errno_text("epoll_ctl"));
-  }
+  HAPAIR_CHECK(!service_, "a fabric is opened once");
+  auto service = iwarp::open_service(settings_.address, settings_.partner_address, settings_.service_port, kListener);
+  if (!service) return std::unexpected(service.error());
+  service_.emplace(std::move(*service));
   return {};
 }
 
 // ---- own connection ----------------------------------------------------------------------------------------------
 
 void IwarpFabric::connect(Instant now) {
-  HAPAIR_CHECK(epoll_.valid() && link_ == Link::none, "one attempt or connection at a time, after open()");
+  HAPAIR_CHECK(service_.has_value() && link_ == Link::none, "one attempt or connection at a time, after open()");
   link_ = Link::attempt;
   attempt_since_ = now;
   next_link_check_ = now;
   nudged_ = false;
-  if (!own_link_->up()) return end_outbound(FabricError::link_down, FabricError::link_down);
-  if (outbound_.dial(*local_, *partner_, {ConnectService::early_channel, {}}, settings_.crc, settings_.retry_timeout,
-                     now)) {
-    watch(outbound_, kOutbound);
+  if (!service_->link.up()) return end_outbound(FabricError::link_down, FabricError::link_down);
+  if (outbound_.dial(service_->local, service_->partner, {ConnectService::early_channel, {}}, settings_.crc,
+                     settings_.retry_timeout, now)) {
+    outbound_.watch(service_->epoll, kOutbound);
   } else {
     end_outbound(outbound_.error(), outbound_.error());
   }
@@ -120,7 +101,7 @@ bool IwarpFabric::post_read(Instant now, OperationId id, RemotePage page, std::s
   if (!room_for_operation() || !outbound_.stream().post_read(id, remote(page, offset), into)) return false;
   operations_.push({id, now, true});
   outbound_.flush();
-  watch(outbound_, kOutbound);
+  outbound_.watch(service_->epoll, kOutbound);
   return true;
 }
 
@@ -131,7 +112,7 @@ bool IwarpFabric::post_write(Instant now, OperationId id, RemotePage page, std::
   if (!room_for_operation() || !outbound_.stream().post_write(id, remote(page, offset), probe, from)) return false;
   operations_.push({id, now, false});
   outbound_.flush();
-  watch(outbound_, kOutbound);
+  outbound_.watch(service_->epoll, kOutbound);
   return true;
 }
 
@@ -142,7 +123,7 @@ void IwarpFabric::work_outbound(Instant now) {
     link_ = Link::up;
     events_.push({FabricEvent::Kind::connected, {}, FabricError::none});
   }
-  watch(outbound_, kOutbound);
+  outbound_.watch(service_->epoll, kOutbound);
   collect(now);
 }
 
@@ -160,7 +141,7 @@ void IwarpFabric::collect(Instant now) {
   if (!ended) return;
   FabricError error = outbound_.error();
   if (link_ == Link::attempt && outbound_.malformed()) error = FabricError::refused;
-  if (!own_link_->up()) error = FabricError::link_down;
+  if (!service_->link.up()) error = FabricError::link_down;
   end_outbound(error, error);
 }
 
@@ -168,7 +149,7 @@ void IwarpFabric::check_times(Instant now) {
   if (link_ == Link::none) return;
   if (now >= next_link_check_) {
     next_link_check_ = now + kLinkCheckEvery;
-    if (!own_link_->up()) return end_outbound(FabricError::link_down, FabricError::link_down);
+    if (!service_->link.up()) return end_outbound(FabricError::link_down, FabricError::link_down);
   }
   const bool waiting = link_ == Link::attempt || !operations_.empty();
   if (!waiting) return;
@@ -180,7 +161,7 @@ void IwarpFabric::check_times(Instant now) {
     nudged_ = true;
     outbound_.stream().nudge(remote(RemotePage::mailbox, 0));
     outbound_.flush();
-    watch(outbound_, kOutbound);
+    outbound_.watch(service_->epoll, kOutbound);
   }
 }
 
@@ -204,11 +185,9 @@ void IwarpFabric::end_outbound(FabricError first, FabricError why) {
 
 void IwarpFabric::accept_all(Instant now) {
   for (int i = 0; i < 16; ++i) {
-    sockaddr_storage from{};
-    socklen_t length = sizeof from;
-    Fd socket(::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!socket.valid()) return;
-    if (!partner_->same_host(from)) {
+    auto newcomer = iwarp::accept_one(service_->listener, service_->partner);
+    if (!newcomer) return;
+    if (!newcomer->partner) {
       ++counters_.refused_address;
       continue;
     }
@@ -218,10 +197,10 @@ void IwarpFabric::accept_all(Instant now) {
       continue;
     }
     close_inbound(*place);
-    place->connection.take(std::move(socket), settings_.crc, settings_.retry_timeout, now);
+    place->connection.take(std::move(newcomer->socket), settings_.crc, settings_.retry_timeout, now);
     place->active = now;
     place->moved = 0;
-    watch(place->connection, static_cast<std::uint64_t>(place - inbound_.data()));
+    place->connection.watch(service_->epoll, static_cast<std::uint64_t>(place - inbound_.data()));
   }
 }
 
@@ -262,7 +241,7 @@ void IwarpFabric::work_inbound(Inbound& inbound, Instant now) {
     close_inbound(inbound);
     return;
   }
-  watch(connection, static_cast<std::uint64_t>(&inbound - inbound_.data()));
+  connection.watch(service_->epoll, static_cast<std::uint64_t>(&inbound - inbound_.data()));
 }
 
 void IwarpFabric::close_inbound(Inbound& inbound) {
@@ -272,24 +251,9 @@ void IwarpFabric::close_inbound(Inbound& inbound) {
 
 // ---- the loop ----------------------------------------------------------------------------------------------------
 
-void IwarpFabric::watch(Connection& connection, std::uint64_t number) {
-  if (connection.socket() < 0) {
-    connection.watched = 0;
-    return;
-  }
-  const std::uint32_t wanted = EPOLLIN | (connection.wants_to_write() ? std::uint32_t{EPOLLOUT} : 0U);
-  if (connection.watched == wanted) return;
-  epoll_event event{};
-  event.events = wanted;
-  event.data.u64 = number;
-  const int how = connection.watched == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  (void)::epoll_ctl(epoll_.get(), how, connection.socket(), &event);
-  connection.watched = wanted;
-}
-
 void IwarpFabric::take_ready(Instant now) {
   std::array<epoll_event, kInbound + 2> ready{};
-  const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), 0);
+  const int count = ::epoll_wait(service_->epoll.get(), ready.data(), static_cast<int>(ready.size()), 0);
   for (int i = 0; i < count; ++i) {
     const std::uint64_t number = ready.at(static_cast<std::size_t>(i)).data.u64;
     if (number == kListener) {

@@ -21,6 +21,7 @@
 #include <optional>
 #include <string>
 
+#include "ccm/base/fixed_ring.h"
 #include "ccm/base/ids.h"
 #include "ccm/fabric/fabric.h"
 #include "ccm/fabric/iwarp/connection.h"
@@ -64,7 +65,7 @@ class IwarpFabric final : public Fabric {
   bool post_write(Instant now, OperationId id, RemotePage page, std::size_t offset,
                   std::span<const std::byte> from) override;
   std::size_t poll(Instant now, std::span<FabricEvent> into) override;
-  [[nodiscard]] int poll_fd() const override { return epoll_.get(); }
+  [[nodiscard]] int poll_fd() const override { return service_ ? service_->epoll.get() : -1; }
   [[nodiscard]] Duration last_round_trip() const override { return last_round_trip_; }
   [[nodiscard]] std::string_view kind() const override { return "iwarp"; }
   [[nodiscard]] const IwarpCounters& counters() const { return counters_; }
@@ -83,24 +84,6 @@ class IwarpFabric final : public Fabric {
     std::uint64_t moved = 0;
   };
 
-  template <class T, std::size_t N>
-  class Ring {
-   public:
-    [[nodiscard]] bool empty() const { return count_ == 0; }
-    [[nodiscard]] std::size_t size() const { return count_; }
-    T& front() { return items_[first_]; }
-    void push(const T& item) { items_[(first_ + count_++) % N] = item; }
-    void pop() {
-      first_ = (first_ + 1) % N;
-      --count_;
-    }
-
-   private:
-    std::array<T, N> items_{};
-    std::size_t first_ = 0;
-    std::size_t count_ = 0;
-  };
-
   [[nodiscard]] bool room_for_operation() const;
   void take_ready(Instant now);
   void accept_all(Instant now);
@@ -112,23 +95,18 @@ class IwarpFabric final : public Fabric {
   void collect(Instant now);
   void end_outbound(FabricError first, FabricError why);
   void complete_front(FabricError error);
-  void watch(iwarp::Connection& connection, std::uint64_t number);
   iwarp::RemoteBuffer remote(RemotePage page, std::size_t offset) const;
 
   static constexpr std::size_t kQueueDepth = 16;
   static constexpr std::size_t kInbound = 4;
 
   IwarpSettings settings_;
-  std::optional<iwarp::Endpoint> local_;
-  std::optional<iwarp::Endpoint> partner_;
-  std::optional<iwarp::LocalLink> own_link_;
+  std::optional<iwarp::Service> service_;  // from open() on
   struct FreePages {
     void operator()(std::byte* pages) const;
   };
   std::unique_ptr<std::byte[], FreePages> pages_;
   std::array<iwarp::Region, 2> regions_;
-  Fd epoll_;
-  Fd listener_;
 
   Link link_ = Link::none;
   Instant attempt_since_;
@@ -137,8 +115,8 @@ class IwarpFabric final : public Fabric {
   bool nudged_ = false;
   iwarp::Connection outbound_;
   std::array<Inbound, kInbound> inbound_;
-  Ring<Posted, kQueueDepth> operations_;
-  Ring<FabricEvent, 2 * kQueueDepth + 2> events_;
+  FixedRing<Posted, kQueueDepth> operations_;
+  FixedRing<FabricEvent, 2 * kQueueDepth + 2> events_;
   Duration last_round_trip_{};
   IwarpCounters counters_;
 };

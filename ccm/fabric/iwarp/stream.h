@@ -4,10 +4,8 @@
 // Order and ownership:
 //  - Own operations are carried out and complete in the order of posting. A posted buffer belongs to the stream until
 //    its completion was taken.
-//  - A write is followed by a zero-length read of the same memory: TCP's acknowledgement says nothing about placement,
-//  a
-//    read's answer does (RFC 5040, section 5.5: a read response follows the placement of earlier writes). So does a
-//    send.
+//  - A write or a send is followed by a zero-length read: TCP's acknowledgement says nothing about placement, a read's
+//    answer does (RFC 5040, section 5.5: a read response follows the placement of earlier writes).
 //  - Nothing is placed before its CRC, its STag, its bounds and the right to it were checked, not even zero bytes.
 //  - Whatever the other end sends, the worst that comes of it is a Terminate and the end of this one connection.
 #pragma once
@@ -19,6 +17,7 @@
 #include <optional>
 #include <span>
 
+#include "ccm/base/fixed_ring.h"
 #include "ccm/base/ids.h"
 #include "ccm/fabric/iwarp/ddp.h"
 
@@ -108,28 +107,6 @@ class Stream {
   [[nodiscard]] std::size_t outstanding() const { return operations_.size(); }
 
  private:
-  // A queue without allocation.
-  template <class T, std::size_t N>
-  class Ring {
-   public:
-    [[nodiscard]] bool empty() const { return count_ == 0; }
-    [[nodiscard]] bool full() const { return count_ == N; }
-    [[nodiscard]] std::size_t size() const { return count_; }
-    T& front() { return items_[first_]; }
-    T& at(std::size_t i) { return items_[(first_ + i) % N]; }
-    void push(const T& item) { items_[(first_ + count_++) % N] = item; }
-    void pop() {
-      first_ = (first_ + 1) % N;
-      --count_;
-    }
-    void clear() { first_ = count_ = 0; }
-
-   private:
-    std::array<T, N> items_{};
-    std::size_t first_ = 0;
-    std::size_t count_ = 0;
-  };
-
   struct Operation {
     enum class Kind : std::uint8_t { read, write, send };
     Kind kind = Kind::read;
@@ -184,10 +161,10 @@ class Stream {
   std::size_t out_first_ = 0;
   std::size_t out_last_ = 0;
 
-  Ring<Operation, kQueueDepth> operations_;
-  Ring<PendingAnswer, kMaxReads> answers_;
-  Ring<Receive, kMaxReceives> receives_;
-  Ring<StreamEvent, kQueueDepth + kMaxReceives> events_;
+  FixedRing<Operation, kQueueDepth> operations_;
+  FixedRing<PendingAnswer, kMaxReads> answers_;
+  FixedRing<Receive, kMaxReceives> receives_;
+  FixedRing<StreamEvent, kQueueDepth + kMaxReceives> events_;
   std::size_t reads_outstanding_ = 0;
   std::uint32_t next_sink_ = 0;
   std::uint32_t send_message_ = 1;  // MSN of the next message that we send, by queue

@@ -5,12 +5,14 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 namespace hapair::ccm::iwarp {
 namespace {
@@ -69,6 +71,14 @@ std::expected<Fd, std::string> listen_at(const Endpoint& local) {
   if (::bind(socket.get(), local.address(), local.length()) != 0) return std::unexpected(errno_text("bind"));
   if (::listen(socket.get(), 64) != 0) return std::unexpected(errno_text("listen"));
   return socket;
+}
+
+std::optional<Newcomer> accept_one(const Fd& listener, const Endpoint& partner) {
+  sockaddr_storage from{};
+  socklen_t length = sizeof from;
+  Fd socket(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!socket.valid()) return std::nullopt;
+  return Newcomer{std::move(socket), partner.same_host(from)};
 }
 
 std::expected<Fd, FabricError> dial(const Endpoint& local, const Endpoint& remote) {
@@ -152,6 +162,29 @@ bool LocalLink::up() {
     interface_.clear();  // it is gone; the address may be on another one now
   }
   return false;
+}
+
+std::expected<Service, std::string> open_service(const std::string& address, const std::string& partner_address,
+                                                 std::uint16_t port, std::uint64_t number) {
+  const auto local = Endpoint::make(address, port);
+  const auto partner = Endpoint::make(partner_address, port);
+  if (!local) return std::unexpected(local.error());
+  if (!partner) return std::unexpected(partner.error());
+  Service service{*local, *partner, LocalLink(*local), Fd(::epoll_create1(EPOLL_CLOEXEC)), Fd()};
+  if (!service.epoll.valid()) return std::unexpected(errno_text("epoll_create1"));
+  auto listener = listen_at(*local);
+  if (!listener) {
+    return std::unexpected(listener.error() + " at " + address + " port " + std::to_string(port) +
+                           "; another program has it, or another ccmd of this node runs");
+  }
+  service.listener = std::move(*listener);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = number;
+  if (::epoll_ctl(service.epoll.get(), EPOLL_CTL_ADD, service.listener.get(), &event) != 0) {
+    return std::unexpected(errno_text("epoll_ctl"));
+  }
+  return service;
 }
 
 }  // namespace hapair::ccm::iwarp

@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 
+#include "ccm/base/fixed_ring.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/fabric/fabric.h"
@@ -72,26 +73,6 @@ class ShmFabric final : public Fabric {
     [[nodiscard]] bool reads() const { return !into.empty(); }
   };
 
-  // A queue without allocation.
-  template <class T, std::size_t N>
-  class Ring {
-   public:
-    [[nodiscard]] bool empty() const { return count_ == 0; }
-    [[nodiscard]] bool full() const { return count_ == N; }
-    [[nodiscard]] std::size_t size() const { return count_; }
-    T& front() { return items_[first_]; }
-    void push(const T& item) { items_[(first_ + count_++) % N] = item; }
-    void pop() {
-      first_ = (first_ + 1) % N;
-      --count_;
-    }
-
-   private:
-    std::array<T, N> items_{};
-    std::size_t first_ = 0;
-    std::size_t count_ = 0;
-  };
-
   [[nodiscard]] std::string path_of(const NodeName& node, const char* suffix) const;
   Path look_at_path();
   bool post(const Operation& operation);
@@ -114,8 +95,8 @@ class ShmFabric final : public Fabric {
   Link link_ = Link::none;
   Instant attempt_since_;
   std::optional<PartnerMemory> partner_;
-  Ring<Operation, kQueueDepth> operations_;    // posted and not completed
-  Ring<FabricEvent, 2 * kQueueDepth> events_;  // happened and not polled
+  FixedRing<Operation, kQueueDepth> operations_;    // posted and not completed
+  FixedRing<FabricEvent, 2 * kQueueDepth> events_;  // happened and not polled
   Duration last_round_trip_{};
 };
 
