@@ -61,7 +61,7 @@ IwarpSettings settings(const char* own, const char* partner) {
 
 // A connected TCP socket whose other end answers pings.
 Fd pinger() {
-  const auto end = iwarp::Endpoint::make("127.0.0.1", kPort + 2);
+  const auto end = Endpoint::make("127.0.0.1", kPort + 2);
   const auto listener = iwarp::listen_at(*end);
   Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!listener || ::connect(socket.get(), end->address(), end->length()) != 0) std::abort();

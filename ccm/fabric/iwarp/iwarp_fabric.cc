@@ -52,38 +52,22 @@ std::expected<void, std::string> IwarpFabric::open() {
 // ---- own connection ----------------------------------------------------------------------------------------------
 
 void IwarpFabric::connect(Instant now) {
-  HAPAIR_CHECK(service_.has_value() && link_ == Link::none, "one attempt or connection at a time, after open()");
-  link_ = Link::attempt;
-  attempt_since_ = now;
+  HAPAIR_CHECK(service_.has_value(), "it is open");
+  own_.begin(now);
   next_link_check_ = now;
   nudged_ = false;
-  if (!service_->link.up()) return end_outbound(FabricError::link_down, FabricError::link_down);
+  if (!service_->link.up()) return end_outbound(FabricError::link_down);
   if (outbound_.dial(service_->local, service_->partner, {ConnectService::early_channel, {}}, settings_.crc,
                      settings_.retry_timeout, now)) {
     outbound_.watch(service_->epoll, kOutbound);
   } else {
-    end_outbound(outbound_.error(), outbound_.error());
+    end_outbound(outbound_.error());
   }
 }
 
 void IwarpFabric::drop(Instant /*now*/) {
-  // What was not polled yet is about a connection that is no longer wanted: an unheard "connected" becomes the answer
-  // that its attempt ended, an unheard "lost" is no news.
-  const std::size_t waiting = events_.size();
-  bool owes_answer = link_ == Link::attempt;
-  for (std::size_t i = 0; i < waiting; ++i) {
-    const FabricEvent event = events_.front();
-    events_.pop();
-    if (event.kind == FabricEvent::Kind::connected) {
-      owes_answer = true;
-    } else if (event.kind != FabricEvent::Kind::lost) {
-      events_.push(event);
-    }
-  }
   outbound_.close();
-  while (!operations_.empty()) complete_front(FabricError::disconnected);
-  if (owes_answer) events_.push({FabricEvent::Kind::not_connected, {}, FabricError::disconnected});
-  link_ = Link::none;
+  own_.drop();
 }
 
 iwarp::RemoteBuffer IwarpFabric::remote(RemotePage page, std::size_t offset) const {
@@ -91,15 +75,11 @@ iwarp::RemoteBuffer IwarpFabric::remote(RemotePage page, std::size_t offset) con
   return {region.key, region.address + offset};
 }
 
-bool IwarpFabric::room_for_operation() const {
-  return link_ == Link::up && operations_.size() + events_.size() < kQueueDepth;
-}
-
 bool IwarpFabric::post_read(Instant now, OperationId id, RemotePage page, std::size_t offset,
                             std::span<std::byte> into) {
   HAPAIR_CHECK(!into.empty() && offset + into.size() <= kPageBytes, "an operation lies within its page");
-  if (!room_for_operation() || !outbound_.stream().post_read(id, remote(page, offset), into)) return false;
-  operations_.push({id, now, true});
+  if (!own_.room_for_operation() || !outbound_.stream().post_read(id, remote(page, offset), into)) return false;
+  own_.post({id, now, true});
   outbound_.flush();
   outbound_.watch(service_->epoll, kOutbound);
   return true;
@@ -109,8 +89,8 @@ bool IwarpFabric::post_write(Instant now, OperationId id, RemotePage page, std::
                              std::span<const std::byte> from) {
   HAPAIR_CHECK(!from.empty() && offset + from.size() <= kPageBytes, "an operation lies within its page");
   const iwarp::RemoteBuffer probe = remote(RemotePage::status, 0);
-  if (!room_for_operation() || !outbound_.stream().post_write(id, remote(page, offset), probe, from)) return false;
-  operations_.push({id, now, false});
+  if (!own_.room_for_operation() || !outbound_.stream().post_write(id, remote(page, offset), probe, from)) return false;
+  own_.post({id, now, false});
   outbound_.flush();
   outbound_.watch(service_->epoll, kOutbound);
   return true;
@@ -119,10 +99,7 @@ bool IwarpFabric::post_write(Instant now, OperationId id, RemotePage page, std::
 void IwarpFabric::work_outbound(Instant now) {
   if (outbound_.phase() == Connection::Phase::idle) return;
   outbound_.work();
-  if (link_ == Link::attempt && outbound_.phase() == Connection::Phase::up) {
-    link_ = Link::up;
-    events_.push({FabricEvent::Kind::connected, {}, FabricError::none});
-  }
+  if (own_.attempting() && outbound_.phase() == Connection::Phase::up) own_.established();
   outbound_.watch(service_->epoll, kOutbound);
   collect(now);
 }
@@ -130,34 +107,30 @@ void IwarpFabric::work_outbound(Instant now) {
 // What the stream has completed, and whether the connection still is.
 void IwarpFabric::collect(Instant now) {
   const bool ended = outbound_.phase() == Connection::Phase::ended;
-  while (link_ == Link::up) {
+  while (own_.up()) {
     const auto done = outbound_.stream().next_event();
     if (!done || done->error != iwarp::OperationError::none) break;
-    HAPAIR_CHECK(!operations_.empty() && operations_.front().id == done->operation, "completions come in their order");
-    last_round_trip_ = std::max(now - operations_.front().when, Duration(1));
+    HAPAIR_CHECK(own_.outstanding() && own_.oldest().id == done->operation, "completions come in their order");
+    own_.complete_oldest(now);
     nudged_ = false;
-    complete_front(FabricError::none);
   }
   if (!ended) return;
   FabricError error = outbound_.error();
-  if (link_ == Link::attempt && outbound_.malformed()) error = FabricError::refused;
+  if (own_.attempting() && outbound_.malformed()) error = FabricError::refused;
   if (!service_->link.up()) error = FabricError::link_down;
-  end_outbound(error, error);
+  end_outbound(error);
 }
 
 void IwarpFabric::check_times(Instant now) {
-  if (link_ == Link::none) return;
+  if (own_.none()) return;
   if (now >= next_link_check_) {
     next_link_check_ = now + kLinkCheckEvery;
-    if (!service_->link.up()) return end_outbound(FabricError::link_down, FabricError::link_down);
+    if (!service_->link.up()) return end_outbound(FabricError::link_down);
   }
-  const bool waiting = link_ == Link::attempt || !operations_.empty();
-  if (!waiting) return;
-  const Instant since = link_ == Link::attempt ? attempt_since_ : operations_.front().when;
-  if (now - since >= settings_.retry_timeout) {
-    return end_outbound(FabricError::retry_exceeded, FabricError::retry_exceeded);
-  }
-  if (link_ == Link::up && !nudged_ && now - since >= kNudgeAfter) {
+  const std::optional<Instant> since = own_.waiting_since();
+  if (!since) return;
+  if (now - *since >= settings_.retry_timeout) return end_outbound(FabricError::retry_exceeded);
+  if (own_.up() && !nudged_ && now - *since >= kNudgeAfter) {
     nudged_ = true;
     outbound_.stream().nudge(remote(RemotePage::mailbox, 0));
     outbound_.flush();
@@ -165,20 +138,9 @@ void IwarpFabric::check_times(Instant now) {
   }
 }
 
-void IwarpFabric::complete_front(FabricError error) {
-  const Posted& posted = operations_.front();
-  events_.push({posted.read ? FabricEvent::Kind::read_done : FabricEvent::Kind::write_done, posted.id, error});
-  operations_.pop();
-}
-
-// The operation that met the error tells it; those behind it are flushed.
-void IwarpFabric::end_outbound(FabricError first, FabricError why) {
-  const bool attempt = link_ == Link::attempt;
-  link_ = Link::none;
+void IwarpFabric::end_outbound(FabricError why) {
   outbound_.close();
-  if (!operations_.empty()) complete_front(first);
-  while (!operations_.empty()) complete_front(FabricError::disconnected);
-  events_.push({attempt ? FabricEvent::Kind::not_connected : FabricEvent::Kind::lost, {}, why});
+  own_.end(why);
 }
 
 // ---- the partner's connections -----------------------------------------------------------------------------------
@@ -278,12 +240,7 @@ std::size_t IwarpFabric::poll(Instant now, std::span<FabricEvent> into) {
     ++counters_.refused_silent;
     close_inbound(inbound);
   }
-  std::size_t count = 0;
-  while (count < into.size() && !events_.empty()) {
-    into[count++] = events_.front();
-    events_.pop();
-  }
-  return count;
+  return own_.take(into);
 }
 
 }  // namespace hapair::ccm

@@ -21,11 +21,11 @@
 #include <optional>
 #include <string>
 
-#include "ccm/base/fixed_ring.h"
 #include "ccm/base/ids.h"
 #include "ccm/fabric/fabric.h"
 #include "ccm/fabric/iwarp/connection.h"
 #include "ccm/fabric/iwarp/tcp.h"
+#include "ccm/fabric/own_connection.h"
 #include "ccm/wire/status_page.h"
 
 namespace hapair::ccm {
@@ -66,17 +66,11 @@ class IwarpFabric final : public Fabric {
                   std::span<const std::byte> from) override;
   std::size_t poll(Instant now, std::span<FabricEvent> into) override;
   [[nodiscard]] int poll_fd() const override { return service_ ? service_->epoll.get() : -1; }
-  [[nodiscard]] Duration last_round_trip() const override { return last_round_trip_; }
+  [[nodiscard]] Duration last_round_trip() const override { return own_.last_round_trip(); }
   [[nodiscard]] std::string_view kind() const override { return "iwarp"; }
   [[nodiscard]] const IwarpCounters& counters() const { return counters_; }
 
  private:
-  enum class Link : std::uint8_t { none, attempt, up };
-  struct Posted {
-    OperationId id;
-    Instant when;
-    bool read = false;
-  };
   struct Inbound {
     explicit Inbound(std::size_t max_payload) : connection(max_payload) {}
     iwarp::Connection connection;
@@ -84,7 +78,6 @@ class IwarpFabric final : public Fabric {
     std::uint64_t moved = 0;
   };
 
-  [[nodiscard]] bool room_for_operation() const;
   void take_ready(Instant now);
   void accept_all(Instant now);
   Inbound* place_for_newcomer();
@@ -93,11 +86,9 @@ class IwarpFabric final : public Fabric {
   void work_outbound(Instant now);
   void check_times(Instant now);
   void collect(Instant now);
-  void end_outbound(FabricError first, FabricError why);
-  void complete_front(FabricError error);
+  void end_outbound(FabricError why);
   iwarp::RemoteBuffer remote(RemotePage page, std::size_t offset) const;
 
-  static constexpr std::size_t kQueueDepth = 16;
   static constexpr std::size_t kInbound = 4;
 
   IwarpSettings settings_;
@@ -108,16 +99,12 @@ class IwarpFabric final : public Fabric {
   std::unique_ptr<std::byte[], FreePages> pages_;
   std::array<iwarp::Region, 2> regions_;
 
-  Link link_ = Link::none;
-  Instant attempt_since_;
+  OwnConnection own_;
   Instant next_link_check_;
   Instant polled_at_;
   bool nudged_ = false;
   iwarp::Connection outbound_;
   std::array<Inbound, kInbound> inbound_;
-  FixedRing<Posted, kQueueDepth> operations_;
-  FixedRing<FabricEvent, 2 * kQueueDepth + 2> events_;
-  Duration last_round_trip_{};
   IwarpCounters counters_;
 };
 

@@ -1,12 +1,8 @@
 #include "ccm/fabric/iwarp/tcp.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -22,42 +18,7 @@ bool set(const Fd& socket, int level, int name, const T& value) {
   return ::setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
 }
 
-const void* host_of(const sockaddr_storage& storage) {
-  if (storage.ss_family == AF_INET) return &reinterpret_cast<const sockaddr_in&>(storage).sin_addr;
-  return &reinterpret_cast<const sockaddr_in6&>(storage).sin6_addr;
-}
-
 }  // namespace
-
-std::expected<Endpoint, std::string> Endpoint::make(const std::string& address, std::uint16_t port) {
-  Endpoint end;
-  auto& v4 = reinterpret_cast<sockaddr_in&>(end.storage_);
-  auto& v6 = reinterpret_cast<sockaddr_in6&>(end.storage_);
-  if (::inet_pton(AF_INET, address.c_str(), &v4.sin_addr) == 1) {
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    end.length_ = sizeof v4;
-    return end;
-  }
-  end.storage_ = {};
-  if (::inet_pton(AF_INET6, address.c_str(), &v6.sin6_addr) == 1) {
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    end.length_ = sizeof v6;
-    return end;
-  }
-  return std::unexpected("\"" + address + "\" is no numeric IPv4 or IPv6 address");
-}
-
-bool Endpoint::same_host(const sockaddr_storage& other) const {
-  const std::size_t bytes = family() == AF_INET ? sizeof(in_addr) : sizeof(in6_addr);
-  return other.ss_family == storage_.ss_family && std::memcmp(host_of(other), host_of(storage_), bytes) == 0;
-}
-
-bool Endpoint::loopback() const {
-  if (family() != AF_INET) return false;
-  return ntohl(reinterpret_cast<const sockaddr_in&>(storage_).sin_addr.s_addr) >> 24U == IN_LOOPBACKNET;
-}
 
 std::expected<Fd, std::string> listen_at(const Endpoint& local) {
   Fd socket(::socket(local.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
@@ -128,40 +89,6 @@ FabricError fabric_error(int error, FabricError fallback) {
     default:
       return fallback;
   }
-}
-
-LocalLink::LocalLink(const Endpoint& local) : local_(local), probe_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {}
-
-void LocalLink::look_for_interface() {
-  interface_.clear();
-  ifaddrs* all = nullptr;
-  if (::getifaddrs(&all) != 0) return;
-  for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
-    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != local_.family()) continue;
-    sockaddr_storage storage{};
-    std::memcpy(&storage, one->ifa_addr, local_.length());
-    // All of 127.0.0.0/8 is the loopback's, whatever single address it shows.
-    const bool own = local_.same_host(storage) || (local_.loopback() && (one->ifa_flags & IFF_LOOPBACK) != 0);
-    if (!own) continue;
-    interface_ = one->ifa_name;
-    break;
-  }
-  ::freeifaddrs(all);
-}
-
-bool LocalLink::up() {
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    if (interface_.empty()) look_for_interface();
-    if (interface_.empty()) return false;
-    ifreq request{};
-    std::memcpy(request.ifr_name, interface_.data(), std::min(interface_.size(), sizeof request.ifr_name - 1));
-    if (::ioctl(probe_.get(), SIOCGIFFLAGS, &request) == 0) {
-      constexpr short kUp = IFF_UP | IFF_RUNNING;
-      return (request.ifr_flags & kUp) == kUp;
-    }
-    interface_.clear();  // it is gone; the address may be on another one now
-  }
-  return false;
 }
 
 std::expected<Service, std::string> open_service(const std::string& address, const std::string& partner_address,

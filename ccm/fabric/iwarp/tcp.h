@@ -1,5 +1,4 @@
-// The little of TCP that an iWARP connection needs: addresses, a listener, a dial that does not wait, and whether the
-// local end has a link at all.
+// The little of TCP that an iWARP connection needs: a listener, and a dial that does not wait.
 #pragma once
 
 #include <sys/socket.h>
@@ -11,27 +10,11 @@
 
 #include "ccm/base/fd.h"
 #include "ccm/base/time.h"
+#include "ccm/fabric/ip/endpoint.h"
+#include "ccm/fabric/ip/local_link.h"
 #include "ccm/wire/names.h"
 
 namespace hapair::ccm::iwarp {
-
-// An IP address with a port.
-class Endpoint {
- public:
-  // `address` is numeric IPv4 or IPv6; the error is a sentence.
-  static std::expected<Endpoint, std::string> make(const std::string& address, std::uint16_t port);
-
-  [[nodiscard]] const sockaddr* address() const { return reinterpret_cast<const sockaddr*>(&storage_); }
-  [[nodiscard]] socklen_t length() const { return length_; }
-  [[nodiscard]] int family() const { return storage_.ss_family; }
-  // The same address, whatever the port.
-  [[nodiscard]] bool same_host(const sockaddr_storage& other) const;
-  [[nodiscard]] bool loopback() const;  // of IPv4
-
- private:
-  sockaddr_storage storage_{};
-  socklen_t length_ = 0;
-};
 
 // Listens without blocking. The address need not be there yet: an interface may come up later.
 std::expected<Fd, std::string> listen_at(const Endpoint& local);
@@ -47,21 +30,6 @@ std::expected<Fd, FabricError> dial(const Endpoint& local, const Endpoint& remot
 void tune(const Fd& socket, Duration user_timeout);
 // What the kernel's error says; `fallback` where it says nothing of the path.
 FabricError fabric_error(int error, FabricError fallback);
-
-// The interface that has an address, and whether it has a link.
-class LocalLink {
- public:
-  explicit LocalLink(const Endpoint& local);
-  // False: no interface has the address, or the one that has it is down or without carrier. Cheap while it is found.
-  [[nodiscard]] bool up();
-
- private:
-  void look_for_interface();
-
-  Endpoint local_;
-  Fd probe_;
-  std::string interface_;
-};
 
 // What a rail's service begins with: both addresses, the own one's link, and a listener that `epoll` tells of.
 struct Service {

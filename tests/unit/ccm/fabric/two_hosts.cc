@@ -23,7 +23,7 @@ namespace {
 
 bool answers(const std::string& host) {
   constexpr std::uint16_t kNobody = 9;
-  const auto end = iwarp::Endpoint::make(host, kNobody);
+  const auto end = Endpoint::make(host, kNobody);
   const Fd socket(::socket(end->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (::connect(socket.get(), end->address(), end->length()) == 0 || errno == ECONNREFUSED) return true;
   if (errno != EINPROGRESS) {

@@ -161,7 +161,7 @@ class AStranger : public ::testing::Test {
   }
   // A socket of beta's host to alpha's service port.
   Fd dial() {
-    const auto to = iwarp::Endpoint::make(TwoHosts::address(Host::alpha, false), 7480);
+    const auto to = Endpoint::make(TwoHosts::address(Host::alpha, false), 7480);
     Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     EXPECT_EQ(::connect(socket.get(), to->address(), to->length()), 0);
     return socket;

@@ -81,7 +81,7 @@ TEST(IwarpPorts, AFloodOfConnectionsLeavesThePortAlone) {
   };
   rig.own().connect(clock.now(), PortId(1), token);
   ASSERT_TRUE(turns_until(PortEvent::Kind::connected));
-  const auto end = iwarp::Endpoint::make(TwoHosts::address(Host::beta, false), 7481);
+  const auto end = Endpoint::make(TwoHosts::address(Host::beta, false), 7481);
   std::vector<Fd> strangers;
   std::array<PortEvent, 8> events;
   for (int i = 0; i < 100; ++i) {
