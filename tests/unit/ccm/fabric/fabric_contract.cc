@@ -124,7 +124,7 @@ TEST_P(FabricContract, AStoppedPartnerIsStillReadAndWritten) {
 TEST_P(FabricContract, ConnectsToAStoppedPartner) {
   rig_->start_partner(kMark);
   rig_->stop_partner();
-  const bool answers = rig_->traits().memory_answers_when_stopped;
+  const bool answers = rig_->traits().connects_when_stopped;
   EXPECT_EQ(connect(), answers ? FabricError::none : FabricError::retry_exceeded);
 }
 

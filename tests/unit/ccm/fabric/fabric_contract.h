@@ -11,6 +11,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <vector>
 
 #include "ccm/fabric/fabric.h"
@@ -22,8 +23,11 @@ namespace hapair::ccm {
 // Where fabrics differ by nature; each one's header has the table that this follows.
 struct FabricTraits {
   bool memory_answers_when_stopped = true;          // one-sided even while the partner's process is stopped
+  bool connects_when_stopped = true;                // and nobody has to say yes to a connection
   FabricError killed = FabricError::remote_access;  // of an operation on a partner that was killed
 };
+
+inline void PrintTo(FabricError error, std::ostream* out) { *out << text_of(error); }
 
 class FabricRig {
  public:

@@ -16,6 +16,7 @@
 
 #include "tests/unit/ccm/fabric/fabric_contract.h"
 #include "tests/unit/ccm/fabric/iwarp/frames.h"
+#include "tests/unit/ccm/fabric/page_server.h"
 #include "tests/unit/ccm/fabric/two_hosts.h"
 
 namespace hapair::ccm {
@@ -28,26 +29,13 @@ IwarpSettings settings(Host own, bool v6) {
   return {.address = TwoHosts::address(own, v6), .partner_address = TwoHosts::address(partner, v6)};
 }
 
-// The partner's process on its own host: serves its pages, and tells its mailbox to whoever asks over `channel`.
-[[noreturn]] void serve_pages(const TwoHosts& hosts, bool v6, std::byte mark, int channel) {
+// The partner's process, on its own host.
+[[noreturn]] void be_partner(const TwoHosts& hosts, bool v6, std::byte mark, int channel) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   hosts.enter(Host::beta);
   IwarpFabric fabric(settings(Host::beta, v6));
   if (!fabric.open()) ::_exit(1);
-  std::ranges::fill(fabric.status_memory(), mark);
-  const SystemClock clock;
-  char question = 'r';
-  if (::write(channel, &question, 1) != 1) ::_exit(1);
-  std::array<FabricEvent, 4> events;
-  while (true) {
-    std::array<pollfd, 2> fds{{{fabric.poll_fd(), POLLIN, 0}, {channel, POLLIN, 0}}};
-    ::poll(fds.data(), fds.size(), 20);
-    (void)fabric.poll(clock.now(), events);
-    if (fds[1].revents == 0) continue;
-    if (::read(channel, &question, 1) != 1) break;
-    const auto mailbox = fabric.mailbox_memory();
-    if (::write(channel, mailbox.data(), mailbox.size()) != static_cast<ssize_t>(mailbox.size())) break;
-  }
+  serve_pages(fabric, mark, channel);
   ::_exit(0);
 }
 
@@ -61,7 +49,7 @@ class IwarpRig final : public FabricRig {
   ~IwarpRig() override { kill_partner(); }
 
   [[nodiscard]] FabricTraits traits() const override {
-    return {.memory_answers_when_stopped = false, .killed = FabricError::disconnected};
+    return {.memory_answers_when_stopped = false, .connects_when_stopped = false, .killed = FabricError::disconnected};
   }
   Fabric& fabric() override { return fabric_; }
   void start_partner(std::byte mark) override {
@@ -71,7 +59,7 @@ class IwarpRig final : public FabricRig {
     ASSERT_GE(partner_, 0);
     if (partner_ == 0) {
       ::close(ends[0]);
-      serve_pages(hosts_, v6_, mark, ends[1]);
+      be_partner(hosts_, v6_, mark, ends[1]);
     }
     ::close(ends[1]);
     channel_ = Fd(ends[0]);

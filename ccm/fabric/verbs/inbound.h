@@ -1,0 +1,41 @@
+// The partner's connection at this end: a queue pair that reads the status page and writes the mailbox page, and may do
+// nothing else. This node's software takes no part in what goes over it.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "ccm/base/time.h"
+#include "ccm/fabric/verbs/device.h"
+#include "ccm/fabric/verbs/graveyard.h"
+#include "ccm/wire/connect_data.h"
+
+namespace hapair::ccm::verbs {
+
+class Inbound {
+ public:
+  // Answers the request that `id` is; the keys go in the answer's private data. The windows are bound before the answer
+  // leaves, because the partner's first read may follow it at once. The error is a sentence.
+  static std::expected<Inbound, std::string> accept(std::shared_ptr<Device> device, Handle<rdma_cm_id> id, Instant now);
+
+  [[nodiscard]] const rdma_cm_id* id() const { return parts_.id.get(); }
+  [[nodiscard]] Instant since() const { return since_; }
+  // For the graveyard; nothing is left here.
+  Remains take_apart() { return std::move(parts_); }
+
+ private:
+  std::expected<void, std::string> make_pair();
+  std::expected<std::uint32_t, std::string> bind(Handle<ibv_mw>& window, const ibv_mr& region, unsigned int right);
+
+  // The queue pair is of our own making where windows are bound, else the id's.
+  Remains parts_;
+  Instant since_;
+};
+
+// Work requests of the windows; no operation of ours has this number.
+inline constexpr std::uint64_t kBindWork = ~std::uint64_t{0};
+
+}  // namespace hapair::ccm::verbs

@@ -1,0 +1,470 @@
+#include "ccm/fabric/verbs/verbs_fabric.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "ccm/base/check.h"
+
+namespace hapair::ccm {
+namespace {
+
+using verbs::Device;
+using verbs::Handle;
+using verbs::Inbound;
+
+constexpr Duration kDeviceLookEvery = std::chrono::milliseconds(200);
+constexpr Duration kLinkCheckEvery = std::chrono::milliseconds(20);
+constexpr int kConnectPatience = 10;  // times retry_timeout
+// Why the other end's connection manager rejects (IBTA 12.6.7.2); iWARP gives an errno instead.
+constexpr int kInvalidServiceId = 8;
+
+FabricError error_of(ibv_wc_status status) {
+  if (status == IBV_WC_REM_ACCESS_ERR || status == IBV_WC_REM_INV_REQ_ERR || status == IBV_WC_REM_OP_ERR) {
+    return FabricError::remote_access;
+  }
+  if (status == IBV_WC_RETRY_EXC_ERR || status == IBV_WC_RNR_RETRY_EXC_ERR) return FabricError::retry_exceeded;
+  return FabricError::disconnected;  // flushed: the connection ended, and another event may say why
+}
+
+FabricError error_of_errno(int error) {
+  switch (error) {
+    case ENODEV:
+    case EADDRNOTAVAIL:
+    case ENETUNREACH:
+    case ENETDOWN:
+      return FabricError::link_down;
+    case ECONNREFUSED:
+      return FabricError::not_listening;
+    default:
+      return FabricError::retry_exceeded;
+  }
+}
+
+// Of the local address, any port.
+sockaddr_storage without_port(const Endpoint& end) {
+  sockaddr_storage storage{};
+  std::memcpy(&storage, end.address(), end.length());
+  if (storage.ss_family == AF_INET) {
+    reinterpret_cast<sockaddr_in&>(storage).sin_port = 0;
+  } else {
+    reinterpret_cast<sockaddr_in6&>(storage).sin6_port = 0;
+  }
+  return storage;
+}
+
+int ms_of_duration(Duration duration) {
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+}  // namespace
+
+VerbsFabric::Pages::~Pages() {
+  for (const auto& page : {status, mailbox}) {
+    if (!page.empty()) (void)::munmap(page.data(), page.size());
+  }
+}
+
+VerbsFabric::VerbsFabric(VerbsSettings settings) : settings_(std::move(settings)) {}
+
+VerbsFabric::~VerbsFabric() {
+  bury_outbound();
+  bury_unlinked();
+  for (auto& one : inbound_) bury(one);
+  listener_.reset();
+  device_.reset();
+}
+
+// Without a link the connection manager's farewell is not sent: where it cannot leave the machine, soft-RoCE (6.1)
+// never sends another message of the connection manager, of anybody.
+void VerbsFabric::bury_outbound() {
+  if (!outbound_) return;
+  verbs::disable(*outbound_);
+  unlinked_.push_back({.device = device_, .windows = {}, .id = std::move(outbound_), .pair = {}});
+  if (link_up()) bury_unlinked();
+}
+
+void VerbsFabric::bury_unlinked() {
+  for (auto& one : unlinked_) graveyard_.bury(std::move(one));
+  unlinked_.clear();
+}
+
+void VerbsFabric::bury(std::optional<Inbound>& inbound) {
+  if (inbound) graveyard_.bury(inbound->take_apart());
+  inbound.reset();
+}
+
+// ---- the device --------------------------------------------------------------------------------------------------
+
+std::expected<void, std::string> VerbsFabric::map_page(std::uint64_t address, std::span<std::byte>& page) {
+  void* const wanted = reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): it is predetermined
+  void* const got = ::mmap(wanted, kPageBytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+  if (got == MAP_FAILED) return std::unexpected(errno_text("mmap of a page at its predetermined address"));
+  page = {static_cast<std::byte*>(got), kPageBytes};
+  return {};
+}
+
+std::expected<void, std::string> VerbsFabric::open() {
+  HAPAIR_CHECK(!epoll_.valid(), "a fabric is opened once");
+  const auto local = Endpoint::make(settings_.address, settings_.service_port);
+  const auto partner = Endpoint::make(settings_.partner_address, settings_.service_port);
+  if (!local) return std::unexpected(local.error());
+  if (!partner) return std::unexpected(partner.error());
+  local_ = *local;
+  partner_ = *partner;
+  interface_.emplace(*local_);
+  const std::uint64_t stride = kRailStride * settings_.rail;
+  if (auto mapped = map_page(kStatusAddress + stride, pages_.status); !mapped) return mapped;
+  if (auto mapped = map_page(kMailboxAddress + stride, pages_.mailbox); !mapped) return mapped;
+  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.valid()) return std::unexpected(errno_text("epoll_create1"));
+  if (auto taken = take_up_device(); !taken) lose_device(taken.error());
+  return {};
+}
+
+void VerbsFabric::watch(int fd) const {
+  (void)::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
+}
+
+std::expected<void, std::string> VerbsFabric::take_up_device() {
+  if (!channel_) {
+    channel_.reset(::rdma_create_event_channel());
+    if (!channel_)
+      return std::unexpected(errno_text("rdma_create_event_channel") + " (is the module rdma_ucm loaded?)");
+    watch(channel_->fd);
+  }
+  rdma_cm_id* id = nullptr;
+  if (::rdma_create_id(channel_.get(), &id, this, RDMA_PS_TCP) != 0)
+    return std::unexpected(errno_text("rdma_create_id"));
+  Handle<rdma_cm_id> listener(id);
+  auto* const address = const_cast<sockaddr*>(local_->address());
+  if (::rdma_bind_addr(id, address) != 0 || id->verbs == nullptr) {
+    return std::unexpected(errno_text("rdma_bind_addr") + ": no RDMA device has the address " + settings_.address);
+  }
+  auto device = Device::open(id->verbs, id->port_num, pages_.status, pages_.mailbox);
+  if (!device) return std::unexpected(device.error());
+  if (::rdma_listen(id, 16) != 0) return std::unexpected(errno_text("rdma_listen"));
+  device_ = std::move(*device);
+  listener_ = std::move(listener);
+  watch(device_->completion_fd());
+  watch(device_->async_fd());
+  port_down_ = !device_->port_active();
+  device_trouble_.clear();
+  ++counters_.devices;
+  return {};
+}
+
+void VerbsFabric::lose_device(const std::string& why) {
+  if (!own_.none()) end_own(FabricError::link_down);
+  bury_unlinked();
+  for (auto& one : inbound_) bury(one);
+  listener_.reset();
+  if (device_) (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, device_->async_fd(), nullptr);
+  device_.reset();
+  device_trouble_ = why;
+}
+
+void VerbsFabric::look_for_device(Instant now) {
+  if (device_ || now < next_device_look_) return;
+  next_device_look_ = now + kDeviceLookEvery;
+  if (auto taken = take_up_device(); !taken) device_trouble_ = taken.error();
+}
+
+bool VerbsFabric::link_up() { return device_ && !port_down_ && interface_->up(); }
+
+// ---- own connection ----------------------------------------------------------------------------------------------
+
+void VerbsFabric::connect(Instant now) {
+  HAPAIR_CHECK(epoll_.valid(), "it is open");
+  own_.begin(now);
+  next_link_check_ = now + kLinkCheckEvery;
+  if (device_) port_down_ = !device_->port_active();
+  if (!link_up()) return end_own(FabricError::link_down);
+  bury_unlinked();
+  rdma_cm_id* id = nullptr;
+  if (::rdma_create_id(channel_.get(), &id, this, RDMA_PS_TCP) != 0) return end_own(FabricError::link_down);
+  outbound_.reset(id);
+  ++generation_;
+  sockaddr_storage from = without_port(*local_);
+  auto* const to = const_cast<sockaddr*>(partner_->address());
+  const int patience_ms = ms_of_duration(settings_.retry_timeout * kConnectPatience);
+  if (::rdma_resolve_addr(id, reinterpret_cast<sockaddr*>(&from), to, patience_ms) != 0) end_own(error_of_errno(errno));
+}
+
+void VerbsFabric::drop(Instant /*now*/) {
+  bury_outbound();
+  reads_.clear();
+  own_.drop();
+}
+
+void VerbsFabric::end_own(FabricError why) {
+  bury_outbound();
+  reads_.clear();
+  own_.end(why);
+}
+
+void VerbsFabric::begin_route() {
+  if (outbound_->verbs != device_->context()) return end_own(FabricError::link_down);
+  std::uint8_t exponent = settings_.ack_timeout_exponent;
+  // Not every device has it; the deadline decides where it has not.
+  (void)::rdma_set_option(outbound_.get(), RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &exponent, sizeof exponent);
+  const int patience_ms = ms_of_duration(settings_.retry_timeout * kConnectPatience);
+  if (::rdma_resolve_route(outbound_.get(), patience_ms) != 0) end_own(error_of_errno(errno));
+}
+
+void VerbsFabric::begin_connection() {
+  ibv_qp_init_attr wanted = device_->pair_attributes();
+  if (::rdma_create_qp(outbound_.get(), device_->domain(), &wanted) != 0) return end_own(FabricError::link_down);
+  const ConnectBytes request = encode(ConnectRequest{ConnectService::early_channel, {}});
+  rdma_conn_param parameters{};
+  parameters.private_data = request.data();
+  parameters.private_data_len = request.size();
+  parameters.responder_resources = parameters.initiator_depth = device_->reads();
+  parameters.retry_count = settings_.retry_count;
+  parameters.rnr_retry_count = 6;
+  if (::rdma_connect(outbound_.get(), &parameters) != 0) end_own(error_of_errno(errno));
+}
+
+void VerbsFabric::finish_connection(const CmEvent& event) {
+  const auto answer = parse_connect_answer(std::span(event.data).first(event.bytes));
+  if (!answer || answer->service != ConnectService::early_channel) return end_own(FabricError::refused);
+  answer_ = *answer;
+  own_.established();
+}
+
+ibv_send_wr VerbsFabric::work_on(RemotePage page, std::size_t offset) const {
+  const RemoteRegion& region = answer_.regions.at(page == RemotePage::status ? 0 : 1);
+  ibv_send_wr work{};
+  work.send_flags = IBV_SEND_SIGNALED;
+  work.wr.rdma.remote_addr = region.address + offset;
+  work.wr.rdma.rkey = region.key;
+  return work;
+}
+
+bool VerbsFabric::post(Instant now, OperationId id, ibv_send_wr& work, std::size_t bytes, std::span<std::byte> into) {
+  const std::size_t slot = next_work_ % OwnConnection::kQueueDepth;
+  ibv_sge piece = device_->piece(slot, bytes);
+  work.wr_id = generation_;
+  work.sg_list = &piece;
+  work.num_sge = 1;
+  // On iWARP a write is followed by a read, whose answer tells that the write was placed.
+  ibv_sge probe = device_->piece(slot, sizeof(std::uint64_t));
+  ibv_send_wr read = work_on(RemotePage::status, 0);
+  if (device_->is_iwarp() && into.empty()) {
+    work.send_flags = 0;
+    work.next = &read;
+    read.wr_id = generation_;
+    read.opcode = IBV_WR_RDMA_READ;
+    read.send_flags = IBV_SEND_SIGNALED | IBV_SEND_FENCE;
+    read.sg_list = &probe;
+    read.num_sge = 1;
+  }
+  ibv_send_wr* refused = nullptr;
+  if (::ibv_post_send(outbound_->qp, &work, &refused) != 0) return false;
+  ++next_work_;
+  own_.post({id, now, !into.empty()});
+  reads_.push({into, slot});
+  return true;
+}
+
+bool VerbsFabric::post_read(Instant now, OperationId id, RemotePage page, std::size_t offset,
+                            std::span<std::byte> into) {
+  HAPAIR_CHECK(!into.empty() && offset + into.size() <= kPageBytes, "an operation lies within its page");
+  if (!own_.room_for_operation()) return false;
+  ibv_send_wr work = work_on(page, offset);
+  work.opcode = IBV_WR_RDMA_READ;
+  return post(now, id, work, into.size(), into);
+}
+
+bool VerbsFabric::post_write(Instant now, OperationId id, RemotePage page, std::size_t offset,
+                             std::span<const std::byte> from) {
+  HAPAIR_CHECK(!from.empty() && offset + from.size() <= kPageBytes, "an operation lies within its page");
+  if (!own_.room_for_operation()) return false;
+  std::ranges::copy(from, device_->buffer(next_work_ % OwnConnection::kQueueDepth).begin());
+  ibv_send_wr work = work_on(page, offset);
+  work.opcode = IBV_WR_RDMA_WRITE;
+  return post(now, id, work, from.size(), {});
+}
+
+void VerbsFabric::take_completions(Instant now) {
+  while (device_) {
+    const auto completion = device_->next_completion();
+    if (!completion) return;
+    // Of an earlier connection, or a window's: the partner's connection tells that by itself.
+    if (completion->wr_id != generation_ || !own_.up() || !own_.outstanding()) continue;
+    if (completion->status != IBV_WC_SUCCESS) {
+      const FabricError error = error_of(completion->status);
+      end_own(link_up() ? error : FabricError::link_down);
+      continue;
+    }
+    const Read read = reads_.front();
+    reads_.pop();
+    const auto bytes = device_->buffer(read.slot).first(read.into.size());
+    std::ranges::copy(bytes, read.into.begin());
+    own_.complete_oldest(now);
+  }
+}
+
+// ---- events ------------------------------------------------------------------------------------------------------
+
+bool VerbsFabric::next_cm_event(CmEvent& event) const {
+  rdma_cm_event* raw = nullptr;
+  if (!channel_ || ::rdma_get_cm_event(channel_.get(), &raw) != 0) return false;
+  event.type = raw->event;
+  event.id = raw->id;
+  event.status = raw->status;
+  event.bytes = 0;
+  const rdma_conn_param& connection = raw->param.conn;
+  if ((raw->event == RDMA_CM_EVENT_CONNECT_REQUEST || raw->event == RDMA_CM_EVENT_ESTABLISHED) &&
+      connection.private_data != nullptr) {
+    event.bytes = std::min<std::size_t>(connection.private_data_len, event.data.size());
+    std::memcpy(event.data.data(), connection.private_data, event.bytes);
+  }
+  (void)::rdma_ack_cm_event(raw);
+  return true;
+}
+
+void VerbsFabric::take_cm_events(Instant now) {
+  CmEvent event;
+  while (next_cm_event(event)) {
+    if (event.type == RDMA_CM_EVENT_DEVICE_REMOVAL) {
+      lose_device("the RDMA device of " + settings_.address + " was removed");
+      return;
+    }
+    if (event.type == RDMA_CM_EVENT_CONNECT_REQUEST) {
+      take_request(now, event);
+    } else if (outbound_ && event.id == outbound_.get()) {
+      take_own_event(event);
+    } else {
+      take_inbound_event(event);
+    }
+  }
+}
+
+void VerbsFabric::take_own_event(const CmEvent& event) {
+  switch (event.type) {
+    case RDMA_CM_EVENT_ADDR_RESOLVED:
+      return begin_route();
+    case RDMA_CM_EVENT_ROUTE_RESOLVED:
+      return begin_connection();
+    case RDMA_CM_EVENT_ESTABLISHED:
+      return finish_connection(event);
+    case RDMA_CM_EVENT_REJECTED:
+      if (event.status == kInvalidServiceId || event.status == -ECONNREFUSED) {
+        return end_own(FabricError::not_listening);
+      }
+      return end_own(FabricError::refused);
+    case RDMA_CM_EVENT_ADDR_ERROR:
+    case RDMA_CM_EVENT_ROUTE_ERROR:
+    case RDMA_CM_EVENT_UNREACHABLE:
+    case RDMA_CM_EVENT_CONNECT_ERROR:
+      return end_own(link_up() ? error_of_errno(-event.status) : FabricError::link_down);
+    case RDMA_CM_EVENT_DISCONNECTED:
+    case RDMA_CM_EVENT_ADDR_CHANGE:
+      return end_own(link_up() ? FabricError::disconnected : FabricError::link_down);
+    case RDMA_CM_EVENT_CONNECT_REQUEST:
+    case RDMA_CM_EVENT_CONNECT_RESPONSE:
+    case RDMA_CM_EVENT_DEVICE_REMOVAL:
+    case RDMA_CM_EVENT_MULTICAST_JOIN:
+    case RDMA_CM_EVENT_MULTICAST_ERROR:
+    case RDMA_CM_EVENT_TIMEWAIT_EXIT:
+      return;
+  }
+}
+
+// A free place; else that of the oldest connection, which the partner has left behind: it opens one at a time.
+void VerbsFabric::take_request(Instant now, const CmEvent& event) {
+  Handle<rdma_cm_id> id(event.id);
+  sockaddr_storage from{};
+  const sockaddr* const peer = ::rdma_get_peer_addr(event.id);
+  std::memcpy(&from, peer, peer->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+  const auto request = parse_connect_request(std::span(event.data).first(event.bytes));
+  const bool stranger = !partner_->same_host(from);
+  if (stranger || !request || request->service != ConnectService::early_channel || !device_ ||
+      id->verbs != device_->context()) {
+    ++(stranger ? counters_.refused_address : counters_.refused_malformed);
+    (void)::rdma_reject(id.get(), nullptr, 0);
+    return;
+  }
+  const auto place = std::ranges::min_element(inbound_, {}, [](const std::optional<Inbound>& one) {
+    return std::pair(one.has_value(), one ? one->since() : Instant());
+  });
+  if (place->has_value()) ++counters_.replaced;
+  bury(*place);
+  auto accepted = Inbound::accept(device_, std::move(id), now);
+  if (accepted) {
+    place->emplace(std::move(*accepted));
+  } else {
+    ++counters_.refused_device;
+  }
+}
+
+void VerbsFabric::take_inbound_event(const CmEvent& event) {
+  const bool ended = event.type == RDMA_CM_EVENT_DISCONNECTED || event.type == RDMA_CM_EVENT_CONNECT_ERROR ||
+                     event.type == RDMA_CM_EVENT_UNREACHABLE || event.type == RDMA_CM_EVENT_REJECTED ||
+                     event.type == RDMA_CM_EVENT_ADDR_CHANGE;
+  if (!ended) return;
+  for (auto& one : inbound_) {
+    if (one && one->id() == event.id) bury(one);
+  }
+}
+
+void VerbsFabric::take_async_events() {
+  ibv_async_event event{};
+  while (device_ && ::ibv_get_async_event(device_->context(), &event) == 0) {
+    const ibv_event_type type = event.event_type;
+    ::ibv_ack_async_event(&event);
+    if (type == IBV_EVENT_DEVICE_FATAL) return lose_device("the RDMA device of " + settings_.address + " failed");
+    if (type == IBV_EVENT_PORT_ERR || type == IBV_EVENT_PORT_ACTIVE) port_down_ = !device_->port_active();
+    if (type == IBV_EVENT_PORT_ERR && port_down_ && !own_.none()) end_own(FabricError::link_down);
+  }
+}
+
+void VerbsFabric::check_times(Instant now) {
+  if (own_.none()) return;
+  if (now >= next_link_check_) {
+    next_link_check_ = now + kLinkCheckEvery;
+    if (!link_up()) return end_own(FabricError::link_down);
+  }
+  const std::optional<Instant> since = own_.waiting_since();
+  const Duration allowed = settings_.retry_timeout * (own_.attempting() ? kConnectPatience : 1);
+  if (since && now - *since >= allowed) end_own(FabricError::retry_exceeded);
+}
+
+void VerbsFabric::take_ready(Instant now) {
+  std::array<epoll_event, 4> ready{};
+  const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), 0);
+  for (int i = 0; i < count; ++i) {
+    const int fd = ready.at(static_cast<std::size_t>(i)).data.fd;
+    if (channel_ && fd == channel_->fd) {
+      take_cm_events(now);
+    } else if (device_ && fd == device_->completion_fd()) {
+      device_->rearm();
+    } else if (device_ && fd == device_->async_fd()) {
+      take_async_events();
+    }
+  }
+  take_completions(now);
+}
+
+std::size_t VerbsFabric::poll(Instant now, std::span<FabricEvent> into) {
+  if (std::exchange(polled_at_, now) != now) {
+    look_for_device(now);
+    take_ready(now);
+  }
+  check_times(now);
+  return own_.take(into);
+}
+
+}  // namespace hapair::ccm
