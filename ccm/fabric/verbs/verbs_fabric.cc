@@ -266,7 +266,7 @@ bool VerbsFabric::post(Instant now, OperationId id, ibv_send_wr& work, std::size
     work.next = &read;
     read.wr_id = generation_;
     read.opcode = IBV_WR_RDMA_READ;
-    read.send_flags = IBV_SEND_SIGNALED | IBV_SEND_FENCE;
+    read.send_flags = IBV_SEND_SIGNALED;
     read.sg_list = &probe;
     read.num_sge = 1;
   }

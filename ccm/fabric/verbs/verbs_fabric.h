@@ -13,7 +13,8 @@
 // | the other end rejects, or speaks something else   | refused          |                                       |
 // | it ends the connection                            | disconnected     | disconnected, lost (disconnected)     |
 // | it dies: told by its kernel, or found by silence  |                  | disconnected or retry_exceeded        |
-// | it has no such memory, or gives no right to it    |                  | remote_access, lost (remote_access)   |
+// | it has no such memory, or gives no right to it    |                  | remote_access, lost (remote_access);  |
+// |                                                   |                  | on soft-iWARP: disconnected           |
 //
 // An attempt to connect may take ten times retry_timeout: it needs several messages of both kernels.
 #pragma once

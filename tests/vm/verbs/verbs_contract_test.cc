@@ -40,7 +40,9 @@ class VerbsRig final : public FabricRig {
 
   // Its kernel tells, or its silence does: whichever comes first.
   [[nodiscard]] FabricTraits traits() const override {
-    return {.connects_when_stopped = false, .killed = FabricError::disconnected};
+    return {.connects_when_stopped = false,
+            .killed = FabricError::disconnected,
+            .no_right = given("FABRIC") == "siw" ? FabricError::disconnected : FabricError::remote_access};
   }
   Fabric& fabric() override { return fabric_; }
   void start_partner(std::byte mark) override { tell(PartnerCommand::start, mark); }

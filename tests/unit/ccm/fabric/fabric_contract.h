@@ -22,9 +22,10 @@ namespace hapair::ccm {
 
 // Where fabrics differ by nature; each one's header has the table that this follows.
 struct FabricTraits {
-  bool memory_answers_when_stopped = true;          // one-sided even while the partner's process is stopped
-  bool connects_when_stopped = true;                // and nobody has to say yes to a connection
-  FabricError killed = FabricError::remote_access;  // of an operation on a partner that was killed
+  bool memory_answers_when_stopped = true;            // one-sided even while the partner's process is stopped
+  bool connects_when_stopped = true;                  // and nobody has to say yes to a connection
+  FabricError killed = FabricError::remote_access;    // of an operation on a partner that was killed
+  FabricError no_right = FabricError::remote_access;  // of an operation that the partner gives no right to
 };
 
 inline void PrintTo(FabricError error, std::ostream* out) { *out << text_of(error); }
