@@ -10,7 +10,8 @@
 //     24  pair, node, incarnation, boot id, phase, handshake, nonce, beat, proof
 //    240  8 client slots of 64 bytes         who is registered with the CCM, and each one's own beat
 //    752  the agent's block, 64 + 16 * 64    pools, owners and epochs as the agent sees them; the CCM only copies it
-//   1840  zero
+//   1840  the session's block (session_block.h)
+//   2288  zero
 #pragma once
 
 #include <array>
@@ -27,6 +28,7 @@
 #include "ccm/base/time.h"
 #include "ccm/wire/mac.h"
 #include "ccm/wire/names.h"
+#include "ccm/wire/session_block.h"
 
 namespace hapair::ccm {
 
@@ -115,7 +117,8 @@ struct StatusPageLayout {
   std::array<std::uint8_t, 16> zero_b;
   std::array<ClientSlotLayout, kMaxClients> clients;
   AgentBlockLayout agent;
-  std::array<std::uint8_t, kPageBytes - 1840> zero_c;
+  SessionBlockLayout session;
+  std::array<std::uint8_t, kPageBytes - 2288> zero_c;
 };
 static_assert(sizeof(StatusPageLayout) == kPageBytes);
 static_assert(offsetof(StatusPageLayout, layout_min) == 16);
@@ -131,6 +134,7 @@ static_assert(offsetof(StatusPageLayout, proof) == 176);
 static_assert(offsetof(StatusPageLayout, page_mac) == 208);
 static_assert(offsetof(StatusPageLayout, clients) == 240);
 static_assert(offsetof(StatusPageLayout, agent) == 752);
+static_assert(offsetof(StatusPageLayout, session) == 1840);
 
 // What a reader can rely on, parsed. `authenticated` is set by whoever checked the MAC.
 struct ClientView {
