@@ -14,7 +14,9 @@
 #include <cstring>
 #include <utility>
 
+#include "ccm/client/port_state.h"
 #include "ccm/wire/observation_ring.h"
+#include "ccm/wire/session_block.h"
 
 namespace hapair::ccm {
 namespace {
@@ -95,8 +97,17 @@ std::expected<Mapping, ClientError> map_checked(const Fd& fd, std::size_t size, 
 
 ClientError refusal_of(const ClientPacket& packet) {
   const auto refusal = static_cast<ClientRefusal>(packet.refusal);
-  return {ClientError::Kind::refused, refusal, "ccmd refuses: " + std::string(text_of(refusal))};
+  std::string text = "ccmd refuses: " + std::string(text_of(refusal));
+  if (refusal == ClientRefusal::port_count) {
+    text += "; allowed now: 1 to " + std::to_string(packet.ports);
+  } else if (refusal == ClientRefusal::port_memory) {
+    text += "; allowed now: 4096 to " + std::to_string(packet.memory_bytes) +
+            " bytes a port, staging included (ccm.port_memory_mib is the limit of all ports together)";
+  }
+  return {ClientError::Kind::refused, refusal, text};
 }
+
+constexpr std::uint64_t whole_pages(std::uint64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 
 }  // namespace
 
@@ -198,6 +209,42 @@ std::expected<void, ClientError> Client::set_phase(BootPhase phase, Duration pat
   if (!answer) return std::unexpected(answer.error());
   if (answer->packet.message == static_cast<std::uint32_t>(ClientMessage::phase_set)) return {};
   return std::unexpected(refusal_of(answer->packet));
+}
+
+std::expected<Ports, ClientError> Client::request_ports(const PortsRequest& request, Duration patience) {
+  ClientPacket packet{};
+  packet.message = static_cast<std::uint32_t>(ClientMessage::ports);
+  packet.protocol = kClientProtocol;
+  packet.ports = request.ports;
+  packet.memory_bytes = whole_pages(request.memory_bytes);
+  packet.staging_bytes = whole_pages(request.staging_bytes);
+  packet.rights = (request.partner_reads ? kPartnerReads : 0U) | (request.partner_writes ? kPartnerWrites : 0U);
+  if (auto sent = send(state_->socket.get(), packet); !sent) return std::unexpected(sent.error());
+  auto made = receive(state_->socket.get(), patience);
+  if (!made) return std::unexpected(made.error());
+  if (made->packet.message == static_cast<std::uint32_t>(ClientMessage::refuse)) {
+    return std::unexpected(refusal_of(made->packet));
+  }
+  const ClientError strange = broken("ccmd's answer is not of this protocol; restart both after the upgrade");
+  if (made->packet.message != static_cast<std::uint32_t>(ClientMessage::ports_made) || made->fd_count != 2 ||
+      made->packet.ports != request.ports) {
+    return std::unexpected(strange);
+  }
+  Ports ports;
+  ports.kick_ = std::move(made->fds[0]);
+  ports.wake_ = std::move(made->fds[1]);
+  for (std::uint32_t i = 0; i < request.ports; ++i) {
+    auto one = receive(state_->socket.get(), patience);
+    if (!one) return std::unexpected(one.error());
+    if (one->packet.message != static_cast<std::uint32_t>(ClientMessage::port) || one->fd_count != 2 ||
+        one->packet.port != i) {
+      return std::unexpected(strange);
+    }
+    auto state = Port::State::map(one->fds[0], one->fds[1]);
+    if (!state) return std::unexpected(broken(state.error()));
+    ports.ports_.push_back(Port::State::port_of(std::move(*state)));
+  }
+  return ports;
 }
 
 void Client::leave() {

@@ -13,16 +13,10 @@
 #include "ccm/base/fd.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
+#include "ccm/client/ports.h"
 #include "ccm/wire/observation.h"
 
 namespace hapair::ccm {
-
-struct ClientError {
-  enum class Kind : std::uint8_t { not_running, refused, broken };
-  Kind kind = Kind::broken;
-  ClientRefusal refusal = ClientRefusal::none;  // of Kind::refused
-  std::string text;                             // a sentence for the operator
-};
 
 class Client {
  public:
@@ -56,6 +50,8 @@ class Client {
   void publish(const AgentBlockLayout& agent);
   // Asks the CCM to publish another boot phase; blocks at most `patience`.
   std::expected<void, ClientError> set_phase(BootPhase phase, Duration patience);
+  // This client's ports, once in its life; blocks at most `patience`. A refusal says what could be had.
+  std::expected<Ports, ClientError> request_ports(const PortsRequest& request, Duration patience);
   // Says goodbye: the partner reads "left", not "gone".
   void leave();
 

@@ -157,6 +157,7 @@ PairConfig read_pair_config(ConfigObject& root) {
         ms_of(config.operation_deadline), ms_of(config.pace), 2 * ms_of(config.pace));
     ccm.problems().add_sentence(ccm.path("operation_deadline_ms"), text.data());
   }
+  config.port_memory_bytes = static_cast<std::uint64_t>(ccm.integer("port_memory_mib", 256, 1, 65536)) << 20U;
   read_rails(ccm, config);
   ccm.finish();
   return config;

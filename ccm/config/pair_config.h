@@ -41,6 +41,7 @@ struct PairConfig {
   std::vector<RailConfig> rails;  // 1 to kMaxRails
   Duration pace{};                // between two beats, and between two reads of the partner's page
   Duration operation_deadline{};  // after which the application gives the connection up
+  std::uint64_t port_memory_bytes = 0;  // of all ports of all clients together, at the most
 
   [[nodiscard]] std::string ccm_socket() const { return run_dir + "/ccm.sock"; }
 };

@@ -24,13 +24,15 @@ std::uint32_t us_of(Duration pace) {
 
 }  // namespace
 
-Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, Random& random, PhaseRecord phase,
-         const Clock& clock)
+Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, PortThread& ports, Random& random,
+         PhaseRecord phase, const Clock& clock)
     : config_(identity.config),
       clock_(&clock),
       phase_(std::move(phase)),
-      clients_(identity.incarnation, random, *this),
+      ports_(config_.node, config_.partner, config_.port_memory_bytes, ports),
+      clients_(identity.incarnation, random, *this, ports_),
       next_beat_(clock.now()) {
+  ports_.set_clients(clients_);
   HAPAIR_CHECK(fabrics.size() == config_.rails.size(), "every rail has its fabric");
   rails_.reserve(fabrics.size());
   for (std::size_t i = 0; i < fabrics.size(); ++i) {
@@ -64,9 +66,12 @@ Instant Ccm::turn(Instant now) {
     rail.turn(now, beats, late_);
     news |= rail.take_news();
   }
+  ports_.take_rails(rails_);
+  if (ports_.turn(now, rails_)) publish(now);
   if (beats) publish_self();
   if (news) clients_.wake_clients();
   Instant next = next_beat_;
+  if (const auto wake = ports_.next_wake()) next = std::min(next, *wake);
   for (const Rail& rail : rails_) {
     if (const auto wake = rail.next_wake()) next = std::min(next, *wake);
   }
@@ -90,6 +95,7 @@ void Ccm::publish(Instant now) {
     page.phase = static_cast<std::uint8_t>(phase_.phase());
     page.phase_since_ms = ns_between(phase_.since(), now) / 1'000'000;
     clients_.copy_to(page);
+    page.session = ports_.block();
     rail.publish(now);
   }
 }
@@ -122,6 +128,7 @@ void Ccm::publish_self() {
       self_.refused_layout_max = refused.foreign_layouts.max;
     }
   }
+  ports_.show(self_);
   clients_.observations().write_self(self_);
 }
 

@@ -1,5 +1,6 @@
-// The cluster connection manager's one loop, turn by turn: it joins the rails, the status pages and the clients. All
-// state is here; nothing else runs in this process. After open() nothing allocates.
+// The cluster connection manager's one loop, turn by turn: it joins the rails, the status pages, the clients and the
+// session. All decisions are made here; beside it only the ports' own thread runs, which carries bytes. After open()
+// nothing allocates but where a client comes, goes, or asks for ports.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include "ccm/config/pair_config.h"
 #include "ccm/daemon/client_registry.h"
 #include "ccm/daemon/phase_record.h"
+#include "ccm/daemon/port_broker.h"
 #include "ccm/daemon/rail.h"
 #include "ccm/fabric/fabric.h"
 #include "ccm/wire/status_page.h"
@@ -25,9 +27,10 @@ struct CcmIdentity {
 
 class Ccm final : public PhaseSetter {
  public:
-  // `fabrics` are open, one for each rail of the configuration, in its order; they and the others outlive this.
-  Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, Random& random, PhaseRecord phase,
-      const Clock& clock);
+  // `fabrics` are open, one for each rail of the configuration, in its order, and `ports` is started; they and the
+  // others outlive this.
+  Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, PortThread& ports, Random& random,
+      PhaseRecord phase, const Clock& clock);
 
   // Serves clients at the configured socket; the first turn comes after it. Not real-time.
   std::expected<void, std::string> open(int epoll);
@@ -48,6 +51,7 @@ class Ccm final : public PhaseSetter {
   PairConfig config_;
   const Clock* clock_;
   PhaseRecord phase_;
+  PortBroker ports_;
   ClientRegistry clients_;
   std::vector<Rail> rails_;
   CcmSelfLayout self_{};

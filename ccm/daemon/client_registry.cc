@@ -14,18 +14,10 @@
 #include <cstring>
 #include <span>
 
+#include "ccm/base/shared_memory.h"
+
 namespace hapair::ccm {
 namespace {
-
-std::expected<Fd, std::string> sealed_memory(const char* name, std::size_t size) {
-  Fd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd.valid()) return std::unexpected(errno_text("memfd_create"));
-  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) return std::unexpected(errno_text("ftruncate"));
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    return std::unexpected(errno_text("sealing shared memory"));
-  }
-  return fd;
-}
 
 std::expected<void, std::string> watch(int epoll, int fd) {
   epoll_event event{};
@@ -63,8 +55,8 @@ ClientPacket answer(ClientMessage message) {
 
 }  // namespace
 
-ClientRegistry::ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases)
-    : incarnation_(incarnation), random_(&random), phases_(&phases) {}
+ClientRegistry::ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases, PortRequests& ports)
+    : incarnation_(incarnation), random_(&random), phases_(&phases), ports_(&ports) {}
 
 std::expected<void, std::string> ClientRegistry::open(const std::string& path, int epoll) {
   epoll_ = epoll;
@@ -136,6 +128,8 @@ void ClientRegistry::read_packet(Connection& connection) {
     return hello(connection, packet);
   if (packet.message == static_cast<std::uint32_t>(ClientMessage::phase) && registered)
     return set_phase(connection, packet);
+  if (packet.message == static_cast<std::uint32_t>(ClientMessage::ports) && registered)
+    return request_ports(connection, packet);
   if (packet.message == static_cast<std::uint32_t>(ClientMessage::goodbye) && registered) {
     return close(connection, ClientState::left);
   }
@@ -216,8 +210,62 @@ void ClientRegistry::set_phase(Connection& connection, const ClientPacket& packe
   if (!send_packet(connection.socket.get(), reply, {})) close(connection, ClientState::gone);
 }
 
+// ---- ports -------------------------------------------------------------------------------------------------------
+
+void ClientRegistry::request_ports(Connection& connection, const ClientPacket& packet) {
+  const Slot& slot = slots_[static_cast<std::size_t>(connection.slot)];
+  PortLimits limits;
+  const ClientRefusal refusal = ports_->request({.slot = static_cast<std::uint8_t>(connection.slot),
+                                                 .name = slot.name,
+                                                 .life = slot.life,
+                                                 .ports = packet.ports,
+                                                 .rights = packet.rights,
+                                                 .memory_bytes = packet.memory_bytes,
+                                                 .staging_bytes = packet.staging_bytes},
+                                                limits);
+  if (refusal == ClientRefusal::none) return;
+  ClientPacket reply = answer(ClientMessage::refuse);
+  reply.refusal = static_cast<std::uint32_t>(refusal);
+  reply.ports = limits.ports;
+  reply.memory_bytes = limits.memory_bytes;
+  if (!send_packet(connection.socket.get(), reply, {})) close(connection, ClientState::gone);
+}
+
+ClientRegistry::Connection* ClientRegistry::connection_of(std::uint8_t slot, std::uint64_t life) {
+  if (slots_.at(slot).life != life) return nullptr;
+  const auto it = std::ranges::find_if(connections_, [slot](const Connection& c) { return c.slot == slot; });
+  return it == connections_.end() ? nullptr : &*it;
+}
+
+void ClientRegistry::ports_made(std::uint8_t slot, std::uint64_t life, const PortGrant& grant) {
+  Connection* const connection = connection_of(slot, life);
+  if (connection == nullptr) return;
+  ClientPacket made = answer(ClientMessage::ports_made);
+  made.ports = grant.ports;
+  bool sent = send_packet(connection->socket.get(), made, std::array{grant.kick, grant.wake});
+  for (std::uint32_t i = 0; sent && i < grant.ports; ++i) {
+    ClientPacket one = answer(ClientMessage::port);
+    one.port = i;
+    sent = send_packet(connection->socket.get(), one, std::array{grant.memory.at(i), grant.channel.at(i)});
+  }
+  if (!sent) close(*connection, ClientState::gone);
+}
+
+void ClientRegistry::ports_refused(std::uint8_t slot, std::uint64_t life, ClientRefusal refusal) {
+  Connection* const connection = connection_of(slot, life);
+  if (connection == nullptr) return;
+  ClientPacket reply = answer(ClientMessage::refuse);
+  reply.refusal = static_cast<std::uint32_t>(refusal);
+  if (!send_packet(connection->socket.get(), reply, {})) close(*connection, ClientState::gone);
+}
+
+void ClientRegistry::expel(std::uint8_t slot, std::uint64_t life) {
+  if (Connection* const connection = connection_of(slot, life)) refuse(*connection, ClientRefusal::malformed);
+}
+
 void ClientRegistry::close(Connection& connection, ClientState end) {
   if (connection.slot >= 0) {
+    ports_->ended(static_cast<std::uint8_t>(connection.slot));
     Slot& slot = slots_[static_cast<std::size_t>(connection.slot)];
     slot.state = end;
     slot.block = Mapping();

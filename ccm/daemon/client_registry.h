@@ -28,9 +28,42 @@ class PhaseSetter {
   ~PhaseSetter() = default;
 };
 
+struct PortRequest {
+  std::uint8_t slot = 0;
+  std::array<char, 24> name{};
+  std::uint64_t life = 0;
+  std::uint32_t ports = 0;
+  std::uint32_t rights = 0;
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t staging_bytes = 0;
+};
+// What a refused client could have had.
+struct PortLimits {
+  std::uint32_t ports = 0;
+  std::uint64_t memory_bytes = 0;
+};
+struct PortGrant {
+  std::uint32_t ports = 0;
+  int kick = -1;
+  int wake = -1;
+  std::array<int, kMaxClientPorts> memory{};
+  std::array<int, kMaxClientPorts> channel{};
+};
+
+// Answers a client's wish for ports, at once or later (ClientRegistry::ports_made, ports_refused), and hears of its
+// end.
+class PortRequests {
+ public:
+  virtual ClientRefusal request(const PortRequest& request, PortLimits& limits) = 0;
+  virtual void ended(std::uint8_t slot) = 0;
+
+ protected:
+  ~PortRequests() = default;
+};
+
 class ClientRegistry {
  public:
-  ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases);
+  ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases, PortRequests& ports);
 
   // Listens at `path`, replacing a socket that an earlier CCM left there, and adds its descriptors to `epoll` with
   // themselves as data. Not real-time.
@@ -41,6 +74,11 @@ class ClientRegistry {
 
   [[nodiscard]] ObservationWriter& observations() { return *writer_; }
   void wake_clients();  // after new observations
+  // The answer to a request that `ports` took; nothing where the client is gone meanwhile.
+  void ports_made(std::uint8_t slot, std::uint64_t life, const PortGrant& grant);
+  void ports_refused(std::uint8_t slot, std::uint64_t life, ClientRefusal refusal);
+  // Ends a client that does not keep to the protocol of its ports.
+  void expel(std::uint8_t slot, std::uint64_t life);
   // Copies who is registered, each beat, and the agent's block into the page. Real-time.
   void copy_to(StatusPageLayout& page);
 
@@ -63,6 +101,8 @@ class ClientRegistry {
   void read_packet(Connection& connection);
   void hello(Connection& connection, const ClientPacket& packet);
   void set_phase(Connection& connection, const ClientPacket& packet);
+  void request_ports(Connection& connection, const ClientPacket& packet);
+  Connection* connection_of(std::uint8_t slot, std::uint64_t life);
   void close(Connection& connection, ClientState end);
   bool permitted(const Connection& connection) const;
   void refuse(Connection& connection, ClientRefusal refusal);
@@ -71,6 +111,7 @@ class ClientRegistry {
   Incarnation incarnation_;
   Random* random_;
   PhaseSetter* phases_;
+  PortRequests* ports_;
   int epoll_ = -1;
   Fd listener_;
   Fd ring_fd_;

@@ -1,4 +1,4 @@
-// The fabric of each rail, as the configuration names it.
+// The fabrics of each rail, as the configuration names it: the early channel's, and that of the clients' ports.
 #pragma once
 
 #include <expected>
@@ -8,10 +8,12 @@
 
 #include "ccm/config/pair_config.h"
 #include "ccm/fabric/fabric.h"
+#include "ccm/fabric/port_fabric.h"
 
 namespace hapair::ccm {
 
 // One for each rail, open, in the order of the configuration; the error names the rail. Not real-time.
 std::expected<std::vector<std::unique_ptr<Fabric>>, std::string> open_fabrics(const PairConfig& config);
+std::expected<std::vector<std::unique_ptr<PortFabric>>, std::string> open_port_fabrics(const PairConfig& config);
 
 }  // namespace hapair::ccm

@@ -206,8 +206,9 @@ struct Loop {
   }
 };
 
-void run(const Loop& loop, Ccm& ccm, std::span<Fabric* const> fabrics, const Clock& clock,
+void run(const Loop& loop, Ccm& ccm, std::span<Fabric* const> fabrics, const PortThread& ports, const Clock& clock,
          const ServiceNotifier& notifier) {
+  loop.watch(ports.news_fd());
   for (const Fabric* fabric : fabrics) {
     if (fabric->poll_fd() >= 0) loop.watch(fabric->poll_fd());
   }
@@ -225,6 +226,7 @@ void run(const Loop& loop, Ccm& ccm, std::span<Fabric* const> fabrics, const Clo
       const epoll_event& event = events[static_cast<std::size_t>(i)];
       const int fd = event.data.fd;
       if (fd == loop.signals.get()) return;
+      if (fd == ports.news_fd()) ports.acknowledge_news();  // before the next turn takes the news
       ccm.clients().handle(fd, event.events);
     }
   }
@@ -259,6 +261,11 @@ int start(const Options& options) {
     std::fprintf(stderr, "<3>ccmd: the interconnect cannot be used: %s\n", fabrics.error().c_str());
     return 1;
   }
+  auto port_fabrics = open_port_fabrics(config);
+  if (!port_fabrics) {
+    std::fprintf(stderr, "<3>ccmd: ports cannot be served: %s\n", port_fabrics.error().c_str());
+    return 1;
+  }
   std::vector<Fabric*> rails;
   for (const auto& fabric : *fabrics) rails.push_back(fabric.get());
   PhaseRecord phase(config.run_dir + "/phase", identity->boot_id, options.phase, clock.now());
@@ -270,7 +277,13 @@ int start(const Options& options) {
     std::fprintf(stderr, "<3>ccmd: %s\n", loop.error().c_str());
     return 1;
   }
-  auto ccm = std::make_unique<Ccm>(*identity, rails, random, std::move(phase), clock);
+  // It has no real-time priority, which is this thread's alone and comes later.
+  PortThread ports(std::move(*port_fabrics), clock);
+  if (auto started = ports.start(); !started) {
+    std::fprintf(stderr, "<3>ccmd: ports cannot be served: %s\n", started.error().c_str());
+    return 1;
+  }
+  auto ccm = std::make_unique<Ccm>(*identity, rails, ports, random, std::move(phase), clock);
   if (auto opened = ccm->open(loop->epoll.get()); !opened) {
     std::fprintf(stderr, "<3>ccmd: clients cannot be served: %s\n", opened.error().c_str());
     return 1;
@@ -283,7 +296,7 @@ int start(const Options& options) {
                config.node.text().c_str(), config.pair.text().c_str(), static_cast<unsigned long long>(incarnation),
                identity->boot_id.text().c_str(), named.c_str());
   notifier.ready("serves " + config.ccm_socket());
-  run(*loop, *ccm, rails, clock, notifier);
+  run(*loop, *ccm, rails, ports, clock, notifier);
   notifier.stopping();
   ccm->withdraw();
   std::fputs("<5>ccmd ends as asked\n", stderr);

@@ -12,6 +12,7 @@
 //  - Messages arrive in the order of sending, into the receive buffers in the order in which these were posted.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -32,6 +33,9 @@ struct PortExposure {
   std::span<std::byte> memory;  // what the partner may touch; may be empty
   bool partner_reads = false;
   bool partner_writes = false;
+  int memory_fd = -1;  // of shm: what backs `memory`, from its first byte on
+  // Where posted operations and receive buffers will lie. A device registers it; what lies elsewhere costs a copy.
+  std::array<std::span<std::byte>, 2> local{};
 };
 
 struct PortEvent {

@@ -23,6 +23,7 @@
 #include "ccm/base/time.h"
 #include "ccm/wire/names.h"
 #include "ccm/wire/observation.h"
+#include "ccm/wire/port_channel.h"
 #include "ccm/wire/session_block.h"
 #include "ccm/wire/status_page.h"
 
@@ -44,11 +45,7 @@ struct PortWants {
 
 // How a client's port stands, as its client hears it.
 struct PortStanding {
-  enum class State : std::uint32_t {
-    waiting = 0,     // the partner's client of that name is not there, or does not want this port
-    connecting = 1,  // it is there, and no rail carries the port at the moment
-    ready = 2,       // both sides reach each other's memory
-  };
+  using State = PortStandingState;
   State state = State::waiting;
   RailId rail;                       // of `ready`: this node's way to the partner's memory
   std::uint32_t exposure = 0;        // of `ready`: the partner's, so that each time is another one

@@ -114,6 +114,14 @@ std::string_view text_of(ClientRefusal refusal) {
       return "the packet is malformed";
     case ClientRefusal::phase_backward:
       return "the node is in a later boot phase already";
+    case ClientRefusal::port_count:
+      return "not that many ports can be had";
+    case ClientRefusal::port_memory:
+      return "not that much memory a port can be had";
+    case ClientRefusal::no_memory:
+      return "this machine does not have the memory";
+    case ClientRefusal::ports_taken:
+      return "this client has its ports already";
   }
   return "unknown";
 }

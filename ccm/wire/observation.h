@@ -16,7 +16,7 @@
 
 namespace hapair::ccm {
 
-inline constexpr std::uint32_t kClientProtocol = 1;
+inline constexpr std::uint32_t kClientProtocol = 2;
 inline constexpr std::size_t kMaxRails = 4;
 inline constexpr std::size_t kObservationSlots =
     128;  // at 10 ms pace and two rails: 640 ms before a slow client misses one
@@ -68,6 +68,23 @@ struct RailSelfLayout {
 };
 static_assert(sizeof(RailSelfLayout) == 128);
 
+// What the CCM says of one client's port; counters are since the client's registration.
+struct PortSelfLayout {
+  std::array<char, 24> client;
+  std::uint8_t index;
+  std::uint8_t state;  // PortStanding::State
+  std::uint8_t rail;   // of a ready one: this node's way to the partner's memory
+  std::uint8_t rights;
+  std::uint32_t zero;
+  std::uint64_t memory_bytes;
+  std::uint64_t operations;
+  std::uint64_t failed;
+  std::uint64_t refused;
+  std::uint64_t bytes;
+  std::uint64_t messages;  // received
+};
+static_assert(sizeof(PortSelfLayout) == 80);
+
 // What the CCM says of itself to its clients, kept current in the ring's head.
 struct CcmSelfLayout {
   std::uint64_t incarnation;
@@ -90,8 +107,14 @@ struct CcmSelfLayout {
   std::uint16_t refused_layout_max;
   std::uint32_t zero_b;
   std::array<RailSelfLayout, kMaxRails> rails;
+  std::uint8_t session;  // SessionState
+  std::uint8_t port_count;
+  std::uint16_t protocol;  // of the session
+  std::uint32_t zero_c;
+  std::array<char, 24> partner_software;
+  std::array<PortSelfLayout, kMaxPorts> ports;
 };
-static_assert(sizeof(CcmSelfLayout) == 152 + kMaxRails * sizeof(RailSelfLayout));
+static_assert(sizeof(CcmSelfLayout) == 184 + kMaxRails * sizeof(RailSelfLayout) + kMaxPorts * sizeof(PortSelfLayout));
 
 struct ObservationRing {
   std::uint64_t magic;    // kRingMagic
@@ -162,6 +185,10 @@ enum class ClientMessage : std::uint32_t {
   phase = 4,      // client -> CCM: the node is in this boot phase from now on
   phase_set = 5,  // CCM -> client: answer to `phase`
   goodbye = 6,    // client -> CCM: this client leaves on purpose
+  ports = 7,      // client -> CCM: it wants `ports` ports; answered by ports_made or refuse, which leaves it registered
+  ports_made = 8,  // CCM -> client, with two descriptors: what to write after submitting, what is written to wake it;
+                   // then one `port` for each
+  port = 9,        // CCM -> client, with two descriptors: the memory of port `port`, its channel (port_channel.h)
 };
 enum class ClientRefusal : std::uint32_t {
   none = 0,
@@ -171,6 +198,10 @@ enum class ClientRefusal : std::uint32_t {
   not_permitted = 4,  // neither root nor the CCM's own user
   malformed = 5,
   phase_backward = 6,  // a phase earlier than the node is in
+  port_count = 7,      // `ports` has the most that can be had now
+  port_memory = 8,     // `memory_bytes` has the most that one port can have now
+  no_memory = 9,       // this machine does not have it; the CCM's log says why
+  ports_taken = 10,    // the client has its ports already
 };
 std::string_view text_of(ClientRefusal refusal);
 
@@ -184,7 +215,14 @@ struct ClientPacket {
   std::uint64_t incarnation;  // of the CCM
   std::uint64_t life;         // of the client, drawn by the CCM
   std::array<char, 24> name;
+  // Of `ports`: of each port, what the partner may reach, and beside it what only this node uses.
+  std::uint64_t memory_bytes;
+  std::uint64_t staging_bytes;
+  std::uint32_t ports;
+  std::uint32_t rights;  // kPartnerReads, kPartnerWrites
+  std::uint32_t port;    // the number of one
+  std::uint32_t zero;
 };
-static_assert(sizeof(ClientPacket) == 64);
+static_assert(sizeof(ClientPacket) == 96);
 
 }  // namespace hapair::ccm

@@ -1,0 +1,75 @@
+// Who may send how many messages on a port. A message without a receive buffer at the other end would end the
+// connection, so an end sends only what the other has granted. Grants are running totals of one exposure: a later one
+// contains all before it. Pure.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+#include "ccm/wire/port_channel.h"
+
+namespace hapair::ccm {
+
+class MessageGrants {
+ public:
+  struct Grant {
+    std::uint32_t exposure = 0;
+    std::uint64_t total = 0;
+  };
+
+  // ---- what this end grants, over its own exposure
+  // Buffers that are never granted: grants themselves arrive in them.
+  static constexpr std::uint32_t kReserved = 4;
+  // So much more than was told last is worth a message of its own.
+  static constexpr std::uint64_t kWorthTelling = 8;
+
+  void opened(std::uint32_t exposure) {
+    exposure_ = exposure;
+    received_ = 0;
+    posted_ = 0;
+    untold();
+  }
+  void closed() { exposure_ = 0; }
+  void buffer_posted() { ++posted_; }
+  void buffer_filled(bool with_data) {
+    --posted_;
+    if (with_data) ++received_;
+  }
+  // The way to the other end is a new one: what was told over the old one may not have arrived.
+  void untold() { told_.reset(); }
+  [[nodiscard]] Grant grant() const { return {exposure_, received_ + (posted_ > kReserved ? posted_ - kReserved : 0)}; }
+  [[nodiscard]] bool worth_telling() const {
+    if (exposure_ == 0) return false;
+    return !told_ || grant().total >= *told_ + kWorthTelling;
+  }
+  void told(const Grant& grant) {
+    if (grant.exposure == exposure_) told_ = grant.total;
+  }
+
+  // ---- what this end was granted, for the partner's exposure
+  void granted(const Grant& grant) {
+    if (grant.exposure != allowed_.exposure) {
+      allowed_ = grant;
+    } else {
+      allowed_.total = std::max(allowed_.total, grant.total);
+    }
+  }
+  void reaches(std::uint32_t exposure) {
+    reached_ = exposure;
+    sent_ = 0;
+  }
+  [[nodiscard]] bool may_send() const { return allowed_.exposure == reached_ && sent_ < allowed_.total; }
+  void sent() { ++sent_; }
+
+ private:
+  std::uint32_t exposure_ = 0;
+  std::uint64_t received_ = 0;
+  std::uint64_t posted_ = 0;
+  std::optional<std::uint64_t> told_;
+  Grant allowed_;
+  std::uint32_t reached_ = 0;
+  std::uint64_t sent_ = 0;
+};
+
+}  // namespace hapair::ccm
