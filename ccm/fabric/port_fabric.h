@@ -32,6 +32,9 @@ struct PortExposure {
   std::span<std::byte> memory;  // what the partner may touch; may be empty
   bool partner_reads = false;
   bool partner_writes = false;
+  // The memfd whose first memory.size() bytes `memory` maps: fabric shm hands it to the partner, the others look away.
+  // Borrowed for the call of add(). A memfd per add() is what keeps a late writer out (shm_port_fabric.h).
+  int memory_fd = -1;
 };
 
 struct PortEvent {

@@ -54,7 +54,6 @@ class IwarpPortFabric final : public PortFabric {
   void let_in(std::size_t place);
   void work_partner(std::uint64_t number);
   void check_times(Instant now);
-  std::size_t deliver(std::span<PortEvent> into);
 
   IwarpSettings settings_;
   std::optional<iwarp::Service> service_;  // from open() on
