@@ -5,9 +5,14 @@
 #include "ccm/fabric/iwarp/iwarp_fabric.h"
 #include "ccm/fabric/iwarp/iwarp_port_fabric.h"
 #include "ccm/fabric/shm/shm_fabric.h"
+#include "ccm/fabric/shm/shm_port_fabric.h"
 
 namespace hapair::ccm {
 namespace {
+
+ShmSettings shm_settings(const PairConfig& pair, const RailConfig& rail) {
+  return {.dir = rail.dir, .pair = pair.pair, .node = pair.node, .partner = pair.partner};
+}
 
 IwarpSettings iwarp_settings(const RailConfig& rail, std::uint16_t port) {
   return {.address = rail.address,
@@ -20,8 +25,7 @@ IwarpSettings iwarp_settings(const RailConfig& rail, std::uint16_t port) {
 std::unique_ptr<Fabric> make_fabric(const PairConfig& pair, const RailConfig& rail) {
   switch (rail.fabric) {
     case FabricKind::shm:
-      return std::make_unique<ShmFabric>(
-          ShmSettings{.dir = rail.dir, .pair = pair.pair, .node = pair.node, .partner = pair.partner});
+      return std::make_unique<ShmFabric>(shm_settings(pair, rail));
     case FabricKind::iwarp:
       return std::make_unique<IwarpFabric>(iwarp_settings(rail, rail.service_port));
     case FabricKind::verbs:
@@ -31,11 +35,12 @@ std::unique_ptr<Fabric> make_fabric(const PairConfig& pair, const RailConfig& ra
 }
 
 // The ports listen beside the early channel.
-std::unique_ptr<PortFabric> make_port_fabric(const PairConfig& /*pair*/, const RailConfig& rail) {
+std::unique_ptr<PortFabric> make_port_fabric(const PairConfig& pair, const RailConfig& rail) {
   switch (rail.fabric) {
+    case FabricKind::shm:
+      return std::make_unique<ShmPortFabric>(shm_settings(pair, rail));
     case FabricKind::iwarp:
       return std::make_unique<IwarpPortFabric>(iwarp_settings(rail, static_cast<std::uint16_t>(rail.service_port + 1)));
-    case FabricKind::shm:
     case FabricKind::verbs:
       break;
   }

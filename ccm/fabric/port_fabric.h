@@ -33,7 +33,9 @@ struct PortExposure {
   std::span<std::byte> memory;  // what the partner may touch; may be empty
   bool partner_reads = false;
   bool partner_writes = false;
-  int memory_fd = -1;  // of shm: what backs `memory`, from its first byte on
+  // The memfd whose first memory.size() bytes `memory` maps: fabric shm hands it to the partner, the others look away.
+  // Borrowed for the call of add(). A memfd per add() is what keeps a late writer out (shm_port_fabric.h).
+  int memory_fd = -1;
   // Where posted operations and receive buffers will lie. A device registers it; what lies elsewhere costs a copy.
   std::array<std::span<std::byte>, 2> local{};
 };
@@ -98,6 +100,7 @@ class PortFabric {
   [[nodiscard]] virtual const PortFabricCounters& counters() const = 0;
   [[nodiscard]] virtual std::string_view kind() const = 0;
 
+  static constexpr std::size_t kMaxPorts = 64;  // that were added and not removed, or not polled to their end
   static constexpr std::size_t kMaxReceives = 64;
   static constexpr std::size_t kMaxMessage = 4096;
   static constexpr std::size_t kQueueDepth = 64;  // outstanding operations of a port

@@ -44,7 +44,10 @@ void wait_for(int fd) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::vector<std::byte> memory(kOutstanding * kMegabyte);
   IwarpPortFabric fabric(settings("127.0.0.2", "127.0.0.1"));
-  if (!fabric.open() || !fabric.add(kPort, token(), {memory, true, true}) || ::write(ready, "r", 1) != 1) ::_exit(1);
+  if (!fabric.open() ||
+      !fabric.add(kPort, token(), {.memory = memory, .partner_reads = true, .partner_writes = true}) ||
+      ::write(ready, "r", 1) != 1)
+    ::_exit(1);
   std::array<PortEvent, 16> events;
   while (true) {
     wait_for(fabric.poll_fd());

@@ -203,31 +203,10 @@ void IwarpPortFabric::check_times(Instant now) {
   }
 }
 
-// By turns, so that a busy port does not keep the others waiting.
-std::size_t IwarpPortFabric::deliver(std::span<PortEvent> into) {
-  std::size_t count = 0;
-  bool any = true;
-  while (any && count < into.size()) {
-    any = false;
-    for (std::size_t i = 0; i < kMaxPorts && count < into.size(); ++i) {
-      auto& port = ports_.at((first_to_deliver_ + i) % kMaxPorts);
-      const auto event = port ? port->next_event() : std::nullopt;
-      if (!event) continue;
-      into[count++] = *event;
-      any = true;
-    }
-    ++first_to_deliver_;
-  }
-  for (auto& port : ports_) {
-    if (port && port->removed() && port->drained()) port.reset();
-  }
-  return count;
-}
-
 std::size_t IwarpPortFabric::poll(Instant now, std::span<PortEvent> into) {
   if (std::exchange(polled_at_, now) != now) take_ready(now);
   check_times(now);
-  return deliver(into);
+  return take_events(ports_, first_to_deliver_, into);
 }
 
 }  // namespace hapair::ccm

@@ -18,8 +18,6 @@ namespace hapair::ccm {
 
 class IwarpPortFabric final : public PortFabric {
  public:
-  static constexpr std::size_t kMaxPorts = 16;
-
   // `service_port` is the ports' own. `retry_timeout`: without an answer, and without a byte moved.
   explicit IwarpPortFabric(IwarpSettings settings);
   ~IwarpPortFabric() override;
@@ -54,7 +52,6 @@ class IwarpPortFabric final : public PortFabric {
   void let_in(std::size_t place);
   void work_partner(std::uint64_t number);
   void check_times(Instant now);
-  std::size_t deliver(std::span<PortEvent> into);
 
   IwarpSettings settings_;
   std::optional<iwarp::Service> service_;  // from open() on

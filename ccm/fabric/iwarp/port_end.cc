@@ -8,17 +8,13 @@
 namespace hapair::ccm::iwarp {
 namespace {
 
-using Kind = PortEvent::Kind;
-
 // The offset of an operation counts from here, in every port alike.
 constexpr std::uint64_t kPortAddress = 0;
-
-bool is_link_event(Kind kind) { return kind == Kind::connected || kind == Kind::not_connected || kind == Kind::lost; }
 
 }  // namespace
 
 PortEnd::PortEnd(PortId id, const PortToken& token, const PortExposure& exposure, std::uint32_t first_stag)
-    : id_(id),
+    : book_(id),
       token_(token),
       regions_{{{.stag = first_stag,
                  .base = kPortAddress,
@@ -29,20 +25,10 @@ PortEnd::PortEnd(PortId id, const PortToken& token, const PortExposure& exposure
       own_(std::make_unique<Connection>(kPortPayload)),
       partners_(std::make_unique<Connection>(kPortPayload)) {}
 
-bool PortEnd::is_token(const PortToken& shown) const {
-  std::uint8_t differs = 0;
-  for (std::size_t i = 0; i < token_.size(); ++i) {
-    differs = static_cast<std::uint8_t>(differs | (token_.at(i) ^ shown.at(i)));
-  }
-  return differs == 0 && !removed_;
-}
-
 // ---- own connection ----------------------------------------------------------------------------------------------
 
 void PortEnd::connect(Instant now, const PortToken& partner_token, const Way& way) {
-  HAPAIR_CHECK(link_ == Link::none && !removed_, "one attempt or connection of a port at a time");
-  HAPAIR_CHECK(link_events_ <= 1, "the answer to an attempt is polled before the next one");
-  link_ = Link::attempt;
+  book_.begin();
   progress_ = now;
   moved_ = 0;
   if (own_->dial(way.local, way.partner, {ConnectService::port, partner_token}, way.crc, way.retry_timeout, now)) {
@@ -52,43 +38,20 @@ void PortEnd::connect(Instant now, const PortToken& partner_token, const Way& wa
   }
 }
 
-// The operation that met the error tells it; those behind it are flushed.
 void PortEnd::end_own(FabricError first, FabricError why) {
-  if (link_ == Link::none) return;
-  const bool attempt = std::exchange(link_, Link::none) == Link::attempt;
+  if (book_.none()) return;
   own_->close();
-  if (!operations_.empty()) complete_front(first);
-  while (!operations_.empty()) complete_front(FabricError::disconnected);
-  push(attempt ? Kind::not_connected : Kind::lost, {}, why);
+  book_.end(first, why);
 }
 
-// An unheard "connected" becomes the answer that its attempt ended; an unheard "lost" is no news.
 void PortEnd::drop() {
-  bool owes_answer = link_ == Link::attempt;
-  const std::size_t waiting = events_.size();
-  for (std::size_t i = 0; i < waiting; ++i) {
-    const PortEvent event = events_.front();
-    events_.pop();
-    if (event.kind == Kind::connected || event.kind == Kind::lost) {
-      owes_answer = owes_answer || event.kind == Kind::connected;
-      --link_events_;
-    } else {
-      events_.push(event);
-    }
-  }
   own_->close();
-  link_ = Link::none;
-  while (!operations_.empty()) complete_front(FabricError::disconnected);
-  if (owes_answer) push(Kind::not_connected, {}, FabricError::disconnected);
+  book_.drop();
 }
 
 bool PortEnd::within(std::uint64_t offset, std::size_t bytes) const {
   const std::uint32_t length = own_->answer().regions[0].length;
   return offset <= length && bytes <= length - offset;
-}
-
-bool PortEnd::room_for_operation() const {
-  return link_ == Link::up && operations_.size() + done_events_ < PortFabric::kQueueDepth;
 }
 
 RemoteBuffer PortEnd::probe() const {
@@ -97,26 +60,26 @@ RemoteBuffer PortEnd::probe() const {
 }
 
 bool PortEnd::posted(Instant now, OperationId id) {
-  if (operations_.empty()) progress_ = now;
-  operations_.push(id);
+  if (!book_.outstanding()) progress_ = now;
+  book_.post(id);
   return true;
 }
 
 bool PortEnd::post_write(Instant now, OperationId id, std::uint64_t offset, std::span<const std::byte> from) {
-  if (!room_for_operation() || !within(offset, from.size())) return false;
+  if (!book_.room_for_operation() || !within(offset, from.size())) return false;
   const RemoteRegion& memory = own_->answer().regions[0];
   const RemoteBuffer to{memory.key, memory.address + offset};
   return own_->stream().post_write(id, to, probe(), from) && posted(now, id);
 }
 
 bool PortEnd::post_read(Instant now, OperationId id, std::uint64_t offset, std::span<std::byte> into) {
-  if (!room_for_operation() || !within(offset, into.size())) return false;
+  if (!book_.room_for_operation() || !within(offset, into.size())) return false;
   const RemoteRegion& memory = own_->answer().regions[0];
   return own_->stream().post_read(id, {memory.key, memory.address + offset}, into) && posted(now, id);
 }
 
 bool PortEnd::post_send(Instant now, OperationId id, std::span<const std::byte> message) {
-  if (!room_for_operation() || message.size() > PortFabric::kMaxMessage) return false;
+  if (!book_.room_for_operation() || message.size() > PortFabric::kMaxMessage) return false;
   return own_->stream().post_send(id, probe(), message) && posted(now, id);
 }
 
@@ -126,46 +89,43 @@ void PortEnd::flush(const Way& way) {
 }
 
 void PortEnd::work_own(Instant now, const Way& way, bool link_up) {
-  if (link_ == Link::none) return;
+  if (book_.none()) return;
   own_->work();
-  if (link_ == Link::attempt && own_->phase() == Connection::Phase::up) {
-    link_ = Link::up;
-    push(Kind::connected, {}, FabricError::none, own_->answer().regions[0].length);
+  if (book_.attempting() && own_->phase() == Connection::Phase::up) {
+    book_.established(own_->answer().regions[0].length);
   }
   own_->watch(way.epoll, way.number);
   collect(now, link_up);
 }
 
 void PortEnd::collect(Instant now, bool link_up) {
-  while (link_ == Link::up) {
+  while (book_.up()) {
     const auto done = own_->stream().next_event();
     if (!done || done->error != OperationError::none) break;
-    HAPAIR_CHECK(!operations_.empty() && operations_.front() == done->operation, "completions come in their order");
+    HAPAIR_CHECK(book_.outstanding() && book_.oldest() == done->operation, "completions come in their order");
     progress_ = now;
-    complete_front(FabricError::none);
+    book_.complete_oldest(FabricError::none);
   }
-  if (link_ == Link::none || !own_ended()) return;
+  if (book_.none() || !own_ended()) return;
   FabricError error = own_->error();
-  if (link_ == Link::attempt && own_->malformed()) error = FabricError::refused;
+  if (book_.attempting() && own_->malformed()) error = FabricError::refused;
   if (!link_up) error = FabricError::link_down;
   end_own(error, error);
 }
 
 // Bulk data may take as long as it needs, while bytes move.
 void PortEnd::check_time(Instant now, Duration retry_timeout) {
-  if (link_ == Link::none) return;
+  if (book_.none()) return;
   if (std::exchange(moved_, own_->moved()) != own_->moved()) progress_ = now;
-  const bool waiting = link_ == Link::attempt || !operations_.empty();
+  const bool waiting = book_.attempting() || book_.outstanding();
   if (waiting && now - progress_ >= retry_timeout) end_own(FabricError::retry_exceeded, FabricError::retry_exceeded);
 }
 
 // ---- the partner's connection ------------------------------------------------------------------------------------
 
 bool PortEnd::post_receive(OperationId id, std::span<std::byte> into) {
-  if (removed_ || into.size() < PortFabric::kMaxMessage) return false;
-  if (receives_.size() + received_events_ >= PortFabric::kMaxReceives) return false;
-  receives_.push({id, into});
-  if (partner_in_) (void)partners_->stream().post_receive(id, into);
+  if (!book_.post_receive(id, into)) return false;
+  if (book_.partner_in()) (void)partners_->stream().post_receive(id, into);
   return true;
 }
 
@@ -173,26 +133,24 @@ void PortEnd::take_partner(std::unique_ptr<Connection>& requested) {
   HAPAIR_CHECK(requested->phase() == Connection::Phase::requested && takes_partner(), "one request, one answer");
   std::swap(partners_, requested);
   requested->close();
-  if (std::exchange(partner_in_, true)) push(Kind::partner_out, {}, FabricError::disconnected);
   const auto memory = static_cast<std::uint32_t>(regions_[0].memory.size());
   partners_->accept({ConnectService::port,
                      {{{kPortAddress, memory, regions_[0].stag},
                        {kPortAddress, static_cast<std::uint32_t>(control_.size()), regions_[1].stag}}}},
                     regions_);
-  for (std::size_t i = 0; i < receives_.size(); ++i) {
-    (void)partners_->stream().post_receive(receives_.at(i).id, receives_.at(i).into);
+  for (std::size_t i = 0; i < book_.receives(); ++i) {
+    (void)partners_->stream().post_receive(book_.receive(i).id, book_.receive(i).into);
   }
-  push(Kind::partner_in, {}, FabricError::none);
+  book_.partner_came();
 }
 
 std::optional<TerminateCode> PortEnd::work_partner(const Fd& epoll, std::uint64_t number) {
-  if (!partner_in_) return std::nullopt;
+  if (!book_.partner_in()) return std::nullopt;
   partners_->work();
   while (const auto event = partners_->stream().next_event()) {
     if (event->kind != StreamEvent::Kind::received) continue;
-    HAPAIR_CHECK(!receives_.empty() && receives_.front().id == event->operation, "buffers fill in their order");
-    receives_.pop();
-    push(Kind::received, event->operation, FabricError::none, event->bytes);
+    HAPAIR_CHECK(book_.receives() > 0 && book_.receive(0).id == event->operation, "buffers fill in their order");
+    book_.received(event->bytes);
   }
   if (partners_->phase() != Connection::Phase::ended) {
     partners_->watch(epoll, number);
@@ -200,44 +158,15 @@ std::optional<TerminateCode> PortEnd::work_partner(const Fd& epoll, std::uint64_
   }
   const std::optional<TerminateCode> code = partners_->stream().terminate_sent();
   partners_->close();
-  partner_in_ = false;
-  push(Kind::partner_out, {}, FabricError::disconnected);
+  book_.partner_left();
   return code;
 }
 
-// ---- both --------------------------------------------------------------------------------------------------------
-
 void PortEnd::remove() {
-  drop();
+  own_->close();
   partners_->close();
-  partner_in_ = false;
-  receives_.clear();
   regions_ = {};
-  removed_ = true;
-}
-
-void PortEnd::push(Kind kind, OperationId operation, FabricError error, std::uint32_t bytes) {
-  if (kind == Kind::done) ++done_events_;
-  if (kind == Kind::received) ++received_events_;
-  if (kind == Kind::partner_in || kind == Kind::partner_out) ++partner_events_;
-  if (is_link_event(kind)) ++link_events_;
-  events_.push({kind, id_, operation, error, bytes});
-}
-
-void PortEnd::complete_front(FabricError error) {
-  push(Kind::done, operations_.front(), error);
-  operations_.pop();
-}
-
-std::optional<PortEvent> PortEnd::next_event() {
-  if (events_.empty()) return std::nullopt;
-  const PortEvent event = events_.front();
-  events_.pop();
-  if (event.kind == Kind::done) --done_events_;
-  if (event.kind == Kind::received) --received_events_;
-  if (event.kind == Kind::partner_in || event.kind == Kind::partner_out) --partner_events_;
-  if (is_link_event(event.kind)) --link_events_;
-  return event;
+  book_.remove();
 }
 
 }  // namespace hapair::ccm::iwarp

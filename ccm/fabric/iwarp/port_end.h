@@ -8,11 +8,10 @@
 #include <optional>
 #include <span>
 
-#include "ccm/base/fixed_ring.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/fabric/iwarp/connection.h"
-#include "ccm/fabric/port_fabric.h"
+#include "ccm/fabric/port_book.h"
 
 namespace hapair::ccm::iwarp {
 
@@ -23,9 +22,8 @@ class PortEnd {
  public:
   PortEnd(PortId id, const PortToken& token, const PortExposure& exposure, std::uint32_t first_stag);
 
-  [[nodiscard]] PortId id() const { return id_; }
-  // In constant time: how much of a wrong token is right shows nowhere.
-  [[nodiscard]] bool is_token(const PortToken& shown) const;
+  [[nodiscard]] PortId id() const { return book_.id(); }
+  [[nodiscard]] bool is_token(const PortToken& shown) const { return !removed() && same_token(token_, shown); }
 
   // The own connection. Its sockets are told to `epoll` under `number`.
   struct Way {
@@ -50,8 +48,7 @@ class PortEnd {
 
   // The partner's connection.
   bool post_receive(OperationId id, std::span<std::byte> into);
-  // False: too much of earlier ones was not polled yet, so this one has to wait.
-  [[nodiscard]] bool takes_partner() const { return partner_events_ < kPartnerEvents; }
+  [[nodiscard]] bool takes_partner() const { return book_.takes_partner(); }
   // In exchange for the connection of before, which is closed. The request has been read and not answered.
   void take_partner(std::unique_ptr<Connection>& requested);
   // The code with which it was ended, where it broke a rule.
@@ -59,47 +56,24 @@ class PortEnd {
 
   // From here on only what was not polled yet is left of it.
   void remove();
-  [[nodiscard]] bool removed() const { return removed_; }
-  [[nodiscard]] bool drained() const { return events_.empty(); }
-  std::optional<PortEvent> next_event();
+  [[nodiscard]] bool removed() const { return book_.removed(); }
+  [[nodiscard]] bool drained() const { return book_.drained(); }
+  std::optional<PortEvent> next_event() { return book_.next_event(); }
 
  private:
-  enum class Link : std::uint8_t { none, attempt, up };
-  struct Receive {
-    OperationId id;
-    std::span<std::byte> into;
-  };
-  static constexpr std::size_t kPartnerEvents = 4;
-  static constexpr std::size_t kLinkEvents = 4;
-  static constexpr std::size_t kEvents =
-      PortFabric::kQueueDepth + PortFabric::kMaxReceives + kPartnerEvents + 2 + kLinkEvents;
-
-  void push(PortEvent::Kind kind, OperationId operation, FabricError error, std::uint32_t bytes = 0);
-  void complete_front(FabricError error);
   void collect(Instant now, bool link_up);
   [[nodiscard]] bool within(std::uint64_t offset, std::size_t bytes) const;
-  [[nodiscard]] bool room_for_operation() const;
   bool posted(Instant now, OperationId id);
   [[nodiscard]] RemoteBuffer probe() const;
 
-  PortId id_;
+  PortBook book_;
   PortToken token_;
   alignas(8) std::array<std::byte, 8> control_{};  // what a partner may always read: nothing of interest
   std::array<Region, 2> regions_;
   std::unique_ptr<Connection> own_;
   std::unique_ptr<Connection> partners_;
-  Link link_ = Link::none;
-  bool partner_in_ = false;
-  bool removed_ = false;
   Instant progress_;         // of the own connection, while something is awaited
   std::uint64_t moved_ = 0;  // by the own connection, when it was last looked at
-  FixedRing<OperationId, PortFabric::kQueueDepth> operations_;
-  FixedRing<Receive, PortFabric::kMaxReceives> receives_;
-  FixedRing<PortEvent, kEvents> events_;
-  std::size_t done_events_ = 0;
-  std::size_t received_events_ = 0;
-  std::size_t partner_events_ = 0;
-  std::size_t link_events_ = 0;
 };
 
 }  // namespace hapair::ccm::iwarp

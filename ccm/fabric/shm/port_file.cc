@@ -64,6 +64,13 @@ bool PortView::map_anew() {
   return true;
 }
 
+PortPath::State PortPath::look() {
+  own_.refresh();
+  if (!own_.link_up()) return State::own_link_down;
+  partner_.refresh();
+  return partner_.link_up() && partner_.powered() ? State::open : State::no_answer;
+}
+
 std::expected<PortFile, std::string> PortFile::open(const std::string& path, bool create) {
   PortFile port;
   port.path_ = path;

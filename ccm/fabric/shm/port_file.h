@@ -57,6 +57,18 @@ class PortView {
   bool powered_ = true;
 };
 
+// The path between the two nodes, as their ports tell it.
+class PortPath {
+ public:
+  enum class State : std::uint8_t { open, own_link_down, no_answer };
+  PortPath(std::string own, std::string partner) : own_(std::move(own)), partner_(std::move(partner)) {}
+  State look();
+
+ private:
+  PortView own_;
+  PortView partner_;
+};
+
 // A port that this process holds or sets.
 class PortFile {
  public:

@@ -14,21 +14,20 @@
 
 namespace hapair::ccm {
 
+std::string shm_path(const ShmSettings& settings, const NodeName& node, const char* suffix) {
+  return settings.dir + "/" + node.text() + suffix;
+}
+
 ShmFabric::ShmFabric(ShmSettings settings)
     : settings_(std::move(settings)),
-      own_port_(path_of(settings_.node, ".port")),
-      partner_port_(path_of(settings_.partner, ".port")) {}
-
-std::string ShmFabric::path_of(const NodeName& node, const char* suffix) const {
-  return settings_.dir + "/" + node.text() + suffix;
-}
+      path_(shm_path(settings_, settings_.node, ".port"), shm_path(settings_, settings_.partner, ".port")) {}
 
 std::expected<void, std::string> ShmFabric::open() {
   HAPAIR_CHECK(!own_lock_.valid(), "a fabric is opened once");
   if (::mkdir(settings_.dir.c_str(), 0700) != 0 && errno != EEXIST) {
     return std::unexpected(errno_text("shm_dir " + settings_.dir + " cannot be made"));
   }
-  const std::string lock_path = path_of(settings_.node, ".lock");
+  const std::string lock_path = shm_path(settings_, settings_.node, ".lock");
   Fd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!lock.valid()) return std::unexpected(errno_text(lock_path));
   if (!lock_whole(lock)) {
@@ -38,20 +37,13 @@ std::expected<void, std::string> ShmFabric::open() {
                            "; it was not touched. Give each node its own name, or stop the other one first");
   }
   own_lock_ = std::move(lock);
-  auto mailbox = ExposedPage::make(path_of(settings_.node, ".mailbox"), false);
+  auto mailbox = ExposedPage::make(shm_path(settings_, settings_.node, ".mailbox"), false);
   if (!mailbox) return std::unexpected(mailbox.error());
   mailbox_ = std::move(*mailbox);
-  auto status = ExposedPage::make(path_of(settings_.node, ".status"), true);
+  auto status = ExposedPage::make(shm_path(settings_, settings_.node, ".status"), true);
   if (!status) return std::unexpected(status.error());
   status_ = std::move(*status);
   return {};
-}
-
-ShmFabric::Path ShmFabric::look_at_path() {
-  own_port_.refresh();
-  if (!own_port_.link_up()) return Path::own_link_down;
-  partner_port_.refresh();
-  return partner_port_.link_up() && partner_port_.powered() ? Path::open : Path::no_answer;
 }
 
 void ShmFabric::connect(Instant now) {
@@ -126,7 +118,7 @@ void ShmFabric::advance_attempt(Instant now) {
     link_ = Link::none;
     events_.push({FabricEvent::Kind::not_connected, {}, error});
   };
-  switch (look_at_path()) {
+  switch (path_.look()) {
     case Path::own_link_down:
       return fail(FabricError::link_down);
     case Path::no_answer:
@@ -135,7 +127,8 @@ void ShmFabric::advance_attempt(Instant now) {
     case Path::open:
       break;
   }
-  auto memory = PartnerMemory::attach(path_of(settings_.partner, ".status"), path_of(settings_.partner, ".mailbox"));
+  auto memory = PartnerMemory::attach(shm_path(settings_, settings_.partner, ".status"),
+                                      shm_path(settings_, settings_.partner, ".mailbox"));
   if (!memory) return fail(memory.error());
   partner_ = std::move(*memory);
   link_ = Link::up;
@@ -143,7 +136,7 @@ void ShmFabric::advance_attempt(Instant now) {
 }
 
 void ShmFabric::advance_operations(Instant now) {
-  switch (look_at_path()) {
+  switch (path_.look()) {
     case Path::own_link_down:
       return end_connection(FabricError::link_down, FabricError::link_down);
     case Path::no_answer:

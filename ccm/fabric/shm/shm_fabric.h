@@ -6,6 +6,7 @@
 //   NODE.mailbox  4096 bytes, mode 0600, written by the partner
 //   NODE.lock     held by the CCM, so that a second one of the same node is refused
 //   NODE.port     the node's port and power, where somebody stands for them (port_file.h)
+//   NODE.ports    where the ports of clients listen (shm_port_fabric.h)
 //
 // | what is found                                   | connect          | operation, and then the connection        |
 // | own link down                                   | link_down        | link_down, lost (link_down)               |
@@ -37,8 +38,13 @@ struct ShmSettings {
   PairName pair;
   NodeName node;
   NodeName partner;
-  Duration retry_timeout = std::chrono::milliseconds(20);
+  Duration retry_timeout = std::chrono::milliseconds(20);  // where the link is cut or the machine off
+  // Of ports, for what needs the partner's process: a connection let in, a message taken.
+  Duration answer_timeout = std::chrono::seconds(1);
 };
+
+// DIR/NODE with `suffix`.
+std::string shm_path(const ShmSettings& settings, const NodeName& node, const char* suffix);
 
 class ShmFabric final : public Fabric {
  public:
@@ -60,8 +66,7 @@ class ShmFabric final : public Fabric {
 
  private:
   enum class Link : std::uint8_t { none, attempt, up };
-  // What the ports say of the path to the partner.
-  enum class Path : std::uint8_t { open, own_link_down, no_answer };
+  using Path = PortPath::State;
 
   struct Operation {
     OperationId id;
@@ -73,8 +78,6 @@ class ShmFabric final : public Fabric {
     [[nodiscard]] bool reads() const { return !into.empty(); }
   };
 
-  [[nodiscard]] std::string path_of(const NodeName& node, const char* suffix) const;
-  Path look_at_path();
   bool post(const Operation& operation);
   void advance(Instant now);
   void advance_attempt(Instant now);
@@ -89,8 +92,7 @@ class ShmFabric final : public Fabric {
   Fd own_lock_;
   ExposedPage mailbox_;  // before the status page: it must be there when that one is found
   ExposedPage status_;
-  PortView own_port_;
-  PortView partner_port_;
+  PortPath path_;
 
   Link link_ = Link::none;
   Instant attempt_since_;

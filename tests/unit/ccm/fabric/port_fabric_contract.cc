@@ -28,7 +28,7 @@ PortToken PortFabricContract::token(std::uint8_t mark) {
 }
 
 void PortFabricContract::expose(bool reads, bool writes) {
-  const auto added = rig_->partner().add(kPort, token(1), {memory_, reads, writes});
+  const auto added = rig_->partner().add(kPort, token(1), memory_.exposure(reads, writes));
   ASSERT_TRUE(added) << added.error();
   const auto own = rig_->own().add(kPort, token(2), {});
   ASSERT_TRUE(own) << own.error();
@@ -125,7 +125,7 @@ TEST_P(PortFabricContract, WritesAndReadsInTheOrderOfPosting) {
   auto expected = first;
   std::ranges::copy(second, expected.begin() + 50);
   EXPECT_EQ(read, expected);
-  EXPECT_TRUE(std::ranges::equal(expected, std::span(memory_).subspan(1000, 4096)));
+  EXPECT_TRUE(std::ranges::equal(expected, memory_.bytes().subspan(1000, 4096)));
   EXPECT_EQ(memory_[999], std::byte{0});
   EXPECT_EQ(memory_[5096], std::byte{0});
 }
@@ -166,12 +166,12 @@ TEST_P(PortFabricContract, CarriesLargeTransfersUnchanged) {
     ASSERT_EQ(event->operation, OperationId(done + 1));
     const auto& expected = sources[(done + done / 4) % 4];
     if (posted > done + 1) continue;  // its memory may have been written again
-    EXPECT_TRUE(std::ranges::equal(expected, std::span(memory_).subspan(done % 4 * kLarge, kLarge)));
+    EXPECT_TRUE(std::ranges::equal(expected, memory_.bytes().subspan(done % 4 * kLarge, kLarge)));
   }
   std::vector<std::byte> back(4 * kLarge);
   ASSERT_TRUE(rig_->own().post_read(clock_.now(), kPort, OperationId(1), 0, back));
   expect_done(1, none, none);
-  EXPECT_EQ(back, memory_);
+  EXPECT_TRUE(std::ranges::equal(back, memory_.bytes()));
 }
 
 TEST_P(PortFabricContract, DeliversMessagesInOrderIntoTheBuffersInOrder) {
@@ -202,9 +202,9 @@ TEST_P(PortFabricContract, DeliversMessagesInOrderIntoTheBuffersInOrder) {
 }
 
 TEST_P(PortFabricContract, ServesBothDirectionsAtOnce) {
-  std::vector<std::byte> own_memory(kBytes);
-  ASSERT_TRUE(rig_->partner().add(kPort, token(1), {memory_, true, true}));
-  ASSERT_TRUE(rig_->own().add(kPort, token(2), {own_memory, true, true}));
+  ExposedMemory own_memory(kBytes);
+  ASSERT_TRUE(rig_->partner().add(kPort, token(1), memory_.exposure()));
+  ASSERT_TRUE(rig_->own().add(kPort, token(2), own_memory.exposure()));
   rig_->own().connect(clock_.now(), kPort, token(1));
   rig_->as_partner([this] { rig_->partner().connect(clock_.now(), kPort, token(2)); });
   for (const auto* events : {&own_events_, &partner_events_}) {
@@ -221,8 +221,8 @@ TEST_P(PortFabricContract, ServesBothDirectionsAtOnce) {
   ASSERT_TRUE(rig_->partner().post_write(clock_.now(), kPort, OperationId(1), 0, two));
   expect_done(1, none, none);
   expect_partner_event(Kind::done);
-  EXPECT_EQ(memory_, one);
-  EXPECT_EQ(own_memory, two);
+  EXPECT_TRUE(std::ranges::equal(memory_.bytes(), one));
+  EXPECT_TRUE(std::ranges::equal(own_memory.bytes(), two));
 }
 
 TEST_P(PortFabricContract, AWriteWithoutTheRightEndsTheConnectionAndChangesNothing) {
@@ -232,7 +232,7 @@ TEST_P(PortFabricContract, AWriteWithoutTheRightEndsTheConnectionAndChangesNothi
   ASSERT_TRUE(rig_->own().post_write(clock_.now(), kPort, OperationId(1), 0, bytes));
   expect_done(1, remote_access, none);
   expect_event(Kind::lost, remote_access);
-  EXPECT_TRUE(std::ranges::all_of(memory_, [](std::byte one) { return one == std::byte{0}; }));
+  EXPECT_TRUE(std::ranges::all_of(memory_.bytes(), [](std::byte one) { return one == std::byte{0}; }));
   expect_partner_event(Kind::partner_out);
   EXPECT_EQ(rig_->partner().counters().refused_access, 1U);
   expect_connected();  // and it may come again
@@ -246,7 +246,8 @@ TEST_P(PortFabricContract, AReadWithoutTheRightShowsNothing) {
   expose(false, true);
   expect_connected();
   std::vector<std::byte> read(100);
-  ASSERT_TRUE(rig_->own().post_write(clock_.now(), kPort, OperationId(1), 0, pattern(10, 1)));
+  const auto bytes = pattern(10, 1);
+  ASSERT_TRUE(rig_->own().post_write(clock_.now(), kPort, OperationId(1), 0, bytes));
   expect_done(1, none, none);
   ASSERT_TRUE(rig_->own().post_read(clock_.now(), kPort, OperationId(1), 0, read));
   expect_done(1, remote_access, none);
@@ -307,7 +308,7 @@ TEST_P(PortFabricContract, EachOperationEndsOnceWhereThePartnerIsKilled) {
   expect_event(Kind::lost, rig_->traits().killed);
   rig_->own().connect(clock_.now(), kPort, token(1));  // the new one has not added the port yet
   expect_event(Kind::not_connected, refused);
-  ASSERT_TRUE(rig_->partner().add(kPort, token(1), {memory_, true, true}));
+  ASSERT_TRUE(rig_->partner().add(kPort, token(1), memory_.exposure()));
   expect_connected();
 }
 
@@ -346,7 +347,8 @@ TEST_P(PortFabricContract, AnOwnLinkThatIsDownIsCalledThat) {
   expose();
   expect_connected();
   rig_->cut_own();
-  rig_->own().post_write(clock_.now(), kPort, OperationId(1), 0, pattern(100, 1));
+  const auto bytes = pattern(100, 1);
+  rig_->own().post_write(clock_.now(), kPort, OperationId(1), 0, bytes);
   expect_done(1, link_down, none);
   expect_event(Kind::lost, link_down);
   rig_->own().connect(clock_.now(), kPort, token(1));
@@ -392,8 +394,9 @@ TEST_P(PortFabricContract, ARemovedPortIsGoneForThePartnerAndMayBeAddedAnew) {
   expose();
   expect_connected();
   rig_->partner().remove(clock_.now(), kPort);
-  ASSERT_TRUE(rig_->partner().add(kPort, token(3), {memory_, true, true}));
-  rig_->own().post_write(clock_.now(), kPort, OperationId(1), 0, pattern(10, 1));
+  ASSERT_TRUE(rig_->partner().add(kPort, token(3), memory_.exposure()));
+  const auto bytes = pattern(10, 1);
+  rig_->own().post_write(clock_.now(), kPort, OperationId(1), 0, bytes);
   auto event = own_event();
   ASSERT_TRUE(event);
   if (event->kind == Kind::done) event = own_event();
@@ -408,8 +411,8 @@ TEST_P(PortFabricContract, ARemovedPortIsGoneForThePartnerAndMayBeAddedAnew) {
 
 TEST_P(PortFabricContract, PortsDoNotDisturbEachOther) {
   expose(true, false);
-  std::vector<std::byte> other(kBytes);
-  ASSERT_TRUE(rig_->partner().add(kOther, token(4), {other, true, true}));
+  ExposedMemory other(kBytes);
+  ASSERT_TRUE(rig_->partner().add(kOther, token(4), other.exposure()));
   ASSERT_TRUE(rig_->own().add(kOther, token(5), {}));
   expect_connected();
   rig_->own().connect(clock_.now(), kOther, token(4));
@@ -423,7 +426,7 @@ TEST_P(PortFabricContract, PortsDoNotDisturbEachOther) {
   ASSERT_TRUE(event);
   EXPECT_EQ(event->port, kOther);
   EXPECT_EQ(event->error, none);
-  EXPECT_TRUE(std::ranges::equal(bytes, std::span(other).first(100)));
+  EXPECT_TRUE(std::ranges::equal(bytes, other.bytes().first(100)));
 }
 
 }  // namespace hapair::ccm

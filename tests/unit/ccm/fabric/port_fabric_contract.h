@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "ccm/fabric/port_fabric.h"
+#include "tests/unit/ccm/fabric/exposed_memory.h"
 
 namespace hapair::ccm {
 
@@ -70,7 +71,7 @@ class PortFabricContract : public ::testing::TestWithParam<MakePortRig> {
 
   std::unique_ptr<PortRig> rig_;
   SystemClock clock_;
-  std::vector<std::byte> memory_;  // the partner's
+  ExposedMemory memory_;  // the partner's
   std::deque<PortEvent> own_events_;
   std::deque<PortEvent> partner_events_;
 };

@@ -68,7 +68,7 @@ TEST(IwarpPorts, AFloodOfConnectionsLeavesThePortAlone) {
   std::vector<std::byte> memory(4096);
   PortToken token{};
   token.fill(1);
-  ASSERT_TRUE(rig.partner().add(PortId(1), token, {memory, true, true}));
+  ASSERT_TRUE(rig.partner().add(PortId(1), token, {.memory = memory, .partner_reads = true, .partner_writes = true}));
   ASSERT_TRUE(rig.own().add(PortId(1), PortToken{}, {}));
   const auto turns_until = [&](PortEvent::Kind kind) {
     std::array<PortEvent, 8> events;
