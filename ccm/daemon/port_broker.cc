@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ccm/base/check.h"
 #include "ccm/daemon/say.h"
@@ -69,6 +70,7 @@ void PortBroker::ended(std::uint8_t slot) {
   command.life = held.life;
   give(command);
   session_.client_ended(slot);
+  ready_.at(slot) = {};
   held = {};
 }
 
@@ -188,16 +190,19 @@ bool PortBroker::turn(Instant now, std::span<const Rail> rails) {
 
 // ---- what people see ---------------------------------------------------------------------------------------------
 
-void PortBroker::log(const SessionCommand& command, std::span<const Rail> rails) const {
+void PortBroker::log(const SessionCommand& command, std::span<const Rail> rails) {
   if (command.kind != SessionCommand::Kind::tell) return;
+  bool& ready = ready_.at(command.port.slot).at(command.port.index);
+  const bool was_ready = std::exchange(ready, command.standing.state == PortStanding::State::ready);
   const std::string what = port_text(name_in(held_.at(command.port.slot).name), command.port.index);
   switch (command.standing.state) {
     case PortStanding::State::ready:
       return say(5, what + " is ready: it reaches " + std::to_string(command.standing.partner_memory) + " bytes of " +
                         partner_.text() + " over rail " + rails[command.standing.rail.value()].name().text());
     case PortStanding::State::connecting:
-      return say(5, what + " is not connected to " + partner_.text() +
-                        "; operations that were outstanding have ended, and it is taken up again over the first rail "
+      if (!was_ready) return;
+      return say(4, what + " has lost its way to " + partner_.text() +
+                        "; operations that were outstanding have failed, and it is taken up again over the first rail "
                         "that both nodes have");
     case PortStanding::State::waiting:
       return say(5, what + " waits for the client of the same name on " + partner_.text());

@@ -51,7 +51,7 @@ class PortBroker final : public PortRequests {
   void give(const PortCommand& command);
   void flush();
   [[nodiscard]] PortCommand command_of(const SessionCommand& command, std::span<const Rail> rails) const;
-  void log(const SessionCommand& command, std::span<const Rail> rails) const;
+  void log(const SessionCommand& command, std::span<const Rail> rails);
   void log_session();
 
   NodeName node_;
@@ -62,6 +62,7 @@ class PortBroker final : public PortRequests {
   Session session_;
   SessionState logged_ = SessionState::none;
   std::array<Held, kMaxClients> held_;
+  std::array<std::array<bool, kMaxClientPorts>, kMaxClients> ready_{};  // as it was logged last
   FixedRing<PortCommand, 256> waiting_;  // the thread was behind
 };
 

@@ -19,7 +19,7 @@ std::atomic_ref<Word> shared(Word& word) {
 
 ExposerRing::ExposerRing(Mapping memory) : memory_(std::move(memory)) {
   HAPAIR_CHECK(memory_.bytes().size() == kRingBytes, "a ring has its size");
-  shared(layout().head.magic).store(kRingMagic, std::memory_order_release);
+  shared(layout().head.magic).store(kMessageRingMagic, std::memory_order_release);
 }
 
 // Here the order is: revoked, then busy; at the poster busy, then revoked. One of the two sees the other.
@@ -47,7 +47,7 @@ std::uint32_t ExposerRing::take(std::span<std::byte> into) {
 std::optional<PosterRing> PosterRing::attach(Mapping memory) {
   PosterRing ring(std::move(memory));
   if (ring.memory_.bytes().size() != kRingBytes ||
-      shared(ring.layout().head.magic).load(std::memory_order_acquire) != kRingMagic) {
+      shared(ring.layout().head.magic).load(std::memory_order_acquire) != kMessageRingMagic) {
     return std::nullopt;
   }
   return ring;

@@ -24,7 +24,7 @@
 
 namespace hapair::ccm {
 
-inline constexpr std::uint64_t kRingMagic = 0x31474e4952504148;  // "HAPRING1"
+inline constexpr std::uint64_t kMessageRingMagic = 0x31474e4952504148;  // "HAPRING1"
 inline constexpr std::size_t kRingPlaces = PortFabric::kQueueDepth;
 
 struct RingLayout {

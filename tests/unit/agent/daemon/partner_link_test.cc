@@ -27,6 +27,14 @@ class NoPhases final : public ccm::PhaseSetter {
   ccm::ClientRefusal set_phase(ccm::BootPhase) override { return ccm::ClientRefusal::none; }
 };
 
+class NoPorts final : public ccm::PortRequests {
+ public:
+  ccm::ClientRefusal request(const ccm::PortRequest&, ccm::PortLimits&) override {
+    return ccm::ClientRefusal::port_count;
+  }
+  void ended(std::uint8_t) override {}
+};
+
 // One look at the partner, whose agent has published `serial`, with what its page proves.
 ccm::ObservationLayout look(std::uint64_t serial, ccm::PageProof proof) {
   std::array<std::byte, ccm::kPageBytes> memory{};
@@ -49,7 +57,8 @@ ccm::ObservationLayout look(std::uint64_t serial, ccm::PageProof proof) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ccm::SystemRandom random;
   NoPhases phases;
-  ccm::ClientRegistry registry(Incarnation(1), random, phases);
+  NoPorts ports;
+  ccm::ClientRegistry registry(Incarnation(1), random, phases, ports);
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   if (!registry.open(socket, epoll) || ::write(ready, "r", 1) != 1) ::_exit(1);
   ccm::StatusPageLayout page{};

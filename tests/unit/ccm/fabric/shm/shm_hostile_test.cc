@@ -238,7 +238,7 @@ class ShmPortPoster : public ::testing::Test {
     ASSERT_TRUE(fabric_.add(PortId(1), port_token(2), {}));
     listener_ = *listen_at(folder_ / "beta.ports");
     raw_ = *Mapping::map(ring_, kRingBytes, true);
-    words().head.magic = kRingMagic;
+    words().head.magic = kMessageRingMagic;
   }
   RingLayout& words() { return *reinterpret_cast<RingLayout*>(raw_.bytes().data()); }
   static ConnectBytes answer(std::uint32_t length, std::uint32_t ring = kRingBytes, std::uint32_t rights = 3) {
