@@ -6,6 +6,9 @@
 #include <span>
 #include <vector>
 
+#include "ccm/wire/port_channel.h"
+#include "ccm/wire/session_block.h"
+
 namespace hapair::cli {
 namespace {
 
@@ -33,6 +36,69 @@ std::string errors_of(const RailSelfLayout& rail) {
   return text;
 }
 
+std::span<const ccm::PortSelfLayout> ports_of(const ccm::CcmSelfLayout& self) {
+  return std::span(self.ports).first(std::min<std::size_t>(self.port_count, self.ports.size()));
+}
+
+std::string_view state_of(const ccm::PortSelfLayout& port) {
+  return ccm::text_of(static_cast<ccm::PortStandingState>(port.state));
+}
+
+// The rail of a ready port; nothing of another.
+std::string rail_of(const ccm::CcmSelfLayout& self, const ccm::PortSelfLayout& port) {
+  const bool ready = port.state == static_cast<std::uint8_t>(ccm::PortStandingState::ready);
+  if (!ready || port.rail >= self.rail_count || port.rail >= self.rails.size()) return {};
+  return std::string(ccm::name_in(self.rails.at(port.rail).name));
+}
+
+// The first row is the heading; the cells of column `state` are `good` or not.
+template <std::size_t N>
+std::string table(const std::vector<std::array<std::string, N>>& rows, std::size_t state, std::string_view good,
+                  const Style& style) {
+  std::array<std::size_t, N> widths{};
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < N; ++i) widths.at(i) = std::max(widths.at(i), row.at(i).size());
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < N; ++i) {
+      const std::string cell = i + 1 < N ? padded(row.at(i), widths.at(i) + 2) : row.at(i);
+      const bool toned_cell = i == state && &row != &rows.front();
+      out += toned_cell ? toned(cell, row.at(i) == good ? Tone::good : Tone::bad, style) : cell;
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+std::string session_text(const ccm::CcmSelfLayout& self) {
+  const std::string_view software = ccm::name_in(self.partner_software);
+  switch (static_cast<ccm::SessionState>(self.session)) {
+    case ccm::SessionState::none:
+      return "session: none, the partner has not been heard";
+    case ccm::SessionState::established:
+      return fmt::format("session: protocol {}, the partner runs hapair {}", self.protocol, software);
+    case ccm::SessionState::refused:
+      return fmt::format(
+          "session: refused, no protocol in common with the partner's hapair {}; install versions with one in common",
+          software.empty() ? "(older)" : software);
+  }
+  return {};
+}
+
+std::string ports_text(const ccm::CcmSelfLayout& self, const Style& style) {
+  if (ports_of(self).empty()) return {};
+  std::vector<std::array<std::string, 8>> rows{
+      {"PORT", "STATE", "RAIL", "MEMORY", "DONE", "FAILED", "BYTES", "MESSAGES"}};
+  for (const ccm::PortSelfLayout& port : ports_of(self)) {
+    const std::string rail = rail_of(self, port);
+    rows.push_back({fmt::format("{}:{}", ccm::name_in(port.client), port.index), std::string(state_of(port)),
+                    rail.empty() ? "-" : rail, std::to_string(port.memory_bytes), std::to_string(port.operations),
+                    std::to_string(port.failed), std::to_string(port.bytes), std::to_string(port.messages)});
+  }
+  return "\n" + table(rows, 1, "ready", style);
+}
+
 }  // namespace
 
 std::string rails_text(const ccm::CcmSelfLayout& self, Instant now, const Style& style) {
@@ -43,21 +109,7 @@ std::string rails_text(const ccm::CcmSelfLayout& self, Instant now, const Style&
                     std::string(state_of(rail)), duration_text(ns_of(now) - rail.since_ns), round_trips(rail),
                     std::to_string(rail.reads), errors_of(rail)});
   }
-  std::array<std::size_t, 7> widths{};
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths.at(i) = std::max(widths.at(i), row.at(i).size());
-  }
-  std::string out;
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string cell = i + 1 < row.size() ? padded(row.at(i), widths.at(i) + 2) : row.at(i);
-      const bool state = i == 2 && &row != &rows.front();
-      line += state ? toned(cell, row.at(i) == "connected" ? Tone::good : Tone::bad, style) : cell;
-    }
-    out += line + "\n";
-  }
-  return out;
+  return table(rows, 2, "connected", style) + "\n" + session_text(self) + "\n" + ports_text(self, style);
 }
 
 Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
@@ -78,7 +130,26 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
                      {"round_trip_mean_ns", rail.round_trip_mean_ns},
                      {"round_trip_max_ns", rail.round_trip_max_ns}});
   }
-  return {{"now_ns", ns_of(now)}, {"rails", rails}};
+  Json ports = Json::array();
+  for (const ccm::PortSelfLayout& port : ports_of(self)) {
+    ports.push_back({{"client", ccm::name_in(port.client)},
+                     {"index", port.index},
+                     {"state", state_of(port)},
+                     {"rail", rail_of(self, port)},
+                     {"memory_bytes", port.memory_bytes},
+                     {"operations", port.operations},
+                     {"failed", port.failed},
+                     {"refused", port.refused},
+                     {"bytes", port.bytes},
+                     {"messages", port.messages}});
+  }
+  return {{"now_ns", ns_of(now)},
+          {"rails", rails},
+          {"session",
+           {{"state", ccm::text_of(static_cast<ccm::SessionState>(self.session))},
+            {"protocol", self.protocol},
+            {"partner_software", ccm::name_in(self.partner_software)}}},
+          {"ports", ports}};
 }
 
 }  // namespace hapair::cli

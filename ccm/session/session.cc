@@ -20,18 +20,6 @@ std::uint8_t bit_of(RailId rail) { return static_cast<std::uint8_t>(1U << rail.v
 
 }  // namespace
 
-std::string_view text_of(SessionState state) {
-  switch (state) {
-    case SessionState::none:
-      return "none";
-    case SessionState::established:
-      return "established";
-    case SessionState::refused:
-      return "refused";
-  }
-  return "unknown";
-}
-
 Session::Session(std::string_view software) {
   block_.protocol_min = kSessionProtocolMin;
   block_.protocol_max = kSessionProtocolMax;
@@ -53,9 +41,12 @@ void Session::client_wants(std::uint8_t slot, std::string_view name, std::uint64
 void Session::client_ended(std::uint8_t slot) {
   clients_.at(slot) = {};
   ports_.at(slot) = {};
+  dirty_ = true;
 }
 
-void Session::rail(RailId rail, std::uint64_t session) { rail_sessions_.at(rail.value()) = session; }
+void Session::rail(RailId rail, std::uint64_t session) {
+  dirty_ |= std::exchange(rail_sessions_.at(rail.value()), session) != session;
+}
 
 bool Session::partner(const StatusPageLayout& page) {
   if (!session_block_is_sound(page.session)) return false;
@@ -72,6 +63,14 @@ bool Session::partner(const StatusPageLayout& page) {
     }
     partner_incarnation_ = page.incarnation;
   }
+  // Beats of its clients are no news here.
+  const auto same_client = [](const ClientSlotLayout& one, const ClientSlotLayout& other) {
+    return one.life == other.life && one.state == other.state && one.name == other.name;
+  };
+  if (same_life && partner_ == page.session && std::ranges::equal(partner_clients_, page.clients, same_client)) {
+    return true;
+  }
+  dirty_ = true;
   partner_ = page.session;
   partner_clients_ = page.clients;
   const std::uint16_t highest = std::min(partner_.protocol_max, kSessionProtocolMax);
@@ -86,12 +85,14 @@ void Session::connected(PortRef ref, std::uint32_t exposure) {
   if (!port.reach || port.reach->exposure != exposure) return;
   port.reach->up = true;
   port.failures = 0;
+  dirty_ = true;
 }
 
 void Session::not_connected(Instant now, PortRef ref, std::uint32_t exposure) {
   Port& port = port_at(ref);
   if (!port.reach || port.reach->exposure != exposure) return;
   const RailId rail = port.reach->rail;
+  dirty_ = true;
   port.reach.reset();
   port.connect_again = now + kFirstRetry * (1U << std::min(port.failures, kMostDoublings));
   if (++port.failures >= kFailuresToShun) rail_shunned_until_.at(rail.value()) = now + kShunFor;
@@ -103,6 +104,7 @@ void Session::not_exposed(Instant now, PortRef ref, std::uint32_t exposure) {
   rail_shunned_until_.at(port.exposure->rail.value()) = now + kShunFor;
   port.exposure.reset();
   port.expose_again = now + kShunFor;
+  dirty_ = true;
 }
 
 // ---- what follows ------------------------------------------------------------------------------------------------
@@ -147,6 +149,8 @@ void Session::wake_at(Instant now, Instant when) {
 
 Session::Commands Session::advance(Instant now) {
   Commands out;
+  if (!dirty_ && (!wake_ || now < *wake_)) return out;
+  dirty_ = false;
   wake_.reset();
   for (const Instant until : rail_shunned_until_) wake_at(now, until);
   const std::uint8_t own_rails = usable_rails(now);

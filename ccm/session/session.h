@@ -70,14 +70,6 @@ struct SessionCommand {
   PortStanding standing;
 };
 
-// How the negotiation of the protocol stands.
-enum class SessionState : std::uint8_t {
-  none = 0,         // the partner has not been heard
-  established = 1,  // both speak `protocol()`
-  refused = 2,      // no version in common
-};
-std::string_view text_of(SessionState state);
-
 class Session {
  public:
   static constexpr std::size_t kMaxCommands = 5 * kMaxPorts;
@@ -99,7 +91,7 @@ class Session {
   void not_connected(Instant now, PortRef port, std::uint32_t exposure);  // also where an established one was lost
   void not_exposed(Instant now, PortRef port, std::uint32_t exposure);    // the fabric could not
 
-  // What is to be done now. The order counts.
+  // What is to be done now. The order counts. Cheap where nothing has changed and no time has come.
   Commands advance(Instant now);
   [[nodiscard]] std::optional<Instant> next_wake() const { return wake_; }
 
@@ -171,6 +163,7 @@ class Session {
   std::uint32_t next_exposure_ = 0;
   SessionBlockLayout block_{};
   bool changed_ = true;
+  bool dirty_ = true;  // something came in since the last advance()
   std::optional<Instant> wake_;
 };
 

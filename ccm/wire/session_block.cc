@@ -7,6 +7,18 @@
 
 namespace hapair::ccm {
 
+std::string_view text_of(SessionState state) {
+  switch (state) {
+    case SessionState::none:
+      return "none";
+    case SessionState::established:
+      return "established";
+    case SessionState::refused:
+      return "refused";
+  }
+  return "unknown";
+}
+
 bool session_block_is_sound(const SessionBlockLayout& block) {
   if (block.protocol_min > block.protocol_max || block.port_count > kMaxPorts || block.rails >= 1U << kMaxRails) {
     return false;

@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace hapair::ccm {
 
@@ -59,6 +60,14 @@ static_assert(offsetof(SessionBlockLayout, capabilities) == 8);
 static_assert(offsetof(SessionBlockLayout, software) == 16);
 static_assert(offsetof(SessionBlockLayout, serial) == 40);
 static_assert(offsetof(SessionBlockLayout, ports) == 64);
+
+// How the negotiation of the protocol stands.
+enum class SessionState : std::uint8_t {
+  none = 0,         // the partner has not been heard
+  established = 1,  // both speak `protocol()`
+  refused = 2,      // no version in common
+};
+std::string_view text_of(SessionState state);
 
 // Every field has a value that this version defines; authenticity is the caller's to know.
 bool session_block_is_sound(const SessionBlockLayout& block);

@@ -45,8 +45,10 @@ class Rail:
 
 
 class Pair:
-    def __init__(self, build):
+    def __init__(self, build, rails=RAILS, near=False):
+        """`near`: a rail of fabric shm beside those of iWARP, the last."""
         self.build = os.path.abspath(build)
+        self.near = near
         self.folder = tempfile.mkdtemp(prefix="hapair-iwarp-")
         self.holders = {}
         self.running = {}
@@ -56,7 +58,7 @@ class Pair:
         for place, holder in self.holders.items():
             self.wait_until(lambda h=holder: os.readlink(f"/proc/{h.pid}/ns/net") != own, f"the namespace of {place}")
             self.ip(place, "link", "set", "lo", "up")
-        self.rails = {name: Rail(number, name, self) for number, name in enumerate(RAILS)}
+        self.rails = {name: Rail(number, name, self) for number, name in enumerate(rails)}
         key = os.path.join(self.folder, "key")
         with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.write(os.urandom(32))
@@ -76,7 +78,8 @@ class Pair:
                 "boot_id_file": self.path(f"{node}.boot-id"),
                 "ccm": {"rails": [{"name": rail.name, "fabric": "iwarp", "address": f"10.88.{rail.number}.{own}",
                                    "partner_address": f"10.88.{rail.number}.{other}"}
-                                  for rail in self.rails.values()]},
+                                  for rail in self.rails.values()] +
+                        [{"name": "near", "fabric": "shm", "dir": self.path("shm")}] * self.near},
                 "takeover": {"automatic": False},
                 "pools": [{"name": "pool-a", "home": "alpha",
                            "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}],
@@ -113,6 +116,21 @@ class Pair:
             socket = self.path(f"run-{node}/ccm.sock")
             self.wait_until(lambda s=socket: os.path.exists(s), f"ccmd of {node} serves its clients")
             self.start(node, "hapaird")
+
+    def mirror(self, node, *arguments, name=None):
+        """A process of `mirror` in the node; its words go to a log of its own."""
+        name = name or arguments[0]
+        with open(self.path(f"{node}-{name}.log"), "ab") as log:
+            process = subprocess.Popen(
+                dying_with_us(*self.within(node), f"{self.build}/ccm/client/examples/mirror", "--json", *arguments, "--socket",
+                              self.path(f"run-{node}/ccm.sock")),
+                stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True)
+        self.running[node, name] = process
+        return process
+
+    def ports_of(self, node):
+        answer = self.hapair(node, "rails", "--json")
+        return json.loads(answer.stdout)["ports"] if answer.returncode == 0 else []
 
     def signal(self, node, program, number):
         process = self.running[node, program]
