@@ -29,13 +29,15 @@ struct Port::State {
 
   std::size_t dispatch(std::size_t number, PortHandler& handler);
   void complete(std::size_t number, const PortCompletion& completion, PortHandler& handler);
-  bool take_standing(std::size_t number, PortHandler& handler);
+  void take_message(std::size_t number, const PortCompletion& completion, PortHandler& handler);
+  void take_operation(std::size_t number, const PortCompletion& completion, PortHandler& handler);
+  void take_standing(std::size_t number, const PortCompletion& completion, PortHandler& handler);
 
   Mapping memory;
   Mapping control;
   std::span<std::byte> staging;
   PartnerPort partner;
-  PortStandingLayout standing{};
+  std::uint32_t standing = 0;         // the serial of the newest that was dispatched
   std::uint64_t last_ready_life = 0;  // of the partner's client
   std::uint32_t submitted = 0;
   std::uint32_t consumed = 0;

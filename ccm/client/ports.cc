@@ -90,7 +90,7 @@ void Port::State::submit(const PortSubmission& submission) {
 std::expected<void, PostError> Port::State::post(PortSubmission submission) {
   if (!partner.ready) return std::unexpected(PostError::not_ready);
   if (outstanding >= kSubmissionSlots) return std::unexpected(PostError::queue_full);
-  submission.standing = standing.serial;
+  submission.standing = standing;
   const bool message = submission.operation == static_cast<std::uint32_t>(PortOperation::send);
   send_slots.at((first_outstanding + outstanding) % kSubmissionSlots) = message ? submission.slot : kNoSlot;
   ++outstanding;
@@ -116,15 +116,15 @@ std::expected<void, PostError> Port::State::reach(PortOperation operation, std::
                .zero = 0});
 }
 
-void Port::State::complete(std::size_t number, const PortCompletion& completion, PortHandler& handler) {
-  if (completion.kind == static_cast<std::uint32_t>(PortCompletionKind::message)) {
-    if (completion.slot >= kMessageSlots || completion.bytes > kMaxMessageBytes) return;  // not of our CCM
-    const MessageSlot& slot = channel().received.at(completion.slot);
-    handler.received(number, std::span(slot).subspan(sizeof(MessageHeader), completion.bytes));
-    store(channel().released, ++released);
-    unflushed = true;
-    return;
-  }
+void Port::State::take_message(std::size_t number, const PortCompletion& completion, PortHandler& handler) {
+  if (completion.slot >= kMessageSlots || completion.bytes > kMaxMessageBytes) return;  // not of our CCM
+  const MessageSlot& slot = channel().received.at(completion.slot);
+  handler.received(number, std::span(slot).subspan(sizeof(MessageHeader), completion.bytes));
+  store(channel().released, ++released);
+  unflushed = true;
+}
+
+void Port::State::take_operation(std::size_t number, const PortCompletion& completion, PortHandler& handler) {
   if (outstanding == 0) return;
   const std::uint32_t slot = send_slots.at(first_outstanding % kSubmissionSlots);
   if (slot != kNoSlot) slot_used.at(slot) = false;
@@ -134,45 +134,53 @@ void Port::State::complete(std::size_t number, const PortCompletion& completion,
       number, {completion.id, static_cast<PortResult>(completion.result), static_cast<FabricError>(completion.error)});
 }
 
-bool Port::State::take_standing(std::size_t number, PortHandler& handler) {
-  const auto told = sequence_read(channel().standing_sequence, channel().standing);
-  if (!told || told->serial == standing.serial) return false;
+void Port::State::take_standing(std::size_t number, const PortCompletion& completion, PortHandler& handler) {
   const bool was_ready = partner.ready;
-  standing = *told;
-  partner = {.ready = told->state == static_cast<std::uint32_t>(PortStandingState::ready),
-             .memory_bytes = told->partner_memory,
-             .reads = (told->partner_rights & kPartnerReads) != 0,
-             .writes = (told->partner_rights & kPartnerWrites) != 0,
-             .rail = told->rail};
+  const auto state = static_cast<PortStandingState>(completion.result);
+  standing = completion.standing;
+  partner = {.ready = state == PortStandingState::ready,
+             .memory_bytes = completion.bytes,
+             .reads = (completion.rights & kPartnerReads) != 0,
+             .writes = (completion.rights & kPartnerWrites) != 0,
+             .rail = completion.rail};
   if (partner.ready) {
-    const bool same_client = std::exchange(last_ready_life, told->partner_life) == told->partner_life;
+    const bool same_client = std::exchange(last_ready_life, completion.id) == completion.id;
     if (same_client) {
       handler.port_moved(number);
     } else {
       handler.partner_ready(number);
     }
-    return true;
+    return;
   }
-  const bool left = told->state == static_cast<std::uint32_t>(PortStandingState::waiting);
-  if (!was_ready && !(left && last_ready_life != 0)) return false;
+  const bool left = state == PortStandingState::waiting;
+  if (!was_ready && !(left && last_ready_life != 0)) return;
   if (left) last_ready_life = 0;
   handler.partner_gone(number, left);
-  return true;
 }
 
-// What completed was done under the standing of before, so it comes first.
+void Port::State::complete(std::size_t number, const PortCompletion& completion, PortHandler& handler) {
+  switch (static_cast<PortCompletionKind>(completion.kind)) {
+    case PortCompletionKind::operation:
+      return take_operation(number, completion, handler);
+    case PortCompletionKind::message:
+      return take_message(number, completion, handler);
+    case PortCompletionKind::standing:
+      return take_standing(number, completion, handler);
+  }
+}
+
 std::size_t Port::State::dispatch(std::size_t number, PortHandler& handler) {
-  std::size_t calls = 0;
+  std::size_t entries = 0;
   PortChannel& words = channel();
   const std::uint32_t completed = load(words.completed);
-  while (consumed != completed) {
+  for (; consumed != completed; ++entries) {
     const PortCompletion completion = words.completions.at(consumed % kCompletionSlots);
     store(words.consumed, ++consumed);
     complete(number, completion, handler);
-    ++calls;
   }
-  if (take_standing(number, handler)) ++calls;
-  return calls;
+  // The CCM may hold back what did not fit.
+  if (entries > 0) unflushed = true;
+  return entries;
 }
 
 Port::Port(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -109,7 +109,8 @@ class Ports {
   Port& operator[](std::size_t i) { return ports_.at(i); }
   // Readable when dispatch() has something.
   [[nodiscard]] int event_fd() const { return wake_.get(); }
-  // Hands over what happened; how many calls that made. Does not block. Operations may be posted from within.
+  // Hands over what happened, in its order: a partner's messages come behind its partner_ready. How much there was.
+  // Does not block. Operations may be posted from within.
   std::size_t dispatch(PortHandler& handler);
   // The CCM hears of what was posted: called after posting, once for as many operations as there are.
   void flush();

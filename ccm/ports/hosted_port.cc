@@ -75,14 +75,9 @@ void HostedPort::received(const PortEvent& event) {
   if (whole) grants_.granted({header.exposure, header.granted});
   if (data && !ended_) {
     slots_.at(slot) = Slot::client;
-    delivered_.push(static_cast<std::uint32_t>(slot));
     ++traffic_.messages;
-    push({.id = 0,
-          .kind = static_cast<std::uint32_t>(PortCompletionKind::message),
-          .result = 0,
-          .error = 0,
-          .slot = static_cast<std::uint32_t>(slot),
-          .bytes = event.bytes - sizeof header});
+    arrived_.push({static_cast<std::uint32_t>(slot), event.bytes - sizeof header});
+    push_messages();
   }
   post_free_slots();
 }
@@ -156,23 +151,59 @@ HostedPort::News HostedPort::take(Instant now, const PortEvent& event) {
 // ---- the client --------------------------------------------------------------------------------------------------
 
 void HostedPort::tell(const PortStanding& standing) {
-  told_ = {.serial = told_.serial + 1,
-           .state = static_cast<std::uint32_t>(standing.state),
-           .rail = static_cast<std::uint32_t>(standing.rail.value()),
-           .partner_rights = standing.partner_rights,
-           .partner_life = standing.partner_life,
-           .partner_memory = standing.partner_memory};
-  sequence_write(memory_.channel().standing_sequence, memory_.channel().standing, told_);
-  wake_ = true;
+  // What a partner had sent that its client never knew of goes with it.
+  if (standing.state == PortStandingState::waiting || standing.partner_life != standing_.partner_life) {
+    for (; !arrived_.empty(); arrived_.pop()) slots_.at(arrived_.front().slot) = Slot::free;
+    post_free_slots();
+  }
+  standing_ = standing;
+  ++standing_serial_;
+  standing_waits_ = true;
+  push_standing();
+}
+
+void HostedPort::push_standing() {
+  if (!standing_waits_ || !room_for_completion()) return;
+  standing_waits_ = false;
+  push({.id = standing_.partner_life,
+        .bytes = standing_.partner_memory,
+        .kind = static_cast<std::uint32_t>(PortCompletionKind::standing),
+        .result = static_cast<std::uint32_t>(standing_.state),
+        .error = 0,
+        .slot = 0,
+        .standing = standing_serial_,
+        .rail = static_cast<std::uint32_t>(standing_.rail.value()),
+        .rights = standing_.partner_rights,
+        .zero = 0});
+  push_messages();
+}
+
+// Behind the standing that says whose they are.
+void HostedPort::push_messages() {
+  if (standing_waits_ || standing_.state != PortStandingState::ready) return;
+  for (; !arrived_.empty(); arrived_.pop()) {
+    const Arrived& message = arrived_.front();
+    delivered_.push(message.slot);
+    push({.id = 0,
+          .bytes = message.bytes,
+          .kind = static_cast<std::uint32_t>(PortCompletionKind::message),
+          .result = 0,
+          .error = 0,
+          .slot = message.slot,
+          .standing = 0,
+          .rail = 0,
+          .rights = 0,
+          .zero = 0});
+  }
 }
 
 bool HostedPort::take_wake() { return std::exchange(wake_, false); }
 
 std::uint32_t HostedPort::completions_waiting() const { return completed_ - load(memory_.channel().consumed); }
 
-// For this one, for those that are outstanding, and for a message in every posted buffer.
+// For this one, for those that are outstanding, and for a message in every buffer that is posted or has arrived.
 bool HostedPort::room_for_completion() const {
-  return completions_waiting() + outstanding_.size() + posted_slots_ < kCompletionSlots;
+  return completions_waiting() + outstanding_.size() + posted_slots_ + arrived_.size() < kCompletionSlots;
 }
 
 void HostedPort::push(const PortCompletion& completion) {
@@ -189,16 +220,19 @@ void HostedPort::push(const PortCompletion& completion) {
 
 void HostedPort::complete(std::uint64_t id, PortResult result, FabricError error) {
   push({.id = id,
+        .bytes = 0,
         .kind = static_cast<std::uint32_t>(PortCompletionKind::operation),
         .result = static_cast<std::uint32_t>(result),
         .error = static_cast<std::uint32_t>(error),
         .slot = 0,
-        .bytes = 0});
+        .standing = 0,
+        .rail = 0,
+        .rights = 0,
+        .zero = 0});
 }
 
 bool HostedPort::ready(const PortSubmission& submission) const {
-  return reach_ && reach_->up && told_.state == static_cast<std::uint32_t>(PortStanding::State::ready) &&
-         told_.serial == submission.standing;
+  return reach_ && reach_->up && standing_.state == PortStandingState::ready && standing_serial_ == submission.standing;
 }
 
 bool HostedPort::refuse(const PortSubmission& submission, PortResult result) {
@@ -218,7 +252,7 @@ bool HostedPort::reach_memory(Instant now, const PortSubmission& submission) {
   if (local.empty() || submission.remote > partner_memory_ || submission.bytes > partner_memory_ - submission.remote) {
     return refuse(submission, PortResult::outside);
   }
-  if ((told_.partner_rights & (writes ? kPartnerWrites : kPartnerReads)) == 0) {
+  if ((standing_.partner_rights & (writes ? kPartnerWrites : kPartnerReads)) == 0) {
     return refuse(submission, PortResult::no_right);
   }
   const OperationId id(submission.id);
@@ -298,6 +332,7 @@ void HostedPort::grant(Instant now) {
 void HostedPort::work(Instant now) {
   begin_wish(now);
   if (!ended_ && !broken_) take_releases();
+  push_standing();
   grant(now);
   if (!ended_ && !broken_) take_submissions(now);
 }

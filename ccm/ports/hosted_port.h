@@ -87,6 +87,8 @@ class HostedPort {
   [[nodiscard]] bool room_for_completion() const;
   void complete(std::uint64_t id, PortResult result, FabricError error = FabricError::none);
   void push(const PortCompletion& completion);
+  void push_standing();
+  void push_messages();
   // False: it has to wait, with all behind it.
   bool carry_out(Instant now, const PortSubmission& submission);
   bool refuse(const PortSubmission& submission, PortResult result);
@@ -108,11 +110,18 @@ class HostedPort {
   std::optional<Way> reach_;
   std::optional<PortId> dropped_;  // whose operations may still complete
   std::optional<Wish> wish_;
-  PortStandingLayout told_{};
+  PortStanding standing_;
+  std::uint32_t standing_serial_ = 0;
+  bool standing_waits_ = false;  // its client has not read enough: the newest is told when it has
   std::uint64_t partner_memory_ = 0;
   FixedRing<Outstanding, PortFabric::kQueueDepth> outstanding_;
   std::array<Slot, kMessageSlots> slots_{};
   std::uint32_t posted_slots_ = 0;
+  struct Arrived {
+    std::uint32_t slot = 0;
+    std::uint64_t bytes = 0;
+  };
+  FixedRing<Arrived, kMessageSlots> arrived_;          // before the client was told that their sender is ready
   FixedRing<std::uint32_t, kMessageSlots> delivered_;  // slots that the client holds, oldest first
   MessageGrants grants_;
   bool grant_outstanding_ = false;

@@ -1,6 +1,6 @@
 // The memory that a client and the CCM share for one port: a ring of operations that the client submits, a ring of what
-// became of them, how the port stands, and room for messages. The CCM trusts none of it: it copies an entry before it
-// checks it, and keeps its own counters.
+// became of them and of what else happened, and room for messages. The CCM trusts none of it: it copies an entry before
+// it checks it, and keeps its own counters.
 //
 //   control memory: PortChannel (below), then, from kStagingOffset on, the client's staging bytes
 //   port memory:    what the partner may read or write; a memory of its own, so that nothing else can reach the partner
@@ -60,17 +60,7 @@ enum class PortResult : std::uint32_t {
 };
 std::string_view text_of(PortResult result);
 
-enum class PortCompletionKind : std::uint32_t { operation = 1, message = 2 };
-
-struct PortCompletion {
-  std::uint64_t id;      // of the operation
-  std::uint32_t kind;    // PortCompletionKind
-  std::uint32_t result;  // PortResult
-  std::uint32_t error;   // FabricError
-  std::uint32_t slot;    // of a message: the receive slot
-  std::uint64_t bytes;   // of a message
-};
-static_assert(sizeof(PortCompletion) == 32);
+enum class PortCompletionKind : std::uint32_t { operation = 1, message = 2, standing = 3 };
 
 // How a client's port stands.
 enum class PortStandingState : std::uint32_t {
@@ -80,16 +70,21 @@ enum class PortStandingState : std::uint32_t {
 };
 std::string_view text_of(PortStandingState state);
 
-// session.h's PortStanding, as the client reads it.
-struct PortStandingLayout {
-  std::uint32_t serial;  // rises with each change; 0: none was told yet
-  std::uint32_t state;   // PortStandingState
-  std::uint32_t rail;
-  std::uint32_t partner_rights;
-  std::uint64_t partner_life;
-  std::uint64_t partner_memory;
+// What the client hears, in the order in which it happened: a message of a partner comes behind the standing that says
+// that this partner is ready.
+struct PortCompletion {
+  std::uint64_t id;        // of an operation; of a standing: the life of the partner's client
+  std::uint64_t bytes;     // of a message; of a standing: of the partner's memory
+  std::uint32_t kind;      // PortCompletionKind
+  std::uint32_t result;    // of an operation: PortResult; of a standing: PortStandingState
+  std::uint32_t error;     // of an operation that failed: FabricError
+  std::uint32_t slot;      // of a message: the receive slot
+  std::uint32_t standing;  // of a standing: its serial, from 1
+  std::uint32_t rail;      // of a standing
+  std::uint32_t rights;    // of a standing: what the partner allows
+  std::uint32_t zero;
 };
-static_assert(sizeof(PortStandingLayout) == 32);
+static_assert(sizeof(PortCompletion) == 48);
 
 using MessageSlot = std::array<std::byte, kMessageBytes>;
 
@@ -98,9 +93,6 @@ struct PortChannel {
   std::uint64_t magic;
   std::uint64_t memory_bytes;
   std::uint64_t staging_bytes;
-  std::uint32_t standing_sequence;
-  std::uint32_t zero;
-  PortStandingLayout standing;
   alignas(64) std::uint32_t submitted;  // by the client
   alignas(64) std::uint32_t taken;      // by the CCM
   alignas(64) std::uint32_t completed;  // by the CCM
