@@ -12,8 +12,9 @@
 
 namespace hapair::ccm {
 
-// One for each rail, open, in the order of the configuration; the error names the rail. Not real-time.
-std::expected<std::vector<std::unique_ptr<Fabric>>, std::string> open_fabrics(const PairConfig& config);
+// One for each rail, open, in the order of the configuration; the error names the rail. With `trace` each tells what is
+// done with it (ccm/fabric/traced_fabric.h). Not real-time.
+std::expected<std::vector<std::unique_ptr<Fabric>>, std::string> open_fabrics(const PairConfig& config, bool trace);
 std::expected<std::vector<std::unique_ptr<PortFabric>>, std::string> open_port_fabrics(const PairConfig& config);
 
 }  // namespace hapair::ccm

@@ -38,10 +38,12 @@ constexpr int kExitRunning = 3;
 constexpr int kExitConfig = 78;  // EX_CONFIG of sysexits.h
 
 constexpr const char* kUsage =
-    "usage: ccmd [--config FILE] [--phase PHASE] [--check] [--version] [--help]\n"
+    "usage: ccmd [--config FILE] [--phase PHASE] [--trace] [--check] [--version] [--help]\n"
     "  --config FILE  the node's configuration (default /etc/hapair/hapair.json)\n"
     "  --phase PHASE  the boot phase to publish where this life of the kernel has none recorded yet;\n"
     "                 an initramfs passes early\n"
+    "  --trace        tell each operation on the partner's memory on standard error: its rail, remote address,\n"
+    "                 bytes, result and duration\n"
     "  --check        validate configuration and key, then exit\n"
     "exit status: 0 ended as asked, 1 failed, 2 usage, 3 already running, 78 configuration\n";
 
@@ -49,6 +51,7 @@ struct Options {
   std::string config = "/etc/hapair/hapair.json";
   BootPhase phase = BootPhase::unknown;
   bool check = false;
+  bool trace = false;
 };
 
 // The exit status where the arguments alone decide.
@@ -66,6 +69,10 @@ std::optional<int> parse_arguments(int argc, char** argv, Options& options) {
     }
     if (argument == "--check") {
       options.check = true;
+      continue;
+    }
+    if (argument == "--trace") {
+      options.trace = true;
       continue;
     }
     if (argument == "--config" || argument == "--phase") {
@@ -256,7 +263,7 @@ int start(const Options& options) {
   identity->incarnation = Incarnation(incarnation);
 
   const PairConfig& config = identity->config;
-  auto fabrics = open_fabrics(config);
+  auto fabrics = open_fabrics(config, options.trace);
   if (!fabrics) {
     std::fprintf(stderr, "<3>ccmd: the interconnect cannot be used: %s\n", fabrics.error().c_str());
     return 1;

@@ -57,6 +57,7 @@ void Rail::turn(Instant now, bool beats, Duration late) {
   carry_out(now, handshake_.tick(now, fabric_->mailbox_memory()));
   poll_fabric(now);
   if (!beats) return;
+  log_trouble();
   // Looking without seeing is an observation too: it is what silence is made of.
   if (!observed_since_beat_) observe(now, ObservationKind::pending, FabricError::none, nullptr);
   observed_since_beat_ = false;
@@ -203,6 +204,18 @@ void Rail::observe(Instant now, ObservationKind kind, FabricError error, const P
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(late_.count() / 1000, 0, std::int64_t{0xffff'ffff}));
   if (judgement != nullptr) std::memcpy(observation_.page.data(), read_buffer_.data(), read_buffer_.size());
   observations_->write(observation_);
+}
+
+void Rail::log_trouble() {
+  const std::string_view trouble = fabric_->trouble();
+  if (trouble == logged_trouble_) return;
+  if (trouble.empty()) {
+    say(5, "rail " + name_.text() + " (" + std::string(fabric_->kind()) + ") can be used now");
+  } else {
+    say(4, "rail " + name_.text() + " (" + std::string(fabric_->kind()) +
+               ") cannot be used for now: " + std::string(trouble) + "; it is tried again by itself");
+  }
+  logged_trouble_ = trouble;
 }
 
 void Rail::log_refusals(const RefusalList& refusals) {

@@ -53,6 +53,7 @@ class Rail {
   void measure_round_trip();
   void count_error(FabricError error);
   void log_refusals(const RefusalList& refusals);
+  void log_trouble();
 
   RailId id_;
   RailName name_;
@@ -65,6 +66,7 @@ class Rail {
   ObservationWriter* observations_ = nullptr;
   RailSelfLayout self_{};
   Duration late_{};
+  std::string logged_trouble_;
   bool observed_since_beat_ = false;
   bool news_ = false;
   bool sealed_ = false;

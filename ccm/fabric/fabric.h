@@ -71,6 +71,10 @@ class Fabric {
   // Round-trip time of the last operation that succeeded; zero before the first.
   [[nodiscard]] virtual Duration last_round_trip() const = 0;
   [[nodiscard]] virtual std::string_view kind() const = 0;  // "shm", "verbs", "iwarp", "sim"
+  // Why it cannot connect to anybody for now, a sentence for the operator; empty while it can.
+  [[nodiscard]] virtual std::string_view trouble() const { return {}; }
+  // Where the partner's page lies, in the partner's own counting; 0 where memory is not told by addresses.
+  [[nodiscard]] virtual std::uint64_t remote_address(RemotePage /*page*/) const { return 0; }
 
  protected:
   Fabric() = default;

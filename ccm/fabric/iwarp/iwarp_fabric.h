@@ -68,6 +68,7 @@ class IwarpFabric final : public Fabric {
   [[nodiscard]] int poll_fd() const override { return service_ ? service_->epoll.get() : -1; }
   [[nodiscard]] Duration last_round_trip() const override { return own_.last_round_trip(); }
   [[nodiscard]] std::string_view kind() const override { return "iwarp"; }
+  [[nodiscard]] std::uint64_t remote_address(RemotePage page) const override { return remote(page, 0).offset; }
   [[nodiscard]] const IwarpCounters& counters() const { return counters_; }
 
  private:

@@ -26,16 +26,20 @@ bool set_nonblocking(int fd) { return ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) 
 
 void Device::FreeBuffers::operator()(std::byte* buffers) const { std::free(buffers); }
 
-std::expected<std::shared_ptr<Device>, std::string> Device::open(ibv_context* context, std::uint8_t port,
-                                                                 std::span<std::byte> status,
+std::expected<std::shared_ptr<Device>, std::string> Device::open(Handle<rdma_cm_id> anchor, std::span<std::byte> status,
                                                                  std::span<std::byte> mailbox) {
   std::shared_ptr<Device> device(new Device);
-  device->context_ = context;
-  device->port_ = port;
+  ibv_context* const context = anchor->verbs;
+  device->anchor_ = std::move(anchor);
   ibv_device_attr attributes{};
   if (::ibv_query_device(context, &attributes) != 0) return std::unexpected(errno_text("ibv_query_device"));
   device->reads_ = static_cast<std::uint8_t>(std::clamp<int>(attributes.max_qp_rd_atom, 1, kReads));
   device->windows_ = (attributes.device_cap_flags & IBV_DEVICE_MEM_WINDOW_TYPE_2B) != 0 && attributes.max_mw > 0;
+  ibv_port_attr port{};
+  if (::ibv_query_port(context, device->anchor_->port_num, &port) != 0) {
+    return std::unexpected(errno_text("ibv_query_port"));
+  }
+  device->infiniband_ = port.link_layer == IBV_LINK_LAYER_INFINIBAND;
   device->domain_.reset(::ibv_alloc_pd(context));
   if (!device->domain_) return std::unexpected(errno_text("ibv_alloc_pd"));
   device->channel_.reset(::ibv_create_comp_channel(context));
@@ -47,9 +51,9 @@ std::expected<std::shared_ptr<Device>, std::string> Device::open(ibv_context* co
   if (!device->completions_ || ::ibv_req_notify_cq(device->completions_.get(), 0) != 0) {
     return std::unexpected(errno_text("ibv_create_cq"));
   }
-  device->status_ = device->expose(status, IBV_ACCESS_REMOTE_READ);
+  device->status_ = device->expose(status, 0, IBV_ACCESS_REMOTE_READ);
   // A device writes for the partner only where it may write for us.
-  device->mailbox_ = device->expose(mailbox, IBV_ACCESS_REMOTE_WRITE);
+  device->mailbox_ = device->expose(mailbox, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_WRITE);
   device->buffers_.reset(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, kSlots * kPageBytes)));
   HAPAIR_CHECK(device->buffers_ != nullptr, "memory for the buffers of operations");
   device->buffers_region_.reset(
@@ -60,9 +64,9 @@ std::expected<std::shared_ptr<Device>, std::string> Device::open(ibv_context* co
   return device;
 }
 
-Handle<ibv_mr> Device::expose(std::span<std::byte> page, unsigned int remote_right) const {
+Handle<ibv_mr> Device::expose(std::span<std::byte> page, unsigned int own_right, unsigned int remote_right) const {
   // With windows the region itself gives the peer nothing.
-  const unsigned int rights = IBV_ACCESS_LOCAL_WRITE | (windows_ ? unsigned{IBV_ACCESS_MW_BIND} : remote_right);
+  const unsigned int rights = own_right | (windows_ ? unsigned{IBV_ACCESS_MW_BIND} : remote_right);
   return Handle<ibv_mr>(::ibv_reg_mr(domain_.get(), page.data(), page.size(), rights));
 }
 
@@ -99,7 +103,7 @@ std::optional<ibv_wc> Device::next_completion() const {
 
 bool Device::port_active() const {
   ibv_port_attr attributes{};
-  return ::ibv_query_port(context_, port_, &attributes) == 0 && attributes.state == IBV_PORT_ACTIVE;
+  return ::ibv_query_port(context(), anchor_->port_num, &attributes) == 0 && attributes.state == IBV_PORT_ACTIVE;
 }
 
 }  // namespace hapair::ccm::verbs

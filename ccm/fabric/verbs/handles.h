@@ -1,5 +1,5 @@
 // Owners of what rdma-core gives. They are released in the order in which a device wants it where they are members in
-// the opposite order: queue pair and windows before regions, regions before the protection domain.
+// the opposite order: windows before queue pairs, these before regions, regions before the protection domain.
 #pragma once
 
 #include <infiniband/verbs.h>

@@ -10,26 +10,35 @@
 
 #include "ccm/base/time.h"
 #include "ccm/fabric/verbs/device.h"
-#include "ccm/fabric/verbs/graveyard.h"
+#include "ccm/fabric/verbs/slow_calls.h"
 #include "ccm/wire/connect_data.h"
 
 namespace hapair::ccm::verbs {
 
 class Inbound {
  public:
-  // Answers the request that `id` is; the keys go in the answer's private data. The windows are bound before the answer
-  // leaves, because the partner's first read may follow it at once. The error is a sentence.
-  static std::expected<Inbound, std::string> accept(std::shared_ptr<Device> device, Handle<rdma_cm_id> id, Instant now);
+  // `id` is the partner's request. The error is a sentence; for take_apart() there is something even then.
+  Inbound(std::shared_ptr<Device> device, Handle<rdma_cm_id> id, Instant now);
+  std::expected<void, std::string> begin();
+  // Answers the request once the windows are bound, because the partner's first read may follow the answer at once. The
+  // keys go in the answer's private data.
+  std::expected<void, std::string> answer_when_bound();
 
   [[nodiscard]] const rdma_cm_id* id() const { return parts_.id.get(); }
   [[nodiscard]] Instant since() const { return since_; }
-  // For the graveyard; nothing is left here.
+  // True: the completion was that of one of its windows.
+  bool take_bound(const ibv_wc& completion);
+  // For SlowCalls; nothing is left here.
   Remains take_apart() { return std::move(parts_); }
 
  private:
   std::expected<void, std::string> make_pair();
   std::expected<std::uint32_t, std::string> bind(Handle<ibv_mw>& window, const ibv_mr& region, unsigned int right);
 
+  std::uint32_t status_key_ = 0;
+  std::uint32_t mailbox_key_ = 0;
+  int to_bind_ = 0;
+  bool answered_ = false;
   // The queue pair is of our own making where windows are bound, else the id's.
   Remains parts_;
   Instant since_;

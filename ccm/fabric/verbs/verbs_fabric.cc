@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "ccm/base/check.h"
+#include "ccm/wire/observation.h"
 
 namespace hapair::ccm {
 namespace {
@@ -22,6 +23,7 @@ using verbs::Inbound;
 constexpr Duration kDeviceLookEvery = std::chrono::milliseconds(200);
 constexpr Duration kLinkCheckEvery = std::chrono::milliseconds(20);
 constexpr int kConnectPatience = 10;  // times retry_timeout
+constexpr int kBacklog = 16;
 // Why the other end's connection manager rejects (IBTA 12.6.7.2); iWARP gives an errno instead.
 constexpr int kInvalidServiceId = 8;
 
@@ -59,6 +61,14 @@ sockaddr_storage without_port(const Endpoint& end) {
   return storage;
 }
 
+// The addresses are constants of the layout; only the keys are the device's to draw.
+bool lies_where_expected(const ConnectAnswer& answer) {
+  const std::uint64_t stride = answer.regions[0].address - kStatusAddress;
+  return stride % kRailStride == 0 && stride / kRailStride < kMaxRails &&
+         answer.regions[1].address == kMailboxAddress + stride && answer.regions[0].length == kPageBytes &&
+         answer.regions[1].length == kPageBytes;
+}
+
 int ms_of_duration(Duration duration) {
   return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
 }
@@ -71,13 +81,13 @@ VerbsFabric::Pages::~Pages() {
   }
 }
 
-VerbsFabric::VerbsFabric(VerbsSettings settings) : settings_(std::move(settings)) {}
+VerbsFabric::VerbsFabric(VerbsSettings settings) : settings_(std::move(settings)) { unlinked_.reserve(kUnlinked); }
 
 VerbsFabric::~VerbsFabric() {
   bury_outbound();
   bury_unlinked();
   for (auto& one : inbound_) bury(one);
-  listener_.reset();
+  if (listener_) slow_.release({.id = std::move(listener_)});
   device_.reset();
 }
 
@@ -85,18 +95,24 @@ VerbsFabric::~VerbsFabric() {
 // never sends another message of the connection manager, of anybody.
 void VerbsFabric::bury_outbound() {
   if (!outbound_) return;
+  if (request_waits_) {
+    request_waits_ = false;  // the call being made is not for this one
+  } else if (device_ && device_->is_iwarp()) {
+    slow_.interrupt_connect();
+  }
   verbs::disable(*outbound_);
-  unlinked_.push_back({.device = device_, .windows = {}, .id = std::move(outbound_), .pair = {}});
+  if (unlinked_.size() == kUnlinked) bury_unlinked();
+  unlinked_.push_back({.device = device_, .id = std::move(outbound_)});
   if (link_up()) bury_unlinked();
 }
 
 void VerbsFabric::bury_unlinked() {
-  for (auto& one : unlinked_) graveyard_.bury(std::move(one));
+  for (auto& one : unlinked_) slow_.release(std::move(one));
   unlinked_.clear();
 }
 
 void VerbsFabric::bury(std::optional<Inbound>& inbound) {
-  if (inbound) graveyard_.bury(inbound->take_apart());
+  if (inbound) slow_.release(inbound->take_apart());
   inbound.reset();
 }
 
@@ -137,30 +153,44 @@ void VerbsFabric::watch(int fd) const {
   (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
 }
 
+std::expected<Handle<rdma_cm_id>, std::string> VerbsFabric::make_bound(const sockaddr* address) {
+  rdma_cm_id* id = nullptr;
+  if (::rdma_create_id(channel_.get(), &id, this, RDMA_PS_TCP) != 0) {
+    return std::unexpected(errno_text("rdma_create_id"));
+  }
+  Handle<rdma_cm_id> made(id);
+  if (::rdma_bind_addr(id, const_cast<sockaddr*>(address)) != 0) {
+    return std::unexpected(errno_text("no RDMA device has the address " + settings_.address + " yet (rdma_bind_addr") +
+                           ")");
+  }
+  if (id->verbs == nullptr) return std::unexpected(settings_.address + " is no address of an RDMA device");
+  return made;
+}
+
 std::expected<void, std::string> VerbsFabric::take_up_device() {
   if (!channel_) {
     channel_.reset(::rdma_create_event_channel());
-    if (!channel_)
-      return std::unexpected(errno_text("rdma_create_event_channel") + " (is the module rdma_ucm loaded?)");
+    if (!channel_) {
+      return std::unexpected(
+          errno_text("there is no RDMA device, or no module rdma_ucm, yet (rdma_create_event_channel") + ")");
+    }
     watch(channel_->fd);
   }
-  rdma_cm_id* id = nullptr;
-  if (::rdma_create_id(channel_.get(), &id, this, RDMA_PS_TCP) != 0)
-    return std::unexpected(errno_text("rdma_create_id"));
-  Handle<rdma_cm_id> listener(id);
-  auto* const address = const_cast<sockaddr*>(local_->address());
-  if (::rdma_bind_addr(id, address) != 0 || id->verbs == nullptr) {
-    return std::unexpected(errno_text("rdma_bind_addr") + ": no RDMA device has the address " + settings_.address);
-  }
-  auto device = Device::open(id->verbs, id->port_num, pages_.status, pages_.mailbox);
+  const sockaddr_storage any_port = without_port(*local_);
+  auto anchor = make_bound(reinterpret_cast<const sockaddr*>(&any_port));
+  if (!anchor) return std::unexpected(anchor.error());
+  auto listener = make_bound(local_->address());
+  if (!listener) return std::unexpected(listener.error());
+  auto device = Device::open(std::move(*anchor), pages_.status, pages_.mailbox);
   if (!device) return std::unexpected(device.error());
-  if (::rdma_listen(id, 16) != 0) return std::unexpected(errno_text("rdma_listen"));
+  if ((*listener)->verbs != (*device)->context()) return std::unexpected("the RDMA device changed meanwhile");
+  if (::rdma_listen(listener->get(), kBacklog) != 0) return std::unexpected(errno_text("rdma_listen"));
   device_ = std::move(*device);
-  listener_ = std::move(listener);
+  listener_ = std::move(*listener);
   watch(device_->completion_fd());
   watch(device_->async_fd());
   port_down_ = !device_->port_active();
-  device_trouble_.clear();
+  trouble_.clear();
   ++counters_.devices;
   return {};
 }
@@ -169,16 +199,20 @@ void VerbsFabric::lose_device(const std::string& why) {
   if (!own_.none()) end_own(FabricError::link_down);
   bury_unlinked();
   for (auto& one : inbound_) bury(one);
-  listener_.reset();
-  if (device_) (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, device_->async_fd(), nullptr);
-  device_.reset();
-  device_trouble_ = why;
+  if (listener_) slow_.release({.id = std::move(listener_)});
+  if (device_) {
+    for (const int fd : {device_->completion_fd(), device_->async_fd()}) {
+      (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+    }
+    slow_.release({.device = std::move(device_), .removed = true});
+  }
+  trouble_ = why;
 }
 
 void VerbsFabric::look_for_device(Instant now) {
   if (device_ || now < next_device_look_) return;
   next_device_look_ = now + kDeviceLookEvery;
-  if (auto taken = take_up_device(); !taken) device_trouble_ = taken.error();
+  if (auto taken = take_up_device(); !taken) trouble_ = taken.error();
 }
 
 bool VerbsFabric::link_up() { return device_ && !port_down_ && interface_->up(); }
@@ -226,6 +260,11 @@ void VerbsFabric::begin_route() {
 void VerbsFabric::begin_connection() {
   ibv_qp_init_attr wanted = device_->pair_attributes();
   if (::rdma_create_qp(outbound_.get(), device_->domain(), &wanted) != 0) return end_own(FabricError::link_down);
+  send_request();
+}
+
+// On iWARP the call may make the whole TCP connection.
+void VerbsFabric::send_request() {
   const ConnectBytes request = encode(ConnectRequest{ConnectService::early_channel, {}});
   rdma_conn_param parameters{};
   parameters.private_data = request.data();
@@ -233,12 +272,30 @@ void VerbsFabric::begin_connection() {
   parameters.responder_resources = parameters.initiator_depth = device_->reads();
   parameters.retry_count = settings_.retry_count;
   parameters.rnr_retry_count = 6;
-  if (::rdma_connect(outbound_.get(), &parameters) != 0) end_own(error_of_errno(errno));
+  if (!device_->is_iwarp()) {
+    if (::rdma_connect(outbound_.get(), &parameters) != 0) end_own(error_of_errno(errno));
+    return;
+  }
+  request_waits_ = slow_.connecting();
+  if (request_waits_) {
+    slow_.interrupt_connect();
+  } else {
+    slow_.connect(outbound_.get(), parameters, request);
+  }
+}
+
+void VerbsFabric::look_after_request() {
+  if (!device_ || !device_->is_iwarp() || !own_.attempting()) return;
+  if (request_waits_) return send_request();
+  if (const auto error = slow_.take_connect_error())
+    end_own(link_up() ? error_of_errno(*error) : FabricError::link_down);
 }
 
 void VerbsFabric::finish_connection(const CmEvent& event) {
   const auto answer = parse_connect_answer(std::span(event.data).first(event.bytes));
-  if (!answer || answer->service != ConnectService::early_channel) return end_own(FabricError::refused);
+  if (!answer || answer->service != ConnectService::early_channel || !lies_where_expected(*answer)) {
+    return end_own(FabricError::refused);
+  }
   answer_ = *answer;
   own_.established();
 }
@@ -297,11 +354,24 @@ bool VerbsFabric::post_write(Instant now, OperationId id, RemotePage page, std::
   return post(now, id, work, from.size(), {});
 }
 
+void VerbsFabric::take_bound(const ibv_wc& completion) {
+  const auto one =
+      std::ranges::find_if(inbound_, [&](auto& inbound) { return inbound && inbound->take_bound(completion); });
+  if (one == inbound_.end()) return;  // it has gone meanwhile
+  if (completion.status == IBV_WC_SUCCESS && (*one)->answer_when_bound()) return;
+  ++counters_.refused_device;
+  bury(*one);
+}
+
 void VerbsFabric::take_completions(Instant now) {
   while (device_) {
     const auto completion = device_->next_completion();
     if (!completion) return;
-    // Of an earlier connection, or a window's: the partner's connection tells that by itself.
+    if (completion->wr_id == verbs::kBindWork) {
+      take_bound(*completion);
+      continue;
+    }
+    // Of an earlier connection.
     if (completion->wr_id != generation_ || !own_.up() || !own_.outstanding()) continue;
     if (completion->status != IBV_WC_SUCCESS) {
       const FabricError error = error_of(completion->status);
@@ -337,7 +407,7 @@ bool VerbsFabric::next_cm_event(CmEvent& event) const {
 
 void VerbsFabric::take_cm_events(Instant now) {
   CmEvent event;
-  while (next_cm_event(event)) {
+  while (slow_.has_room() && next_cm_event(event)) {
     if (event.type == RDMA_CM_EVENT_DEVICE_REMOVAL) {
       lose_device("the RDMA device of " + settings_.address + " was removed");
       return;
@@ -395,18 +465,17 @@ void VerbsFabric::take_request(Instant now, const CmEvent& event) {
       id->verbs != device_->context()) {
     ++(stranger ? counters_.refused_address : counters_.refused_malformed);
     (void)::rdma_reject(id.get(), nullptr, 0);
-    return;
+    return slow_.release({.id = std::move(id)});
   }
   const auto place = std::ranges::min_element(inbound_, {}, [](const std::optional<Inbound>& one) {
     return std::pair(one.has_value(), one ? one->since() : Instant());
   });
   if (place->has_value()) ++counters_.replaced;
   bury(*place);
-  auto accepted = Inbound::accept(device_, std::move(id), now);
-  if (accepted) {
-    place->emplace(std::move(*accepted));
-  } else {
+  place->emplace(device_, std::move(id), now);
+  if (!(*place)->begin()) {
     ++counters_.refused_device;
+    bury(*place);
   }
 }
 
@@ -432,6 +501,8 @@ void VerbsFabric::take_async_events() {
 }
 
 void VerbsFabric::check_times(Instant now) {
+  if (own_.none()) return;
+  look_after_request();
   if (own_.none()) return;
   if (now >= next_link_check_) {
     next_link_check_ = now + kLinkCheckEvery;

@@ -16,7 +16,11 @@
 // | it has no such memory, or gives no right to it    |                  | remote_access, lost (remote_access);  |
 // |                                                   |                  | on soft-iWARP: disconnected           |
 //
-// An attempt to connect may take ten times retry_timeout: it needs several messages of both kernels.
+// An attempt to connect may take ten times retry_timeout: it needs several messages of both kernels. What rdma-core
+// allocates and asks of the kernel while a connection is made is the one exception from "nothing blocks or allocates"
+// (fabric.h); a connection that is up costs neither.
+//
+// The device's asynchronous events are read here; the ports of the same device share its context and leave them alone.
 #pragma once
 
 #include <array>
@@ -32,9 +36,9 @@
 #include "ccm/fabric/ip/local_link.h"
 #include "ccm/fabric/own_connection.h"
 #include "ccm/fabric/verbs/device.h"
-#include "ccm/fabric/verbs/graveyard.h"
 #include "ccm/fabric/verbs/handles.h"
 #include "ccm/fabric/verbs/inbound.h"
+#include "ccm/fabric/verbs/slow_calls.h"
 #include "ccm/wire/status_page.h"
 
 namespace hapair::ccm {
@@ -79,8 +83,10 @@ class VerbsFabric final : public Fabric {
   [[nodiscard]] Duration last_round_trip() const override { return own_.last_round_trip(); }
   [[nodiscard]] std::string_view kind() const override { return "verbs"; }
   [[nodiscard]] const VerbsCounters& counters() const { return counters_; }
-  // Why there is no device; empty while there is one.
-  [[nodiscard]] const std::string& device_trouble() const { return device_trouble_; }
+  [[nodiscard]] std::string_view trouble() const override { return trouble_; }
+  [[nodiscard]] std::uint64_t remote_address(RemotePage page) const override {
+    return answer_.regions.at(page == RemotePage::status ? 0 : 1).address;
+  }
 
  private:
   // The two pages, mapped where they are expected.
@@ -107,6 +113,7 @@ class VerbsFabric final : public Fabric {
 
   static std::expected<void, std::string> map_page(std::uint64_t address, std::span<std::byte>& page);
   void look_for_device(Instant now);
+  std::expected<verbs::Handle<rdma_cm_id>, std::string> make_bound(const sockaddr* address);
   std::expected<void, std::string> take_up_device();
   void lose_device(const std::string& why);
   void watch(int fd) const;
@@ -119,10 +126,13 @@ class VerbsFabric final : public Fabric {
   void take_inbound_event(const CmEvent& event);
   void take_async_events();
   void take_completions(Instant now);
+  void take_bound(const ibv_wc& completion);
   void check_times(Instant now);
 
   void begin_route();
   void begin_connection();
+  void send_request();
+  void look_after_request();
   void finish_connection(const CmEvent& event);
   void end_own(FabricError why);
   void bury_outbound();
@@ -133,6 +143,7 @@ class VerbsFabric final : public Fabric {
   [[nodiscard]] ibv_send_wr work_on(RemotePage page, std::size_t offset) const;
 
   static constexpr std::size_t kInbound = 4;
+  static constexpr std::size_t kUnlinked = 8;
 
   VerbsSettings settings_;
   std::optional<Endpoint> local_;
@@ -144,16 +155,17 @@ class VerbsFabric final : public Fabric {
   Instant next_link_check_;
   Instant polled_at_;
   bool port_down_ = false;
-  std::string device_trouble_;
+  std::string trouble_;
 
   verbs::Handle<rdma_event_channel> channel_;
-  verbs::Graveyard graveyard_;
+  verbs::SlowCalls slow_;
   std::shared_ptr<verbs::Device> device_;
   verbs::Handle<rdma_cm_id> listener_;
   std::array<std::optional<verbs::Inbound>, kInbound> inbound_;
 
   OwnConnection own_;
   verbs::Handle<rdma_cm_id> outbound_;
+  bool request_waits_ = false;            // until the call for an earlier attempt has returned
   std::vector<verbs::Remains> unlinked_;  // connections that ended while there was no link
   ConnectAnswer answer_;
   std::uint64_t generation_ = 0;  // of own connections, in the numbers of their work requests

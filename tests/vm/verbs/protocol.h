@@ -16,6 +16,8 @@ enum class PartnerCommand : char {
   mailbox = 'm',    // answered by its mailbox page
   link_down = 'd',  // of the first link
   link_up = 'u',
+  device_away = 'a',  // the RDMA device of the first link
+  device_back = 'b',
 };
 
 }  // namespace hapair::ccm

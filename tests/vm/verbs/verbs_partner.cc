@@ -1,6 +1,6 @@
 // The partner of the verbs contract test: runs in the other machine, and does to its own process what it is told.
 //
-// usage: verbs_partner OWN_ADDRESS PARTNER_ADDRESS CONTROL_ADDRESS
+// usage: verbs_partner rxe|siw OWN_ADDRESS PARTNER_ADDRESS CONTROL_ADDRESS
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -37,7 +37,7 @@ class PartnerProcess {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       ::close(ends[0]);
       VerbsFabric fabric(settings_);
-      if (!fabric.open() || !fabric.device_trouble().empty()) ::_exit(1);
+      if (!fabric.open() || !fabric.trouble().empty()) ::_exit(1);
       serve_pages(fabric, mark, ends[1]);
       ::_exit(0);
     }
@@ -70,7 +70,7 @@ class PartnerProcess {
 };
 
 // False where the answer could not be sent.
-bool carry_out(PartnerProcess& process, PartnerCommand command, std::byte argument, int link) {
+bool carry_out(PartnerProcess& process, PartnerCommand command, std::byte argument, const char* fabric, int link) {
   bool done = false;
   switch (command) {
     case PartnerCommand::start:
@@ -95,11 +95,17 @@ bool carry_out(PartnerProcess& process, PartnerCommand command, std::byte argume
     case PartnerCommand::link_up:
       done = set_link(true);
       break;
+    case PartnerCommand::device_away:
+      done = remove_device(fabric);
+      break;
+    case PartnerCommand::device_back:
+      done = add_device(fabric);
+      break;
   }
   return ::write(link, done ? "y" : "n", 1) == 1;
 }
 
-int run(const char* own, const char* partner, const char* control) {
+int run(const char* fabric, const char* own, const char* partner, const char* control) {
   const auto end = Endpoint::make(control, kPartnerProgramPort);
   const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int one = 1;
@@ -116,8 +122,10 @@ int run(const char* own, const char* partner, const char* control) {
         {.address = own, .partner_address = partner, .retry_timeout = std::chrono::milliseconds(500)});
     std::array<char, 2> command{};
     while (::recv(link.get(), command.data(), command.size(), MSG_WAITALL) == 2) {
-      if (!carry_out(process, static_cast<PartnerCommand>(command[0]), static_cast<std::byte>(command[1]), link.get()))
+      if (!carry_out(process, static_cast<PartnerCommand>(command[0]), static_cast<std::byte>(command[1]), fabric,
+                     link.get())) {
         break;
+      }
     }
   }
 }
@@ -126,9 +134,9 @@ int run(const char* own, const char* partner, const char* control) {
 }  // namespace hapair::ccm
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fputs("usage: verbs_partner OWN_ADDRESS PARTNER_ADDRESS CONTROL_ADDRESS\n", stderr);
+  if (argc != 5) {
+    std::fputs("usage: verbs_partner rxe|siw OWN_ADDRESS PARTNER_ADDRESS CONTROL_ADDRESS\n", stderr);
     return 2;
   }
-  return hapair::ccm::run(argv[1], argv[2], argv[3]);
+  return hapair::ccm::run(argv[1], argv[2], argv[3], argv[4]);
 }

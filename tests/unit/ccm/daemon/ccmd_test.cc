@@ -283,6 +283,30 @@ TEST_F(Ccmd, WithoutAPhaseItPublishesUnknown) {
   EXPECT_EQ(alpha_.page()->phase, BootPhase::unknown);
 }
 
+TEST_F(Ccmd, ToldToTraceItTellsEachOperationAndHowItEnded) {
+  alpha_.options.trace = true;
+  start_both();
+  for (const char* part : {": connect to beta in ", ": connected: done after ",
+                           "(status page), 4096 bytes: done after ", "(mailbox page), 256 bytes: done after "}) {
+    EXPECT_TRUE(eventually([&] { return alpha_.log().find(part) != std::string::npos; })) << part;
+  }
+  beta_.kill();
+  EXPECT_TRUE(eventually([this] { return alpha_.log().find("connection lost: ") != std::string::npos; }));
+  EXPECT_EQ(beta_.log().find("trace"), std::string::npos) << "nobody asked that one";
+}
+
+// This machine need not have an RDMA device; no interface has this address, so there is none for the rail in any case.
+TEST_F(Ccmd, ARailThatHasNoDeviceIsSaidAndTheOthersWork) {
+  alpha_.options.more_rails =
+      R"(, {"name": "ib", "fabric": "verbs", "address": "192.0.2.1", "partner_address": "192.0.2.2"})";
+  beta_.options.rails = 1;
+  start_both();
+  EXPECT_TRUE(eventually([this] {
+    return alpha_.log().find("rail ib (verbs) cannot be used for now: ") != std::string::npos;
+  })) << alpha_.log();
+  EXPECT_TRUE(connected());
+}
+
 TEST_F(Ccmd, TellsTheServiceManagerThatItIsReadyAliveAndStopping) {
   const std::string path = folder_ / "notify.sock";
   const Fd manager(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "ccm/base/fd.h"
 
@@ -47,7 +48,7 @@ std::string RunningCcmd::rails() const {
     text += std::string(i == 0 ? "" : ", ") + R"({"name": "shm)" + number + R"(", "fabric": "shm", "dir": ")" +
             (*folder_ / ("shm" + number)) + "\"}";
   }
-  return text;
+  return text + options.more_rails;
 }
 
 void RunningCcmd::write_files() const {
@@ -74,11 +75,11 @@ void RunningCcmd::start() {
   if (pid_ == 0) {
     const int log = ::open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     ::dup2(log, STDERR_FILENO);
-    if (options.phase.empty()) {
-      ::execl(CCMD_PROGRAM, CCMD_PROGRAM, "--config", config.c_str(), nullptr);
-    } else {
-      ::execl(CCMD_PROGRAM, CCMD_PROGRAM, "--config", config.c_str(), "--phase", options.phase.c_str(), nullptr);
-    }
+    std::vector<const char*> words{CCMD_PROGRAM, "--config", config.c_str()};
+    if (!options.phase.empty()) words.insert(words.end(), {"--phase", options.phase.c_str()});
+    if (options.trace) words.push_back("--trace");
+    words.push_back(nullptr);
+    ::execv(CCMD_PROGRAM, const_cast<char* const*>(words.data()));
     ::_exit(127);
   }
   ASSERT_TRUE(eventually([this] { return Client::connect(socket(), "looker", Duration{}, kPatience).has_value(); }))

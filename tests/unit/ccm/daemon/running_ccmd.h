@@ -25,7 +25,9 @@ struct CcmdOptions {
   std::string phase{};  // empty: none is passed
   std::string boot_id = "11111111-2222-3333-4444-555555555555";
   double pace_ms = 5;
-  int rails = 1;  // of fabric shm, in the folders shm, shm1, ...
+  int rails = 1;             // of fabric shm, in the folders shm, shm1, ...
+  std::string more_rails{};  // in JSON, each after a comma
+  bool trace = false;
 };
 
 class RunningCcmd {
