@@ -2,8 +2,12 @@
 
 #include <array>
 #include <cinttypes>
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <utility>
+
+#include "ccm/wire/status_page.h"
 
 namespace hapair::ccm {
 namespace {
@@ -44,7 +48,7 @@ void TracedFabric::drop(Instant now) {
 bool TracedFabric::post_read(Instant now, OperationId id, RemotePage page, std::size_t offset,
                              std::span<std::byte> into) {
   if (!real_->post_read(now, id, page, offset, into)) return false;
-  if (!reads_.full()) reads_.push({id, page, offset, into.size(), real_->remote_address(page), now});
+  if (!reads_.full()) reads_.push({id, page, offset, into.size(), real_->remote_address(page), now, into});
   return true;
 }
 
@@ -64,7 +68,14 @@ void TracedFabric::tell_done(Instant now, const FabricEvent& event, const char* 
   const char* const page = one.page == RemotePage::status ? "status" : "mailbox";
   std::snprintf(text.data(), text.size(), "%-5s 0x%012" PRIx64 "+%zu (%s page), %zu bytes: ", what, one.address,
                 one.offset, page, one.bytes);
-  tell(now, text.data() + ending(event.error, now - one.when));
+  std::string line = text.data() + ending(event.error, now - one.when);
+  // What a look at the partner is for: a counter that moves, or stands.
+  if (event.error == FabricError::none && one.page == RemotePage::status && one.into.size() == kPageBytes) {
+    std::uint64_t beat = 0;
+    std::memcpy(&beat, one.into.data() + offsetof(StatusPageLayout, ccm_beat), sizeof beat);
+    line += ", beat " + std::to_string(beat);
+  }
+  tell(now, line);
 }
 
 void TracedFabric::tell(Instant now, const FabricEvent& event) {

@@ -39,6 +39,7 @@ class TracedFabric final : public Fabric {
     std::size_t bytes = 0;
     std::uint64_t address = 0;  // of the page, when it was posted
     Instant when;
+    std::span<const std::byte> into{};  // of a read
   };
   using Operations = FixedRing<Operation, 64>;  // of one kind: they complete in their order
 

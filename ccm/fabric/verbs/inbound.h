@@ -10,6 +10,7 @@
 
 #include "ccm/base/time.h"
 #include "ccm/fabric/verbs/device.h"
+#include "ccm/fabric/verbs/pair.h"
 #include "ccm/fabric/verbs/slow_calls.h"
 #include "ccm/wire/connect_data.h"
 
@@ -29,12 +30,13 @@ class Inbound {
   // True: the completion was that of one of its windows.
   bool take_bound(const ibv_wc& completion);
   // For SlowCalls; nothing is left here.
-  Remains take_apart() { return std::move(parts_); }
+  Remains take_apart() {
+    device_.reset();
+    return std::move(parts_);
+  }
 
  private:
-  std::expected<void, std::string> make_pair();
-  std::expected<std::uint32_t, std::string> bind(Handle<ibv_mw>& window, const ibv_mr& region, unsigned int right);
-
+  std::shared_ptr<Device> device_;
   std::uint32_t status_key_ = 0;
   std::uint32_t mailbox_key_ = 0;
   int to_bind_ = 0;
@@ -43,8 +45,5 @@ class Inbound {
   Remains parts_;
   Instant since_;
 };
-
-// Work requests of the windows; no operation of ours has this number.
-inline constexpr std::uint64_t kBindWork = ~std::uint64_t{0};
 
 }  // namespace hapair::ccm::verbs

@@ -51,7 +51,7 @@ SlowCalls::SlowCalls() {
 
 SlowCalls::~SlowCalls() {
   while (connecting()) {
-    interrupt_connect();
+    interrupt_abandoned();
     const timespec moment{0, 1'000'000};
     (void)::nanosleep(&moment, nullptr);
   }
@@ -94,16 +94,23 @@ bool SlowCalls::connecting() {
   return connect_.has_value();
 }
 
-std::optional<int> SlowCalls::take_connect_error() {
+std::optional<int> SlowCalls::take_connect_error(const rdma_cm_id* id) {
   const std::scoped_lock lock(mutex_);
+  if (id != failed_) return std::nullopt;
   return std::exchange(connect_error_, std::nullopt);
 }
 
-void SlowCalls::interrupt_connect() {
+void SlowCalls::interrupt_connect(const rdma_cm_id* id) {
   const std::scoped_lock lock(mutex_);
-  if (!connect_) return;
+  if (id == failed_) connect_error_.reset();
+  if (!connect_ || connect_->id != id) return;
   abandoned_ = true;
   (void)::pthread_kill(thread_, kInterrupt);
+}
+
+void SlowCalls::interrupt_abandoned() {
+  const std::scoped_lock lock(mutex_);
+  if (connect_ && abandoned_) (void)::pthread_kill(thread_, kInterrupt);
 }
 
 void SlowCalls::make_connect(std::unique_lock<std::mutex>& lock) {
@@ -116,8 +123,11 @@ void SlowCalls::make_connect(std::unique_lock<std::mutex>& lock) {
     error = ::rdma_connect(one.id, &one.parameters) == 0 ? 0 : errno;
     lock.lock();
   }
+  if (error != 0 && !abandoned_) {
+    failed_ = connect_->id;
+    connect_error_ = error;
+  }
   connect_.reset();
-  if (error != 0 && !abandoned_) connect_error_ = error;
 }
 
 void* SlowCalls::run(void* self) {

@@ -16,16 +16,15 @@
 #include <mutex>
 #include <optional>
 
-#include "ccm/fabric/verbs/device.h"
 #include "ccm/fabric/verbs/handles.h"
 #include "ccm/wire/connect_data.h"
 
 namespace hapair::ccm::verbs {
 
-// Members in the opposite order of their release. The device outlives what was made on it; a window goes before the
-// queue pair that it is bound to, since soft-RoCE waits 50 s for it otherwise.
+// Members in the opposite order of their release. The device, or what else it needs, outlives what was made on it; a
+// window goes before the queue pair that it is bound to, since soft-RoCE waits 50 s for it otherwise.
 struct Remains {
-  std::shared_ptr<Device> device{};
+  std::shared_ptr<const void> device{};
   Handle<rdma_cm_id> id{};
   Handle<ibv_qp> pair{};
   std::array<Handle<ibv_mw>, 2> windows{};
@@ -56,10 +55,12 @@ class SlowCalls {
   // rdma_connect(). `id` stays valid until it is given to release(), which waits for this call. One at a time.
   void connect(rdma_cm_id* id, const rdma_conn_param& parameters, const ConnectBytes& data);
   [[nodiscard]] bool connecting();
-  // Its errno, once it has failed.
-  std::optional<int> take_connect_error();
-  // Nobody waits for it any more. Asked again while connecting(): a call that is just about to be made is missed.
-  void interrupt_connect();
+  // The errno of the last one for `id`, once it has failed.
+  std::optional<int> take_connect_error(const rdma_cm_id* id);
+  // Nobody waits for the one of `id` any more.
+  void interrupt_connect(const rdma_cm_id* id);
+  // Again, while connecting(): an interrupt comes to nothing where the call is just about to be made.
+  void interrupt_abandoned();
 
  private:
   static constexpr std::size_t kMostWaiting = 64;
@@ -77,6 +78,7 @@ class SlowCalls {
   std::deque<Remains> waiting_;
   std::optional<Connect> connect_;  // to be made, or being made
   bool abandoned_ = false;
+  const rdma_cm_id* failed_ = nullptr;  // the one that connect_error_ is of
   std::optional<int> connect_error_;
   bool closed_ = false;
   pthread_t thread_{};

@@ -16,6 +16,7 @@
 namespace hapair::ccm {
 namespace {
 
+using verbs::CmEvent;
 using verbs::Device;
 using verbs::Handle;
 using verbs::Inbound;
@@ -24,53 +25,12 @@ constexpr Duration kDeviceLookEvery = std::chrono::milliseconds(200);
 constexpr Duration kLinkCheckEvery = std::chrono::milliseconds(20);
 constexpr int kConnectPatience = 10;  // times retry_timeout
 constexpr int kBacklog = 16;
-// Why the other end's connection manager rejects (IBTA 12.6.7.2); iWARP gives an errno instead.
-constexpr int kInvalidServiceId = 8;
-
-FabricError error_of(ibv_wc_status status) {
-  if (status == IBV_WC_REM_ACCESS_ERR || status == IBV_WC_REM_INV_REQ_ERR || status == IBV_WC_REM_OP_ERR) {
-    return FabricError::remote_access;
-  }
-  if (status == IBV_WC_RETRY_EXC_ERR || status == IBV_WC_RNR_RETRY_EXC_ERR) return FabricError::retry_exceeded;
-  return FabricError::disconnected;  // flushed: the connection ended, and another event may say why
-}
-
-FabricError error_of_errno(int error) {
-  switch (error) {
-    case ENODEV:
-    case EADDRNOTAVAIL:
-    case ENETUNREACH:
-    case ENETDOWN:
-      return FabricError::link_down;
-    case ECONNREFUSED:
-      return FabricError::not_listening;
-    default:
-      return FabricError::retry_exceeded;
-  }
-}
-
-// Of the local address, any port.
-sockaddr_storage without_port(const Endpoint& end) {
-  sockaddr_storage storage{};
-  std::memcpy(&storage, end.address(), end.length());
-  if (storage.ss_family == AF_INET) {
-    reinterpret_cast<sockaddr_in&>(storage).sin_port = 0;
-  } else {
-    reinterpret_cast<sockaddr_in6&>(storage).sin6_port = 0;
-  }
-  return storage;
-}
-
 // The addresses are constants of the layout; only the keys are the device's to draw.
 bool lies_where_expected(const ConnectAnswer& answer) {
   const std::uint64_t stride = answer.regions[0].address - kStatusAddress;
   return stride % kRailStride == 0 && stride / kRailStride < kMaxRails &&
          answer.regions[1].address == kMailboxAddress + stride && answer.regions[0].length == kPageBytes &&
          answer.regions[1].length == kPageBytes;
-}
-
-int ms_of_duration(Duration duration) {
-  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
 }
 
 }  // namespace
@@ -95,11 +55,8 @@ VerbsFabric::~VerbsFabric() {
 // never sends another message of the connection manager, of anybody.
 void VerbsFabric::bury_outbound() {
   if (!outbound_) return;
-  if (request_waits_) {
-    request_waits_ = false;  // the call being made is not for this one
-  } else if (device_ && device_->is_iwarp()) {
-    slow_.interrupt_connect();
-  }
+  request_waits_ = false;
+  slow_.interrupt_connect(outbound_.get());
   verbs::disable(*outbound_);
   if (unlinked_.size() == kUnlinked) bury_unlinked();
   unlinked_.push_back({.device = device_, .id = std::move(outbound_)});
@@ -153,20 +110,6 @@ void VerbsFabric::watch(int fd) const {
   (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
 }
 
-std::expected<Handle<rdma_cm_id>, std::string> VerbsFabric::make_bound(const sockaddr* address) {
-  rdma_cm_id* id = nullptr;
-  if (::rdma_create_id(channel_.get(), &id, this, RDMA_PS_TCP) != 0) {
-    return std::unexpected(errno_text("rdma_create_id"));
-  }
-  Handle<rdma_cm_id> made(id);
-  if (::rdma_bind_addr(id, const_cast<sockaddr*>(address)) != 0) {
-    return std::unexpected(errno_text("no RDMA device has the address " + settings_.address + " yet (rdma_bind_addr") +
-                           ")");
-  }
-  if (id->verbs == nullptr) return std::unexpected(settings_.address + " is no address of an RDMA device");
-  return made;
-}
-
 std::expected<void, std::string> VerbsFabric::take_up_device() {
   if (!channel_) {
     channel_.reset(::rdma_create_event_channel());
@@ -176,10 +119,9 @@ std::expected<void, std::string> VerbsFabric::take_up_device() {
     }
     watch(channel_->fd);
   }
-  const sockaddr_storage any_port = without_port(*local_);
-  auto anchor = make_bound(reinterpret_cast<const sockaddr*>(&any_port));
+  auto anchor = verbs::make_bound(*channel_, *local_, verbs::Port::any, settings_.address);
   if (!anchor) return std::unexpected(anchor.error());
-  auto listener = make_bound(local_->address());
+  auto listener = verbs::make_bound(*channel_, *local_, verbs::Port::own, settings_.address);
   if (!listener) return std::unexpected(listener.error());
   auto device = Device::open(std::move(*anchor), pages_.status, pages_.mailbox);
   if (!device) return std::unexpected(device.error());
@@ -226,14 +168,10 @@ void VerbsFabric::connect(Instant now) {
   if (device_) port_down_ = !device_->port_active();
   if (!link_up()) return end_own(FabricError::link_down);
   bury_unlinked();
-  rdma_cm_id* id = nullptr;
-  if (::rdma_create_id(channel_.get(), &id, this, RDMA_PS_TCP) != 0) return end_own(FabricError::link_down);
-  outbound_.reset(id);
+  auto id = verbs::begin_to_resolve(*channel_, *local_, *partner_, settings_.retry_timeout * kConnectPatience);
+  if (!id) return end_own(verbs::error_of_errno(id.error()));
+  outbound_ = std::move(*id);
   ++generation_;
-  sockaddr_storage from = without_port(*local_);
-  auto* const to = const_cast<sockaddr*>(partner_->address());
-  const int patience_ms = ms_of_duration(settings_.retry_timeout * kConnectPatience);
-  if (::rdma_resolve_addr(id, reinterpret_cast<sockaddr*>(&from), to, patience_ms) != 0) end_own(error_of_errno(errno));
 }
 
 void VerbsFabric::drop(Instant /*now*/) {
@@ -250,11 +188,9 @@ void VerbsFabric::end_own(FabricError why) {
 
 void VerbsFabric::begin_route() {
   if (outbound_->verbs != device_->context()) return end_own(FabricError::link_down);
-  std::uint8_t exponent = settings_.ack_timeout_exponent;
-  // Not every device has it; the deadline decides where it has not.
-  (void)::rdma_set_option(outbound_.get(), RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &exponent, sizeof exponent);
-  const int patience_ms = ms_of_duration(settings_.retry_timeout * kConnectPatience);
-  if (::rdma_resolve_route(outbound_.get(), patience_ms) != 0) end_own(error_of_errno(errno));
+  const auto begun =
+      verbs::resolve_route(*outbound_, settings_.ack_timeout_exponent, settings_.retry_timeout * kConnectPatience);
+  if (!begun) end_own(verbs::error_of_errno(begun.error()));
 }
 
 void VerbsFabric::begin_connection() {
@@ -273,12 +209,12 @@ void VerbsFabric::send_request() {
   parameters.retry_count = settings_.retry_count;
   parameters.rnr_retry_count = 6;
   if (!device_->is_iwarp()) {
-    if (::rdma_connect(outbound_.get(), &parameters) != 0) end_own(error_of_errno(errno));
+    if (::rdma_connect(outbound_.get(), &parameters) != 0) end_own(verbs::error_of_errno(errno));
     return;
   }
   request_waits_ = slow_.connecting();
   if (request_waits_) {
-    slow_.interrupt_connect();
+    slow_.interrupt_abandoned();
   } else {
     slow_.connect(outbound_.get(), parameters, request);
   }
@@ -287,12 +223,12 @@ void VerbsFabric::send_request() {
 void VerbsFabric::look_after_request() {
   if (!device_ || !device_->is_iwarp() || !own_.attempting()) return;
   if (request_waits_) return send_request();
-  if (const auto error = slow_.take_connect_error())
-    end_own(link_up() ? error_of_errno(*error) : FabricError::link_down);
+  if (const auto error = slow_.take_connect_error(outbound_.get()))
+    end_own(link_up() ? verbs::error_of_errno(*error) : FabricError::link_down);
 }
 
 void VerbsFabric::finish_connection(const CmEvent& event) {
-  const auto answer = parse_connect_answer(std::span(event.data).first(event.bytes));
+  const auto answer = parse_connect_answer(event.private_data());
   if (!answer || answer->service != ConnectService::early_channel || !lies_where_expected(*answer)) {
     return end_own(FabricError::refused);
   }
@@ -374,7 +310,7 @@ void VerbsFabric::take_completions(Instant now) {
     // Of an earlier connection.
     if (completion->wr_id != generation_ || !own_.up() || !own_.outstanding()) continue;
     if (completion->status != IBV_WC_SUCCESS) {
-      const FabricError error = error_of(completion->status);
+      const FabricError error = verbs::error_of(completion->status);
       end_own(link_up() ? error : FabricError::link_down);
       continue;
     }
@@ -388,26 +324,9 @@ void VerbsFabric::take_completions(Instant now) {
 
 // ---- events ------------------------------------------------------------------------------------------------------
 
-bool VerbsFabric::next_cm_event(CmEvent& event) const {
-  rdma_cm_event* raw = nullptr;
-  if (!channel_ || ::rdma_get_cm_event(channel_.get(), &raw) != 0) return false;
-  event.type = raw->event;
-  event.id = raw->id;
-  event.status = raw->status;
-  event.bytes = 0;
-  const rdma_conn_param& connection = raw->param.conn;
-  if ((raw->event == RDMA_CM_EVENT_CONNECT_REQUEST || raw->event == RDMA_CM_EVENT_ESTABLISHED) &&
-      connection.private_data != nullptr) {
-    event.bytes = std::min<std::size_t>(connection.private_data_len, event.data.size());
-    std::memcpy(event.data.data(), connection.private_data, event.bytes);
-  }
-  (void)::rdma_ack_cm_event(raw);
-  return true;
-}
-
 void VerbsFabric::take_cm_events(Instant now) {
   CmEvent event;
-  while (slow_.has_room() && next_cm_event(event)) {
+  while (channel_ && slow_.has_room() && verbs::next_event(*channel_, event)) {
     if (event.type == RDMA_CM_EVENT_DEVICE_REMOVAL) {
       lose_device("the RDMA device of " + settings_.address + " was removed");
       return;
@@ -423,34 +342,10 @@ void VerbsFabric::take_cm_events(Instant now) {
 }
 
 void VerbsFabric::take_own_event(const CmEvent& event) {
-  switch (event.type) {
-    case RDMA_CM_EVENT_ADDR_RESOLVED:
-      return begin_route();
-    case RDMA_CM_EVENT_ROUTE_RESOLVED:
-      return begin_connection();
-    case RDMA_CM_EVENT_ESTABLISHED:
-      return finish_connection(event);
-    case RDMA_CM_EVENT_REJECTED:
-      if (event.status == kInvalidServiceId || event.status == -ECONNREFUSED) {
-        return end_own(FabricError::not_listening);
-      }
-      return end_own(FabricError::refused);
-    case RDMA_CM_EVENT_ADDR_ERROR:
-    case RDMA_CM_EVENT_ROUTE_ERROR:
-    case RDMA_CM_EVENT_UNREACHABLE:
-    case RDMA_CM_EVENT_CONNECT_ERROR:
-      return end_own(link_up() ? error_of_errno(-event.status) : FabricError::link_down);
-    case RDMA_CM_EVENT_DISCONNECTED:
-    case RDMA_CM_EVENT_ADDR_CHANGE:
-      return end_own(link_up() ? FabricError::disconnected : FabricError::link_down);
-    case RDMA_CM_EVENT_CONNECT_REQUEST:
-    case RDMA_CM_EVENT_CONNECT_RESPONSE:
-    case RDMA_CM_EVENT_DEVICE_REMOVAL:
-    case RDMA_CM_EVENT_MULTICAST_JOIN:
-    case RDMA_CM_EVENT_MULTICAST_ERROR:
-    case RDMA_CM_EVENT_TIMEWAIT_EXIT:
-      return;
-  }
+  if (event.type == RDMA_CM_EVENT_ADDR_RESOLVED) return begin_route();
+  if (event.type == RDMA_CM_EVENT_ROUTE_RESOLVED) return begin_connection();
+  if (event.type == RDMA_CM_EVENT_ESTABLISHED) return finish_connection(event);
+  if (const auto error = verbs::error_of(event)) end_own(link_up() ? *error : FabricError::link_down);
 }
 
 // A free place; else that of the oldest connection, which the partner has left behind: it opens one at a time.
@@ -459,7 +354,7 @@ void VerbsFabric::take_request(Instant now, const CmEvent& event) {
   sockaddr_storage from{};
   const sockaddr* const peer = ::rdma_get_peer_addr(event.id);
   std::memcpy(&from, peer, peer->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
-  const auto request = parse_connect_request(std::span(event.data).first(event.bytes));
+  const auto request = parse_connect_request(event.private_data());
   const bool stranger = !partner_->same_host(from);
   if (stranger || !request || request->service != ConnectService::early_channel || !device_ ||
       id->verbs != device_->context()) {
@@ -480,10 +375,7 @@ void VerbsFabric::take_request(Instant now, const CmEvent& event) {
 }
 
 void VerbsFabric::take_inbound_event(const CmEvent& event) {
-  const bool ended = event.type == RDMA_CM_EVENT_DISCONNECTED || event.type == RDMA_CM_EVENT_CONNECT_ERROR ||
-                     event.type == RDMA_CM_EVENT_UNREACHABLE || event.type == RDMA_CM_EVENT_REJECTED ||
-                     event.type == RDMA_CM_EVENT_ADDR_CHANGE;
-  if (!ended) return;
+  if (!verbs::ends_inbound(event)) return;
   for (auto& one : inbound_) {
     if (one && one->id() == event.id) bury(one);
   }

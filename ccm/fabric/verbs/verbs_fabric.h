@@ -35,6 +35,7 @@
 #include "ccm/fabric/ip/endpoint.h"
 #include "ccm/fabric/ip/local_link.h"
 #include "ccm/fabric/own_connection.h"
+#include "ccm/fabric/verbs/cm.h"
 #include "ccm/fabric/verbs/device.h"
 #include "ccm/fabric/verbs/handles.h"
 #include "ccm/fabric/verbs/inbound.h"
@@ -98,14 +99,6 @@ class VerbsFabric final : public Fabric {
     Pages& operator=(const Pages&) = delete;
     ~Pages();
   };
-  // What an event of the connection manager says, after it was acknowledged: an identifier cannot go before that.
-  struct CmEvent {
-    rdma_cm_event_type type = RDMA_CM_EVENT_TIMEWAIT_EXIT;
-    rdma_cm_id* id = nullptr;
-    int status = 0;
-    std::array<std::byte, 256> data{};
-    std::size_t bytes = 0;
-  };
   struct Read {
     std::span<std::byte> into;  // empty: a write's
     std::size_t slot = 0;
@@ -113,17 +106,15 @@ class VerbsFabric final : public Fabric {
 
   static std::expected<void, std::string> map_page(std::uint64_t address, std::span<std::byte>& page);
   void look_for_device(Instant now);
-  std::expected<verbs::Handle<rdma_cm_id>, std::string> make_bound(const sockaddr* address);
   std::expected<void, std::string> take_up_device();
   void lose_device(const std::string& why);
   void watch(int fd) const;
 
   void take_ready(Instant now);
-  bool next_cm_event(CmEvent& event) const;
   void take_cm_events(Instant now);
-  void take_own_event(const CmEvent& event);
-  void take_request(Instant now, const CmEvent& event);
-  void take_inbound_event(const CmEvent& event);
+  void take_own_event(const verbs::CmEvent& event);
+  void take_request(Instant now, const verbs::CmEvent& event);
+  void take_inbound_event(const verbs::CmEvent& event);
   void take_async_events();
   void take_completions(Instant now);
   void take_bound(const ibv_wc& completion);
@@ -133,7 +124,7 @@ class VerbsFabric final : public Fabric {
   void begin_connection();
   void send_request();
   void look_after_request();
-  void finish_connection(const CmEvent& event);
+  void finish_connection(const verbs::CmEvent& event);
   void end_own(FabricError why);
   void bury_outbound();
   void bury_unlinked();

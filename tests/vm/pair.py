@@ -1,0 +1,145 @@
+"""A whole pair in the lab's two machines: ccmd over real verbs, with its trace, and hapaird with a fence agent that says
+what the one who holds the switches says. One rail; no other channel."""
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+
+from machine import NODES, MachineError
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE_S = 60
+PROGRAMS = ("ccmd", "hapaird", "hapair")
+# Emulation is some hundred times slower than a real machine, and the host may be busy: the times of a real pair (10 ms,
+# 50 ms, 100 ms, 30 ms) times two to ten, and the queue pair's own retries for 0.45 s.
+PACE_MS, RETRY_MS, DEADLINE_MS, FLOOR_MS = 20, 500, 1000, 300
+LINE = re.compile(r"^<\d>trace ([0-9.]+) rail (\S+): (.*)$", re.MULTILINE)
+
+
+@dataclass
+class Traced:
+    """A line of ccmd's trace."""
+    when_ms: float  # on its machine's clock
+    text: str
+
+    @property
+    def error(self):
+        """What the fabric said where it was no success."""
+        if found := re.search(r"bytes: (\S+) after|^not connected: (\S+) after|^connection lost: (\S+)", self.text):
+            error = next(group for group in found.groups() if group)
+            return None if error == "done" else error
+        return None
+
+
+def other(node):
+    return NODES[1 - NODES.index(node)]
+
+
+class Pair:
+    def __init__(self, lab):
+        self.lab = lab
+        self.machines = lab.machines
+        self.key = os.urandom(32)
+
+    # ---- its parts
+
+    def configure(self, node):
+        own = NODES.index(node) + 1
+        machine = self.machines[node]
+        config = {
+            "pair": "verbs", "node": node, "partner": other(node), "key_file": "/root/pair.key",
+            "ccm": {"pace_ms": PACE_MS, "operation_deadline_ms": DEADLINE_MS,
+                    "rails": [{"name": "one", "fabric": "verbs", "address": f"10.9.0.{own}",
+                               "partner_address": f"10.9.0.{3 - own}", "retry_timeout_ms": RETRY_MS,
+                               "ack_timeout_exponent": 14, "retry_count": 6}]},
+            "heartbeat": {"floor_ms": FLOOR_MS, "agent_floor_ms": 2 * FLOOR_MS, "ceiling_ms": 2000},
+            "fencing": {"devices": [{"name": "switch", "agent": "/usr/bin/fence_lab", "options": {}, "timeout_ms": 30000}],
+                        "attempts": 1},
+            "takeover": {"automatic": True, "ccm_silent_ms": 600000, "agent_silent_ms": 600000},
+            "giveback": {"automatic": True, "stable_ms": 3000},
+            "pools": [{"name": f"pool-{home[0]}", "home": home,
+                       "resources": [{"name": "note", "type": "ocf:heartbeat:note"}]} for home in NODES],
+        }
+        machine.put("/root/hapair.json", json.dumps(config).encode())
+        machine.put("/root/pair.key", self.key)
+        for name, into in (("note", "/usr/lib/ocf/resource.d/heartbeat/note"), ("fence_lab", "/usr/bin/fence_lab")):
+            with open(os.path.join(HERE, "guest", name), "rb") as file:
+                machine.put(into, file.read(), "755")
+        machine.must("mkdir -p /etc/hapair /var/lib/hapair; ln -sf /root/hapair.json /etc/hapair/hapair.json")
+        self.power(node, "on")
+
+    def power(self, told, state):
+        """Tells the fence agent of `told` what its partner's switch is at."""
+        self.machines[told].must(f"echo {state} > /tmp/partner-power")
+
+    def start_ccmd(self, node):
+        self.machines[node].must("setsid ccmd --trace --phase root >> /tmp/ccmd.log 2>&1 < /dev/null & "
+                                 "until [ -S /run/hapair/ccm.sock ]; do sleep 0.05; done", PATIENCE_S)
+
+    def start_agent(self, node):
+        self.machines[node].must("setsid hapaird >> /tmp/hapaird.log 2>&1 < /dev/null &")
+
+    def start(self, node):
+        self.start_ccmd(node)
+        self.start_agent(node)
+
+    # ---- what it says
+
+    def hapair(self, node, words):
+        status, shown = self.machines[node].run(f"hapair {words} --json", PATIENCE_S)
+        return shown if status == 0 else ""
+
+    def trace(self, node, since_ms=0.0):
+        shown = self.machines[node].must("cat /tmp/ccmd.log", PATIENCE_S)
+        lines = [Traced(float(when) * 1000, text) for when, _, text in LINE.findall(shown)]
+        return [line for line in lines if line.when_ms >= since_ms]
+
+    def rail(self, node):
+        shown = self.hapair(node, "rails")
+        return json.loads(shown)["rails"][0] if shown else {"handshake": "no answer"}
+
+    def rail_is_connected(self, node):
+        return any("(mailbox page)" in line.text and "done after" in line.text for line in self.trace(node)) and \
+            self.rail(node)["handshake"] == "connected"
+
+    def records(self, node, since_ms):
+        shown = self.hapair(node, "events --last 1000")
+        records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
+        return [record for record in records if record["when_ns"] / 1e6 >= since_ms]
+
+    def wait(self, condition, what):
+        until = time.monotonic() + PATIENCE_S
+        while not (found := condition()):
+            if time.monotonic() > until:
+                logs = "\n".join(f"{node}: " + machine.run("grep -v 'bytes: done' /tmp/ccmd.log | tail -n 20; tail -n 8 /tmp/hapaird.log")[1]
+                                 for node, machine in self.machines.items() if machine.pid())
+                raise MachineError(f"waited {PATIENCE_S} s in vain until {what}\n{logs}")
+            time.sleep(0.1)
+        return found
+
+    def is_well(self, node):
+        """It sees its partner alive, each pool is at home, and it is busy with nothing."""
+        shown = self.hapair(node, "status")
+        if not shown:
+            return False
+        status = json.loads(shown)
+        pools = {pool["home"]: pool["state"] for pool in status["pools"]}
+        return status["partner_status"]["verdict"] == "alive" and pools == {node: "serving", other(node): "elsewhere"}
+
+    def wait_well(self):
+        for node in NODES:
+            self.wait(lambda n=node: self.is_well(n), f"{node} is well, and each pool at home")
+
+    def clock_ms(self, node):
+        """The machine's clock less the host's, and how far off that may be: both in milliseconds."""
+        best = None
+        for _ in range(20):
+            before = time.monotonic() * 1000
+            told = float(self.machines[node].must("read up rest < /proc/uptime; echo $up")) * 1000
+            after = time.monotonic() * 1000
+            if best is None or after - before < best[1]:
+                # It is told in whole hundredths of a second, rounded down.
+                best = (told + 5 - (before + after) / 2, after - before)
+        return best[0], best[1] / 2 + 5
