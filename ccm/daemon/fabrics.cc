@@ -8,6 +8,7 @@
 #include "ccm/fabric/shm/shm_port_fabric.h"
 #include "ccm/fabric/traced_fabric.h"
 #include "ccm/fabric/verbs/verbs_fabric.h"
+#include "ccm/fabric/verbs/verbs_port_fabric.h"
 
 namespace hapair::ccm {
 namespace {
@@ -57,7 +58,7 @@ std::unique_ptr<PortFabric> make_port_fabric(const PairConfig& pair, std::size_t
     case FabricKind::iwarp:
       return std::make_unique<IwarpPortFabric>(iwarp_settings(rail, port));
     case FabricKind::verbs:
-      return nullptr;
+      return std::make_unique<VerbsPortFabric>(verbs_settings(rail, number, port));
   }
   return nullptr;
 }
@@ -72,10 +73,8 @@ std::expected<std::vector<std::unique_ptr<One>>, std::string> open_all(const Pai
   std::vector<std::unique_ptr<One>> fabrics;
   for (std::size_t number = 0; number < config.rails.size(); ++number) {
     std::unique_ptr<One> fabric = make(config, number);
-    if (fabric != nullptr) {
-      if (auto opened = fabric->open(); !opened) {
-        return std::unexpected("rail " + config.rails[number].name.text() + ": " + opened.error());
-      }
+    if (auto opened = fabric->open(); !opened) {
+      return std::unexpected("rail " + config.rails[number].name.text() + ": " + opened.error());
     }
     fabrics.push_back(std::move(fabric));
   }

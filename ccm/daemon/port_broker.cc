@@ -78,7 +78,7 @@ void PortBroker::ended(std::uint8_t slot) {
 
 void PortBroker::take_rails(std::span<Rail> rails) {
   for (Rail& rail : rails) {
-    const bool up = thread_->carries(rail.id()) && rail.handshake().state() == HandshakeState::connected &&
+    const bool up = rail.handshake().state() == HandshakeState::connected &&
                     rail.handshake().session().has_value();
     session_.rail(rail.id(), up ? rail.self().sessions : 0);
     const auto page = rail.take_sealed_page();

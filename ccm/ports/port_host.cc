@@ -207,9 +207,7 @@ void PortHost::close_broken(Instant now, HostedPort& port) {
 }
 
 void PortHost::turn(Instant now) {
-  for (PortFabric* fabric : fabrics_) {
-    if (fabric != nullptr) poll(now, *fabric);
-  }
+  for (PortFabric* fabric : fabrics_) poll(now, *fabric);
   constexpr std::uint64_t kOne = 1;
   for (auto& port : places_) {
     if (!port) continue;

@@ -56,7 +56,7 @@ std::expected<void, std::string> PortThread::start() {
   std::vector<PortFabric*> fabrics;
   for (const auto& fabric : fabrics_) {
     fabrics.push_back(fabric.get());
-    if (fabric != nullptr && !watch(fabric->poll_fd())) return std::unexpected(errno_text("epoll_ctl"));
+    if (!watch(fabric->poll_fd())) return std::unexpected(errno_text("epoll_ctl"));
   }
   if (!watch(command_event_.get())) return std::unexpected(errno_text("epoll_ctl"));
   host_.emplace(fabrics, random_, epoll_.get());

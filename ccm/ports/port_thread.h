@@ -30,7 +30,6 @@ class PortThread {
 
   std::expected<void, std::string> start();
 
-  [[nodiscard]] bool carries(RailId rail) const { return fabrics_.at(rail.value()) != nullptr; }
   // The CCM's side. False: the thread is behind; the command is given again at the next turn.
   bool give(const PortCommand& command);
   bool take(PortNews& into);

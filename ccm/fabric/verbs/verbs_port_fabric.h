@@ -31,8 +31,6 @@ namespace hapair::ccm {
 
 class VerbsPortFabric final : public PortFabric {
  public:
-  static constexpr std::size_t kMaxPorts = 16;
-
   // `service_port` is the ports' own. `retry_timeout`: without an answer, and without a piece moved.
   explicit VerbsPortFabric(VerbsSettings settings);
   ~VerbsPortFabric() override;
