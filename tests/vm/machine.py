@@ -183,6 +183,13 @@ class Machine:
                     raise MachineError(f"{self.node}: {one}: {answer['error']['desc']}")
         return answer["return"]
 
+    def capture(self, rail, path):
+        """All frames of that link go to the file, until end_capture()."""
+        self.qmp("object-add", **{"qom-type": "filter-dump", "id": f"dump{rail}", "netdev": f"rail{rail}", "file": path})
+
+    def end_capture(self, rail):
+        self.qmp("object-del", id=f"dump{rail}")
+
     def cut_one_way(self, way):
         for port in ("eth0", "eth1"):
             self.must(f"/usr/bin/tc qdisc add dev {port} clsact 2>/dev/null; "

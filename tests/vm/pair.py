@@ -38,9 +38,11 @@ def other(node):
 
 
 class Pair:
-    def __init__(self, lab):
+    def __init__(self, lab, fabrics=None):
+        """`fabrics`: of the rail's end in each node, where they are not both verbs."""
         self.lab = lab
         self.machines = lab.machines
+        self.fabrics = fabrics or {node: "verbs" for node in NODES}
         self.key = os.urandom(32)
 
     # ---- its parts
@@ -48,12 +50,18 @@ class Pair:
     def configure(self, node):
         own = NODES.index(node) + 1
         machine = self.machines[node]
+        rail = {"name": "one", "fabric": self.fabrics[node], "address": f"10.9.0.{own}", "partner_address": f"10.9.0.{3 - own}",
+                "retry_timeout_ms": RETRY_MS}
+        if self.fabrics[node] == "verbs":
+            rail |= {"ack_timeout_exponent": 14, "retry_count": 6}
+        elif "verbs" in self.fabrics.values():
+            # siw computes the CRC of what is read from it, and then sends what the memory holds by then: of a page that changes
+            # all the time it is wrong now and then. The page has a checksum and a MAC of its own.
+            rail["crc"] = False
         config = {
             "pair": "verbs", "node": node, "partner": other(node), "key_file": "/root/pair.key",
             "ccm": {"pace_ms": PACE_MS, "operation_deadline_ms": DEADLINE_MS,
-                    "rails": [{"name": "one", "fabric": "verbs", "address": f"10.9.0.{own}",
-                               "partner_address": f"10.9.0.{3 - own}", "retry_timeout_ms": RETRY_MS,
-                               "ack_timeout_exponent": 14, "retry_count": 6}]},
+                    "rails": [rail]},
             "heartbeat": {"floor_ms": FLOOR_MS, "agent_floor_ms": 2 * FLOOR_MS, "ceiling_ms": 2000},
             "fencing": {"devices": [{"name": "switch", "agent": "/usr/bin/fence_lab", "options": {}, "timeout_ms": 30000}],
                         "attempts": 1},
@@ -85,6 +93,26 @@ class Pair:
         self.start_ccmd(node)
         self.start_agent(node)
 
+    # ---- a client with a port
+
+    def start_receiver(self, node, *words):
+        self.machines[node].must(f"rm -f /tmp/records; setsid mirror --json receive --log /tmp/records {' '.join(words)} "
+                                 "> /tmp/receiver 2>&1 < /dev/null & echo $! > /tmp/receiver.pid")
+
+    def send_records(self, node, *words):
+        """What the sender says of itself, once the receiver has taken all."""
+        status, shown = self.machines[node].run(f"mirror --json send --acknowledged /tmp/acknowledged {' '.join(words)} 2>/tmp/sender",
+                                                4 * PATIENCE_S)
+        if status != 0:
+            raise MachineError(f"the sender on {node} failed: {shown}{self.machines[node].run('cat /tmp/sender')[1]}\n{self.logs()}")
+        return json.loads(shown)
+
+    def end_receiver(self, node):
+        shown = self.machines[node].must("kill -INT $(cat /tmp/receiver.pid); "
+                                         "while kill -0 $(cat /tmp/receiver.pid) 2>/dev/null; do sleep 0.1; done; "
+                                         "grep ^{ /tmp/receiver", PATIENCE_S)
+        return json.loads(shown)
+
     # ---- what it says
 
     def hapair(self, node, words):
@@ -113,11 +141,13 @@ class Pair:
         until = time.monotonic() + PATIENCE_S
         while not (found := condition()):
             if time.monotonic() > until:
-                logs = "\n".join(f"{node}: " + machine.run("grep -v 'bytes: done' /tmp/ccmd.log | tail -n 20; tail -n 8 /tmp/hapaird.log")[1]
-                                 for node, machine in self.machines.items() if machine.pid())
-                raise MachineError(f"waited {PATIENCE_S} s in vain until {what}\n{logs}")
+                raise MachineError(f"waited {PATIENCE_S} s in vain until {what}\n{self.logs()}")
             time.sleep(0.1)
         return found
+
+    def logs(self):
+        words = "grep -v 'bytes: done' /tmp/ccmd.log | tail -n 20; tail -n 8 /tmp/hapaird.log 2>/dev/null"
+        return "\n".join(f"{node}: {machine.run(words)[1]}" for node, machine in self.machines.items() if machine.pid())
 
     def is_well(self, node):
         """It sees its partner alive, each pool is at home, and it is busy with nothing."""

@@ -168,7 +168,7 @@ bool Stream::emit_read(Operation& operation) {
   if (reads_outstanding_ >= terms_.reads_out) return false;
   const std::uint32_t sink = kSinkStags | (next_sink_ & 0xffffU);
   std::array<std::byte, kReadRequestBytes> payload{};
-  encode(ReadRequest{sink, 0, static_cast<std::uint32_t>(operation.into.size()), operation.probe.stag,
+  encode(ReadRequest{sink, 0, static_cast<std::uint32_t>(sink_of(operation).size()), operation.probe.stag,
                      operation.probe.offset},
          payload);
   Segment segment;
@@ -358,14 +358,15 @@ bool Stream::take_read_response(const Segment& segment) {
     fail(terminate::kTaggedInvalidStag);
     return false;
   }
-  const std::size_t wanted = waiting->into.size();
+  const std::span<std::byte> sink = sink_of(*waiting);
+  const std::size_t wanted = sink.size();
   if (segment.offset != waiting->placed || segment.payload.size() > wanted - waiting->placed ||
       segment.last != (segment.payload.size() == wanted - waiting->placed)) {
     fail(terminate::kTaggedBounds);
     return false;
   }
   if (!segment.payload.empty()) {
-    std::memcpy(waiting->into.data() + waiting->placed, segment.payload.data(), segment.payload.size());
+    std::memcpy(sink.data() + waiting->placed, segment.payload.data(), segment.payload.size());
   }
   waiting->placed += segment.payload.size();
   if (!segment.last) return true;

@@ -72,6 +72,7 @@ class Stream {
  public:
   static constexpr std::size_t kMaxReads = 32;
   static constexpr std::size_t kQueueDepth = 64;  // posted and not completed
+  static constexpr std::size_t kProbeBytes = 8;
   static constexpr std::size_t kMaxReceives = 64;
 
   // `max_payload`: of outgoing frames, a multiple of four; the sizes of the buffers follow from it.
@@ -81,7 +82,9 @@ class Stream {
 
   // False: the queue is full, or the stream has ended.
   bool post_read(OperationId id, RemoteBuffer from, std::span<std::byte> into);
-  // `probe`: memory of the other end that may be read, for the zero-length read that tells when the bytes were placed.
+  // `probe`: kProbeBytes of the other end that may be read: the read that follows tells when the bytes were placed. It
+  // is not of zero length, which would do, because the kernel's soft-iWARP answers that with as much as it answered
+  // last where another read is still being answered.
   bool post_write(OperationId id, RemoteBuffer to, RemoteBuffer probe, std::span<const std::byte> from);
   bool post_send(OperationId id, RemoteBuffer probe, std::span<const std::byte> message);
   bool post_receive(OperationId id, std::span<std::byte> into);
@@ -150,6 +153,10 @@ class Stream {
   bool take_terminate(const Segment& segment);
   const Region* region_of(std::uint32_t stag) const;
 
+  [[nodiscard]] std::span<std::byte> sink_of(const Operation& operation) {
+    return operation.kind == Operation::Kind::read ? operation.into : std::span<std::byte>(probed_);
+  }
+
   std::size_t max_payload_;
   StreamTerms terms_;
   std::unique_ptr<std::byte[]> in_;
@@ -161,6 +168,7 @@ class Stream {
   std::size_t out_first_ = 0;
   std::size_t out_last_ = 0;
 
+  std::array<std::byte, kProbeBytes> probed_{};  // what probes read; nobody looks at it
   FixedRing<Operation, kQueueDepth> operations_;
   FixedRing<PendingAnswer, kMaxReads> answers_;
   FixedRing<Receive, kMaxReceives> receives_;
