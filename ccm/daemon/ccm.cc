@@ -29,7 +29,7 @@ Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, PortThre
     : config_(identity.config),
       clock_(&clock),
       phase_(std::move(phase)),
-      ports_(config_.node, config_.partner, config_.port_memory_bytes, ports),
+      ports_(config_.node, config_.partner, identity.incarnation, config_.port_memory_bytes, ports),
       clients_(identity.incarnation, random, *this, ports_),
       next_beat_(clock.now()) {
   ports_.set_clients(clients_);

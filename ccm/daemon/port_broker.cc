@@ -21,8 +21,9 @@ std::string port_text(std::string_view client, std::uint8_t index) {
 
 }  // namespace
 
-PortBroker::PortBroker(const NodeName& node, const NodeName& partner, std::uint64_t most_bytes, PortThread& thread)
-    : node_(node), partner_(partner), most_bytes_(most_bytes), thread_(&thread), session_(HAPAIR_VERSION) {}
+PortBroker::PortBroker(const NodeName& node, const NodeName& partner, Incarnation own, std::uint64_t most_bytes,
+                       PortThread& thread)
+    : node_(node), partner_(partner), most_bytes_(most_bytes), thread_(&thread), session_(HAPAIR_VERSION, own) {}
 
 // ---- clients -----------------------------------------------------------------------------------------------------
 

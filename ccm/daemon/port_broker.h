@@ -22,7 +22,8 @@ namespace hapair::ccm {
 class PortBroker final : public PortRequests {
  public:
   // `most_bytes`: of all ports together. `thread` is started; it outlives this, and so do `clients` once set.
-  PortBroker(const NodeName& node, const NodeName& partner, std::uint64_t most_bytes, PortThread& thread);
+  PortBroker(const NodeName& node, const NodeName& partner, Incarnation own, std::uint64_t most_bytes,
+             PortThread& thread);
   void set_clients(ClientRegistry& clients) { clients_ = &clients; }
 
   // PortRequests

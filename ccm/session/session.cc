@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <ranges>
 #include <utility>
+
+#include "ccm/base/check.h"
 
 namespace hapair::ccm {
 namespace {
@@ -13,14 +16,17 @@ using State = PortStanding::State;
 
 constexpr Duration kFirstRetry = std::chrono::milliseconds(5);
 constexpr std::uint32_t kMostDoublings = 7;  // up to 640 ms
-constexpr std::uint32_t kFailuresToShun = 3;
-constexpr Duration kShunFor = std::chrono::seconds(2);
+constexpr std::uint32_t kFailuresToAvoid = 3;
+constexpr Duration kAvoidFor = std::chrono::seconds(2);
+constexpr Duration kGivenUpFor = std::chrono::seconds(1);  // longer than any answer of the ports is on its way
+// A connection that ends sooner has failed as one that never was: a path may let small frames pass and no large ones.
+constexpr Duration kStandsAfter = std::chrono::seconds(1);
 
 std::uint8_t bit_of(RailId rail) { return static_cast<std::uint8_t>(1U << rail.value()); }
 
 }  // namespace
 
-Session::Session(std::string_view software) {
+Session::Session(std::string_view software, Incarnation own) : last_exposure_(static_cast<std::uint32_t>(own.value())) {
   block_.protocol_min = kSessionProtocolMin;
   block_.protocol_max = kSessionProtocolMax;
   put_name(block_.software, software);
@@ -31,6 +37,9 @@ Session::Session(std::string_view software) {
 void Session::client_wants(std::uint8_t slot, std::string_view name, std::uint64_t life, const PortWants& wants) {
   HAPAIR_CHECK(wants.ports <= kMaxClientPorts, "the limits are checked where a client asks");
   client_ended(slot);
+  std::size_t ports = wants.ports;
+  for (const Client& other : clients_) ports += other.wants.ports;
+  HAPAIR_CHECK(ports <= kMaxPorts, "the limits are checked where a client asks");
   Client& client = clients_.at(slot);
   put_name(client.name, name);
   client.life = life;
@@ -53,14 +62,8 @@ bool Session::partner(const StatusPageLayout& page) {
   const bool same_life = page.incarnation == partner_incarnation_;
   if (same_life && page.session.serial < partner_.serial) return true;  // read later, written earlier
   if (!same_life) {
-    // Its numbers begin anew: what this node reached was another life's.
-    for (auto& ports : ports_) {
-      for (Port& port : ports) {
-        if (port.reach) port.reach->exposure = 0;
-        port.failures = 0;
-        port.connect_again = {};
-      }
-    }
+    // What this life shows was not tried yet, whatever became of the same number of another one.
+    for (Port& port : std::views::join(ports_)) port.failures = {};
     partner_incarnation_ = page.incarnation;
   }
   // Beats of its clients are no news here.
@@ -84,27 +87,33 @@ void Session::connected(PortRef ref, std::uint32_t exposure) {
   Port& port = port_at(ref);
   if (!port.reach || port.reach->exposure != exposure) return;
   port.reach->up = true;
-  port.failures = 0;
   dirty_ = true;
 }
 
 void Session::not_connected(Instant now, PortRef ref, std::uint32_t exposure) {
   Port& port = port_at(ref);
   if (!port.reach || port.reach->exposure != exposure) return;
-  const RailId rail = port.reach->rail;
-  dirty_ = true;
+  forgive(now, port);
+  Failures& failures = port.failures;
+  failures.rail = port.reach->rail;
+  failures.exposure = exposure;
+  failures.again = now + kFirstRetry * (1U << std::min(failures.count, kMostDoublings));
+  if (++failures.count >= kFailuresToAvoid) failures.avoid_until.at(failures.rail.value()) = now + kAvoidFor;
   port.reach.reset();
-  port.connect_again = now + kFirstRetry * (1U << std::min(port.failures, kMostDoublings));
-  if (++port.failures >= kFailuresToShun) rail_shunned_until_.at(rail.value()) = now + kShunFor;
+  dirty_ = true;
 }
 
 void Session::not_exposed(Instant now, PortRef ref, std::uint32_t exposure) {
   Port& port = port_at(ref);
   if (!port.exposure || port.exposure->number != exposure) return;
-  rail_shunned_until_.at(port.exposure->rail.value()) = now + kShunFor;
+  port.cannot_open_until.at(port.exposure->rail.value()) = now + kAvoidFor;
   port.exposure.reset();
-  port.expose_again = now + kShunFor;
   dirty_ = true;
+}
+
+// What failed before a connection that stood for a while is not held against the rail any more.
+void Session::forgive(Instant now, Port& port) {
+  if (port.reach && port.reach->stands_since && now - *port.reach->stands_since >= kStandsAfter) port.failures = {};
 }
 
 // ---- what follows ------------------------------------------------------------------------------------------------
@@ -125,20 +134,32 @@ Session::Counterpart Session::counterpart(PortRef ref) const {
   return {};
 }
 
-// Of the rails that are connected, without those over which ports could not be reached, where another one is left.
-std::uint8_t Session::usable_rails(Instant now) const {
-  std::uint8_t connected = 0;
-  std::uint8_t usable = 0;
+std::uint8_t Session::connected_rails() const {
+  std::uint8_t rails = 0;
   for (std::size_t i = 0; i < kMaxRails; ++i) {
-    if (rail_sessions_.at(i) == 0) continue;
-    connected = static_cast<std::uint8_t>(connected | bit_of(RailId(i)));
-    if (now >= rail_shunned_until_.at(i)) usable = static_cast<std::uint8_t>(usable | bit_of(RailId(i)));
+    if (rail_sessions_.at(i) != 0) rails = static_cast<std::uint8_t>(rails | bit_of(RailId(i)));
   }
-  return usable != 0 ? usable : connected;
+  return rails;
 }
 
-// The one it is on, as long as that is good: a port does not move for nothing.
-RailId Session::rail_for(const Port& port, std::uint8_t rails) {
+std::uint8_t Session::not_yet(Instant now, const std::array<Instant, kMaxRails>& until) {
+  std::uint8_t rails = 0;
+  for (std::size_t i = 0; i < kMaxRails; ++i) {
+    if (now >= until.at(i)) continue;
+    wake_at(now, until.at(i));
+    rails = static_cast<std::uint8_t>(rails | bit_of(RailId(i)));
+  }
+  return rails;
+}
+
+// A port that the partner cannot reach moves where another rail is left, and it alone: others may be well there. It
+// stays on its rail as long as that is good: a port does not move for nothing.
+std::optional<RailId> Session::rail_for(Instant now, const Port& port, const Counterpart& other) {
+  if (other.port == nullptr) return std::nullopt;
+  const unsigned open = connected_rails() & partner_.rails & ~unsigned{not_yet(now, port.cannot_open_until)};
+  if (open == 0) return std::nullopt;
+  const unsigned liked = open & ~unsigned{other.port->avoids};
+  const unsigned rails = liked != 0 ? liked : open;
   if (port.exposure && (rails & bit_of(port.exposure->rail)) != 0) return port.exposure->rail;
   return RailId(static_cast<std::uint64_t>(std::countr_zero(rails)));
 }
@@ -152,60 +173,66 @@ Session::Commands Session::advance(Instant now) {
   if (!dirty_ && (!wake_ || now < *wake_)) return out;
   dirty_ = false;
   wake_.reset();
-  for (const Instant until : rail_shunned_until_) wake_at(now, until);
-  const std::uint8_t own_rails = usable_rails(now);
   for (std::uint8_t slot = 0; slot < kMaxClients; ++slot) {
     for (std::uint8_t index = 0; index < clients_.at(slot).wants.ports; ++index) {
-      advance_port(now, {slot, index}, own_rails, out);
+      const PortRef ref{slot, index};
+      const Counterpart other = counterpart(ref);
+      advance_exposure(now, ref, other, out);
+      advance_reach(now, ref, other, out);
+      advance_standing(ref, other, out);
     }
   }
-  write_block(own_rails);
+  write_block(now);
   return out;
 }
 
-void Session::advance_port(Instant now, PortRef ref, std::uint8_t own_rails, Commands& out) {
-  const Counterpart other = counterpart(ref);
-  const auto common = static_cast<std::uint8_t>(own_rails & partner_.rails);
-  advance_exposure(now, ref, other, common, out);
-  advance_reach(now, ref, other, out);
-  advance_standing(ref, other, out);
-}
-
-void Session::advance_exposure(Instant now, PortRef ref, const Counterpart& other, std::uint8_t rails, Commands& out) {
+void Session::advance_exposure(Instant now, PortRef ref, const Counterpart& other, Commands& out) {
   Port& port = port_at(ref);
-  const bool wanted = other.port != nullptr && rails != 0;
-  const RailId rail = wanted ? rail_for(port, rails) : RailId();
+  const std::optional<RailId> rail = rail_for(now, port, other);
   if (port.exposure) {
-    const Exposure& now_open = *port.exposure;
-    const bool stands = wanted && rail == now_open.rail && rail_sessions_.at(rail.value()) == now_open.rail_session &&
-                        other.life == now_open.partner_life;
+    const Exposure& open = *port.exposure;
+    const bool stands = rail == open.rail && rail_sessions_.at(open.rail.value()) == open.rail_session &&
+                        partner_incarnation_ == open.partner_incarnation && other.life == open.partner_life;
     if (stands) return;
-    out.push({.kind = Kind::conceal, .port = ref, .rail = now_open.rail, .exposure = now_open.number, .standing = {}});
+    out.push({.kind = Kind::conceal, .port = ref, .rail = open.rail, .exposure = open.number, .standing = {}});
     port.exposure.reset();
   }
-  if (!wanted) return;
-  if (now < port.expose_again) return wake_at(now, port.expose_again);
-  port.exposure = Exposure{++next_exposure_, rail, rail_sessions_.at(rail.value()), other.life};
-  out.push({.kind = Kind::expose, .port = ref, .rail = rail, .exposure = next_exposure_, .standing = {}});
+  if (!rail) return;
+  if (++last_exposure_ == 0) ++last_exposure_;
+  port.exposure = Exposure{last_exposure_, *rail, rail_sessions_.at(rail->value()), partner_incarnation_, other.life};
+  out.push({.kind = Kind::expose, .port = ref, .rail = *rail, .exposure = last_exposure_, .standing = {}});
 }
 
 void Session::advance_reach(Instant now, PortRef ref, const Counterpart& other, Commands& out) {
   Port& port = port_at(ref);
   const bool open = other.port != nullptr && other.port->exposure != 0;
-  const std::uint64_t session = open ? rail_sessions_.at(other.port->rail) : 0;
+  const RailId rail(open ? other.port->rail : 0);
+  const std::uint64_t session = open ? rail_sessions_.at(rail.value()) : 0;
   if (port.reach) {
-    const Reach& reach = *port.reach;
-    const bool stands = open && session != 0 && reach.exposure == other.port->exposure &&
-                        reach.rail == RailId(other.port->rail) && reach.rail_session == session;
-    if (stands) return;
+    Reach& reach = *port.reach;
+    const bool same_partner = reach.partner_incarnation == partner_incarnation_;
+    const bool stands = open && session != 0 && reach.exposure == other.port->exposure && reach.rail == rail &&
+                        reach.rail_session == session && same_partner && reach.partner_life == other.life;
+    if (stands) {
+      if (reach.up && !reach.stands_since) reach.stands_since = now;
+      return;
+    }
+    forgive(now, port);
     out.push({.kind = Kind::drop, .port = ref, .rail = reach.rail, .exposure = reach.exposure, .standing = {}});
+    // Its token was most likely of a session or a client that is no more, and what is still told of this attempt must
+    // not be taken for news of another one. Another incarnation has other numbers.
+    if (same_partner) {
+      port.failures.exposure = reach.exposure;
+      port.failures.again = now + kGivenUpFor;
+    }
     port.reach.reset();
   }
   if (!open || session == 0) return;
-  if (now < port.connect_again) return wake_at(now, port.connect_again);
-  port.reach = Reach{other.port->exposure, RailId(other.port->rail), session, false};
-  out.push(
-      {.kind = Kind::connect, .port = ref, .rail = port.reach->rail, .exposure = port.reach->exposure, .standing = {}});
+  Failures& failures = port.failures;
+  if (failures.exposure == other.port->exposure && now < failures.again) return wake_at(now, failures.again);
+  if (failures.rail != rail) failures.count = 0;
+  port.reach = Reach{other.port->exposure, rail, session, partner_incarnation_, other.life, false, std::nullopt};
+  out.push({.kind = Kind::connect, .port = ref, .rail = rail, .exposure = other.port->exposure, .standing = {}});
 }
 
 void Session::advance_standing(PortRef ref, const Counterpart& other, Commands& out) {
@@ -229,9 +256,9 @@ void Session::advance_standing(PortRef ref, const Counterpart& other, Commands& 
   out.push({.kind = Kind::tell, .port = ref, .rail = standing.rail, .exposure = 0, .standing = standing});
 }
 
-void Session::write_block(std::uint8_t rails) {
+void Session::write_block(Instant now) {
   SessionBlockLayout next = block_;
-  next.rails = rails;
+  next.rails = connected_rails();
   next.port_count = 0;
   next.ports = {};
   for (std::uint8_t slot = 0; slot < kMaxClients; ++slot) {
@@ -242,6 +269,7 @@ void Session::write_block(std::uint8_t rails) {
       out.slot = slot;
       out.index = index;
       out.rights = wants.rights;
+      out.avoids = not_yet(now, port.failures.avoid_until);
       out.memory_bytes = wants.memory_bytes;
       if (port.exposure) {
         out.exposure = port.exposure->number;

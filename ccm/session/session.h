@@ -75,9 +75,13 @@ class Session {
   static constexpr std::size_t kMaxCommands = 5 * kMaxPorts;
   using Commands = FixedList<SessionCommand, kMaxCommands>;
 
-  explicit Session(std::string_view software);
+  // Exposures are numbered from a place that `own` gives: what is under way for an earlier life means nothing in this
+  // one.
+  Session(std::string_view software, Incarnation own);
 
-  // Clients of this node. `life` is drawn at registration; a wish of 0 ports takes an earlier one back.
+  // Clients of this node. `life` is drawn at registration; a wish of 0 ports takes an earlier one back. The caller has
+  // checked the limits, kMaxClientPorts and kMaxPorts. Both calls forget what the slot's ports were: whoever holds them
+  // has closed their memory and their connections before, and a client begins with all of its ports `waiting`.
   void client_wants(std::uint8_t slot, std::string_view name, std::uint64_t life, const PortWants& wants);
   void client_ended(std::uint8_t slot);
 
@@ -86,7 +90,8 @@ class Session {
   // What a page under the session's MAC says. False: it is not sound, and nothing was changed.
   bool partner(const StatusPageLayout& page);
 
-  // Answers of the ports. What is late, of an exposure that is no longer reached for, changes nothing.
+  // Answers of the ports, at most one end to each connect. What is late, of an exposure that is no longer reached for,
+  // changes nothing: one that was given up is not reached for again within a second.
   void connected(PortRef port, std::uint32_t exposure);
   void not_connected(Instant now, PortRef port, std::uint32_t exposure);  // also where an established one was lost
   void not_exposed(Instant now, PortRef port, std::uint32_t exposure);    // the fabric could not
@@ -116,6 +121,7 @@ class Session {
     std::uint32_t number = 0;
     RailId rail;
     std::uint64_t rail_session = 0;
+    std::uint64_t partner_incarnation = 0;
     std::uint64_t partner_life = 0;
   };
   // This node's connection to an exposure of the partner.
@@ -123,14 +129,24 @@ class Session {
     std::uint32_t exposure = 0;
     RailId rail;
     std::uint64_t rail_session = 0;
+    std::uint64_t partner_incarnation = 0;
+    std::uint64_t partner_life = 0;
     bool up = false;
+    std::optional<Instant> stands_since;
+  };
+  // What went wrong with a port's connections, lately and in a row.
+  struct Failures {
+    std::uint32_t count = 0;  // over `rail`
+    RailId rail;
+    std::uint32_t exposure = 0;  // the last one that was not reached, or was given up
+    Instant again;               // when it may be tried once more
+    std::array<Instant, kMaxRails> avoid_until;
   };
   struct Port {
     std::optional<Exposure> exposure;
     std::optional<Reach> reach;
-    Instant expose_again;
-    Instant connect_again;
-    std::uint32_t failures = 0;  // to connect, in a row
+    std::array<Instant, kMaxRails> cannot_open_until;  // over that rail, the memory
+    Failures failures;
     PortStanding told;
   };
   // The partner's side of a port.
@@ -142,25 +158,27 @@ class Session {
   [[nodiscard]] const Port& port_at(PortRef port) const { return ports_.at(port.slot).at(port.index); }
   Port& port_at(PortRef port) { return ports_.at(port.slot).at(port.index); }
   [[nodiscard]] Counterpart counterpart(PortRef port) const;
-  [[nodiscard]] std::uint8_t usable_rails(Instant now) const;
-  [[nodiscard]] static RailId rail_for(const Port& port, std::uint8_t rails);  // of at least one
+  [[nodiscard]] std::uint8_t connected_rails() const;
+  // The rail to open the port's memory over; nothing where none is.
+  std::optional<RailId> rail_for(Instant now, const Port& port, const Counterpart& other);
+  // The rails whose time has not come; wakes when it has.
+  std::uint8_t not_yet(Instant now, const std::array<Instant, kMaxRails>& until);
+  static void forgive(Instant now, Port& port);
   void wake_at(Instant now, Instant when);
-  void advance_port(Instant now, PortRef ref, std::uint8_t own_rails, Commands& out);
-  void advance_exposure(Instant now, PortRef ref, const Counterpart& other, std::uint8_t rails, Commands& out);
+  void advance_exposure(Instant now, PortRef ref, const Counterpart& other, Commands& out);
   void advance_reach(Instant now, PortRef ref, const Counterpart& other, Commands& out);
   void advance_standing(PortRef ref, const Counterpart& other, Commands& out);
-  void write_block(std::uint8_t rails);
+  void write_block(Instant now);
 
   std::array<Client, kMaxClients> clients_;
   std::array<std::array<Port, kMaxClientPorts>, kMaxClients> ports_;
   std::array<std::uint64_t, kMaxRails> rail_sessions_{};  // 0: not connected
-  std::array<Instant, kMaxRails> rail_shunned_until_;     // ports could not be reached over it, and another rail can
   SessionState state_ = SessionState::none;
   std::uint16_t protocol_ = 0;
   SessionBlockLayout partner_{};
   std::array<ClientSlotLayout, kMaxClients> partner_clients_{};
   std::uint64_t partner_incarnation_ = 0;
-  std::uint32_t next_exposure_ = 0;
+  std::uint32_t last_exposure_ = 0;
   SessionBlockLayout block_{};
   bool changed_ = true;
   bool dirty_ = true;  // something came in since the last advance()

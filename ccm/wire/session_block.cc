@@ -26,7 +26,7 @@ bool session_block_is_sound(const SessionBlockLayout& block) {
   const auto ports = std::span(block.ports).first(block.port_count);
   const bool each = std::ranges::all_of(ports, [](const SessionPortLayout& port) {
     return port.slot < kMaxClients && port.index < kMaxClientPorts && port.rail < kMaxRails &&
-           port.rights <= (kPartnerReads | kPartnerWrites);
+           port.rights <= (kPartnerReads | kPartnerWrites) && port.avoids < 1U << kMaxRails;
   });
   // A port is told once.
   const auto twice = [&](const SessionPortLayout& one) {

@@ -31,21 +31,23 @@ struct SessionPortLayout {
   std::uint8_t index;      // among that client's ports
   std::uint8_t rail;       // over which the partner reaches it
   std::uint8_t rights;     // kPartnerReads, kPartnerWrites
-  std::uint32_t exposure;  // drawn anew each time the memory is opened to the partner; 0: it is not
+  std::uint32_t exposure;  // another number each time the memory is opened to the partner; 0: it is not
   std::uint32_t reaches;   // the partner's exposure that this node's connection is up to; 0: none
-  std::uint32_t zero;
+  std::uint8_t avoids;     // bit i: over rail i this node could not reach the partner's port, and asks for another one
+  std::array<std::uint8_t, 3> zero;
   std::uint64_t memory_bytes;
   bool operator==(const SessionPortLayout&) const = default;
 };
 static_assert(sizeof(SessionPortLayout) == 24);
 static_assert(offsetof(SessionPortLayout, exposure) == 4);
 static_assert(offsetof(SessionPortLayout, reaches) == 8);
+static_assert(offsetof(SessionPortLayout, avoids) == 12);
 static_assert(offsetof(SessionPortLayout, memory_bytes) == 16);
 
 struct SessionBlockLayout {
   std::uint16_t protocol_min;  // 0: this CCM has no sessions
   std::uint16_t protocol_max;
-  std::uint8_t rails;  // bit i: ports may be reached over rail i, as this node sees it
+  std::uint8_t rails;  // bit i: rail i is connected, as this node sees it
   std::uint8_t port_count;
   std::uint16_t zero_a;
   std::uint64_t capabilities;     // none is defined yet; unknown bits are no error

@@ -65,6 +65,27 @@ void fill_golden(StatusPageLayout& page) {
   pool.flags = 4;
 }
 
+void fill_golden_session(SessionBlockLayout& session) {
+  session.protocol_min = 1;
+  session.protocol_max = 3;
+  session.rails = 0b101;
+  session.port_count = 2;
+  session.capabilities = 0x8000000000000001;
+  put_name(session.software, "hapair 2.10");
+  session.serial = 0x0102030405060708;
+  session.ports[0] = {.slot = 7,
+                      .index = 3,
+                      .rail = 2,
+                      .rights = kPartnerReads | kPartnerWrites,
+                      .exposure = 0xa1b2c3d4,
+                      .reaches = 0xd4c3b2a1,
+                      .avoids = 0b1010,
+                      .zero = {},
+                      .memory_bytes = 0x1020304050};
+  session.ports[1].rights = kPartnerReads;
+  session.ports[1].memory_bytes = 4096;
+}
+
 Bytes golden_page() { return golden_bytes(kGoldenPage, kPageBytes); }
 
 // A page whose fields were changed after it was made, with a CRC that fits again.
@@ -94,6 +115,32 @@ TEST(StatusPage, IsPublishedAsTheGoldenBytes) {
   fill_golden(publisher.draft());
   publisher.publish(golden_key());
   EXPECT_EQ(memory, golden_page());
+}
+
+TEST(StatusPage, WithASessionIsPublishedAsTheGoldenBytes) {
+  Bytes memory(kPageBytes);
+  StatusPublisher publisher(memory);
+  fill_golden(publisher.draft());
+  fill_golden_session(publisher.draft().session);
+  publisher.publish(golden_key());
+  EXPECT_EQ(memory, golden_bytes(kGoldenSessionPage, kPageBytes));
+}
+
+TEST(StatusPage, WithASessionIsReadFromTheGoldenBytes) {
+  const Bytes bytes = golden_bytes(kGoldenSessionPage, kPageBytes);
+  ASSERT_TRUE(parse_status_head(bytes));
+  ASSERT_TRUE(page_is_authentic(bytes, golden_key()));
+  StatusPageLayout page;
+  std::memcpy(&page, bytes.data(), sizeof page);
+  SessionBlockLayout expected{};
+  fill_golden_session(expected);
+  EXPECT_EQ(page.session, expected);
+  EXPECT_TRUE(session_block_is_sound(page.session));
+}
+
+// What the session's part says is judged by the session: a partner of another version is still watched.
+TEST(StatusPage, IsReadWhateverItsSessionPartSays) {
+  EXPECT_TRUE(parse_status_page(changed_page([](StatusPageLayout& page) { page.session.port_count = 255; })));
 }
 
 TEST(StatusPage, IsReadFromTheGoldenBytes) {
