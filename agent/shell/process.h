@@ -3,9 +3,10 @@
 //
 //  - A child runs in a session and process group of its own, with only the three standard descriptors, default signals
 //    and ordinary scheduling. Its standard input is a file of the given bytes.
-//  - At its timeout the group gets SIGTERM, and SIGKILL `kKillAfter` later. Where even that does not end it (it hangs
-//  in
-//    the kernel, on a disk that does not answer), the result comes `kGiveUpAfter` later without it.
+//  - At its timeout the group gets SIGTERM, and SIGKILL `kKillAfter` later, or when its leader ends. The result comes
+//    when the whole group is gone: a mount that was ended may still succeed before its process is. Where even SIGKILL
+//    does not end it (it hangs in the kernel, on a disk that does not answer), the result comes after `kGiveUpAfter`
+//    and says that the group was left behind.
 //  - A child that ends by itself may leave processes behind: agents start daemons. They are left alone; what the child
 //    itself wrote is in the result, and nobody waits for those who hold its pipes.
 #pragma once
@@ -46,7 +47,8 @@ struct ProcessResult {
   };
   End end = End::could_not_start;
   int code = 0;
-  std::string reason;  // of timed_out and could_not_start: a sentence
+  std::string reason;   // of timed_out and could_not_start: a sentence
+  int left_behind = 0;  // of timed_out: the process group of which something did not end even at SIGKILL; 0: none
   std::string out;
   std::string err;
   Instant started_at;
