@@ -26,7 +26,11 @@ STEADY_S = 2.0  # of undisturbed load before the fault and after the last change
 
 
 def say(text):
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Ctrl-C also ended the `tee` at the other end. What was begun is verified and cleared away all the same.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(argv):
