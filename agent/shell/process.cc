@@ -14,6 +14,7 @@
 #include <cstring>
 #include <expected>
 #include <optional>
+#include <utility>
 
 #include "agent/shell/capture.h"
 #include "agent/shell/process_table.h"
@@ -143,6 +144,8 @@ class SystemProcess final : public RunningProcess {
   SystemProcess(SystemProcessRunner& runner, ProcessSpec spec, ProcessRunner::Done done)
       : runner_(&runner), spec_(std::move(spec)), done_(std::move(done)) {
     result_.started_at = runner.clock_->now();
+    token_ = runner.ledger_.begin(spec_.what);
+    if (!token_.empty()) spec_.environment.push_back(ActionLedger::setting_of(token_));
     auto spawned = spawn(spec_);
     if (!spawned) {
       result_.end = ProcessResult::End::could_not_start;
@@ -152,6 +155,7 @@ class SystemProcess final : public RunningProcess {
       return;
     }
     pid_ = spawned->pid;
+    runner.ledger_.runs(token_, pid_);
     pidfd_ = std::move(spawned->pidfd);
     out_.fd = std::move(spawned->out);
     err_.fd = std::move(spawned->err);
@@ -292,6 +296,7 @@ class SystemProcess final : public RunningProcess {
     result_.out = out_.capture.text();
     result_.err = err_.capture.text();
     result_.took = runner_->clock_->now() - result_.started_at;
+    if (result_.left_behind == 0) runner_->ledger_.ended(token_);
     const auto done = std::move(done_);
     done(std::move(result_));
   }
@@ -300,6 +305,7 @@ class SystemProcess final : public RunningProcess {
   ProcessSpec spec_;
   ProcessRunner::Done done_;
   ProcessResult result_;
+  std::string token_;  // in the ledger; an abandoned one stays there, for nobody saw its end
   Stage stage_ = Stage::running;
   int pid_ = 0;    // 0: none, or reaped
   int group_ = 0;  // of a leader that was reaped, while the rest of its group is waited for
@@ -311,7 +317,8 @@ class SystemProcess final : public RunningProcess {
   EventSource timer_;
 };
 
-SystemProcessRunner::SystemProcessRunner(sd_event* loop, const Clock& clock) : loop_(loop), clock_(&clock) {}
+SystemProcessRunner::SystemProcessRunner(sd_event* loop, const Clock& clock, std::string ledger_folder)
+    : loop_(loop), clock_(&clock), ledger_(std::move(ledger_folder), clock) {}
 
 SystemProcessRunner::~SystemProcessRunner() = default;
 

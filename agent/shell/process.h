@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/shell/action_ledger.h"
 #include "agent/shell/event_source.h"
 #include "ccm/base/fd.h"
 #include "ccm/base/time.h"
@@ -36,6 +37,7 @@ struct ProcessSpec {
   std::vector<std::string> environment;  // "NAME=value"; nothing is inherited
   std::string input;                     // what it reads from its standard input
   Duration timeout{};
+  std::string what{};  // "pool-a/fs start", for whoever finds it still running
 };
 
 struct ProcessResult {
@@ -80,8 +82,8 @@ class ProcessRunner {
 
 class SystemProcessRunner final : public ProcessRunner {
  public:
-  // `loop` and `clock` outlive this; this outlives every RunningProcess.
-  SystemProcessRunner(sd_event* loop, const Clock& clock);
+  // `loop` and `clock` outlive this; this outlives every RunningProcess. What runs is written down in `ledger_folder`.
+  SystemProcessRunner(sd_event* loop, const Clock& clock, std::string ledger_folder = "");
   SystemProcessRunner(const SystemProcessRunner&) = delete;
   SystemProcessRunner& operator=(const SystemProcessRunner&) = delete;
   ~SystemProcessRunner();
@@ -102,6 +104,7 @@ class SystemProcessRunner final : public ProcessRunner {
 
   sd_event* loop_;
   const Clock* clock_;
+  ActionLedger ledger_;
   std::map<int, Lingering> lingering_;  // by pidfd
 };
 

@@ -124,6 +124,26 @@ class TheServices(UnderSystemd):
         wait_until(lambda: '"serving' in self.hapair("status", "--json").stdout, "the new agent serves on")
         self.assertEqual(self.main_pid("thing.service"), thing)
 
+    def test_end_what_a_killed_agent_had_under_way(self):
+        # KillMode=process: a start that the agent waits for goes on without it.
+        self.systemd.unit("thing.service", THING + "ExecStartPre=/bin/sh -c 'until [ -e "
+                          f"{self.folder}/go ]; do sleep 0.05; done'\n")
+        self.systemd.systemctl("daemon-reload")
+        self.start("ccmd.service", "hapaird.service")
+        wait_until(lambda: self.hapair("takeover").returncode == 0, "a takeover is accepted")
+
+        def starting():
+            return self.systemd.run("pgrep", "-f", "^/usr/bin/systemctl .* start -- thing.service").stdout.split()
+        wait_until(starting, "the start is under way")
+        left = starting()
+        before = self.main_pid("hapaird.service")
+        self.signal("hapaird.service", signal.SIGKILL)
+        wait_until(lambda: self.main_pid("hapaird.service") not in (0, before), "another agent runs")
+        wait_until(lambda: 'while it waited for "pool-a/thing start"' in self.hapair("events").stdout, "it tells of it")
+        self.assertFalse(set(left) & set(starting()))
+        self.write("go", "", 0o644)
+        wait_until(lambda: '"serving' in self.hapair("status", "--json").stdout, "the new agent's own start succeeds")
+
     def test_that_are_refused_by_their_configuration_are_not_started_again(self):
         self.write("hapair.json", "{}", 0o644)
         self.assertNotEqual(self.systemd.systemctl("start", "ccmd.service").returncode, 0)
