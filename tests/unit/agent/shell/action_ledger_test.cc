@@ -25,7 +25,7 @@ using testing::SizeIs;
 
 class AnActionLedger : public testing::Test {
  protected:
-  ~AnActionLedger() override {
+  void TearDown() override {
     // Whatever a failing test left: everything that carries a token of this folder.
     for (const std::string& token : entries()) {
       for (const ProcessEntry& process : living_processes()) {
@@ -49,7 +49,7 @@ class AnActionLedger : public testing::Test {
                                        .timeout = seconds(600),
                                        .what = "pool-a/fs start"},
                                       [](const ProcessResult&) {});
-      while (true) sd_event_run(loop.get(), UINT64_MAX);
+      while (running != nullptr) sd_event_run(loop.get(), UINT64_MAX);
     }
     ASSERT_TRUE(loop_.run_until([&] { return !test::content_of(folder_ / until).empty(); }));
     ASSERT_EQ(::kill(agent, SIGKILL), 0);
