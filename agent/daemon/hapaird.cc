@@ -41,6 +41,10 @@ std::optional<AgentConfig> load(const std::string& file) {
     complain(file + ": " + key.error());
     return std::nullopt;
   }
+  if (const auto boot_id = ccm::load_boot_id(config->pair.boot_id_file); !boot_id) {
+    complain(file + ": " + boot_id.error());
+    return std::nullopt;
+  }
   return *config;
 }
 
