@@ -65,6 +65,7 @@ void Engine::on(Instant now, const Started& event) {
   if (event.record_problem) {
     offline_ = true;
     offline_reason_ = *event.record_problem;
+    for (Pool& pool : pools_) pool.reason = "nothing is looked at or done before the ownership record is decided on";
     record(now, Severity::error, "offline", std::nullopt, decision,
            fmt::format(
                "the ownership record of this node cannot be used: {}. This node touches nothing and claims nothing. "
@@ -165,8 +166,11 @@ void Engine::on(Instant now, const Durable& event) {
     if (pool.awaits_generation == 0 || pool.awaits_generation > event.generation) continue;
     pool.awaits_generation = 0;
     const bool claim = pool.state == PoolState::claiming;
+    const std::string_view what = claim                                ? "the claim of epoch"
+                                  : pool.state == PoolState::releasing ? "the release of epoch"
+                                                                       : "epoch";
     record(now, Severity::info, claim ? "claim-durable" : "epoch-durable", i, pool.decision,
-           fmt::format("{}: {} {} is on disk", plan(i).name.view(), claim ? "the claim of epoch" : "epoch",
+           fmt::format("{}: {} {} is on disk", plan(i).name.view(), what,
                        claim ? durable(i).claim.value() : durable(i).epoch.value()));
     fire(now, i, PoolEvent::durable, pool.decision);
   }
