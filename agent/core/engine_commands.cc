@@ -101,6 +101,9 @@ std::optional<std::string> Engine::giveback_refusal(PoolIndex index) const {
   const std::string_view name = plan(index).name.view();
   const bool here =
       pool.state == PoolState::serving || pool.state == PoolState::starting || pool.state == PoolState::failed;
+  if (!here && pool.state == PoolState::elsewhere) {
+    return fmt::format("{} is not served here: it is {}'s", name, config_.partner.view());
+  }
   if (!here) return fmt::format("{} is not served here: it is {} ({})", name, text_of(pool.state), pool.reason);
   if (!partner_able()) {
     return fmt::format("{}: {} cannot take it: the verdict is {}{}", name, config_.partner.view(),

@@ -118,6 +118,19 @@ std::pair<std::size_t, std::size_t> line_and_column(const std::string& text, std
 
 }  // namespace
 
+std::string nearest_word(std::string_view word, const std::vector<std::string>& known) {
+  std::string nearest;
+  std::size_t best = 4;  // further away than this a suggestion only confuses
+  for (const std::string& candidate : known) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < best) {
+      best = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
 void ConfigProblems::add(const std::string& key, const std::string& found, const std::string& allowed) {
   lines_.push_back(file_ + ": " + key + ": found " + found + "; allowed: " + allowed);
 }
@@ -291,15 +304,7 @@ std::vector<std::pair<std::string, std::string>> ConfigObject::text_map(std::str
 void ConfigObject::finish() {
   for (const auto& [name, item] : object_->items()) {
     if (known_.contains(name)) continue;
-    std::string nearest;
-    std::size_t best = 4;  // further away than this a suggestion only confuses
-    for (const std::string& candidate : known_) {
-      const std::size_t distance = edit_distance(name, candidate);
-      if (distance < best) {
-        best = distance;
-        nearest = candidate;
-      }
-    }
+    const std::string nearest = nearest_word(name, {known_.begin(), known_.end()});
     std::string allowed;
     for (const std::string& candidate : known_) {
       if (!allowed.empty()) allowed += ", ";
