@@ -34,6 +34,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .ccm_silent = config.takeover.ccm_silent,
                 .fence_attempts = config.fencing.attempts,
                 .fence_retry = config.fencing.retry,
+                .beats_end = config.heartbeat.ceiling + config.pair.operation_deadline + 2 * config.pair.pace,
                 .automatic_giveback = config.giveback.automatic,
                 .giveback_stable = config.giveback.stable,
                 .hand_over_at_shutdown = config.hand_over_at_shutdown};
