@@ -215,6 +215,9 @@ Exit show_events(const Common& common, const EventsOptions& options) {
   if (!reply) return complain(common, reply.error());
   const Style style = style_of_terminal();
   for (const auto& record : reply->records().records()) print_record(common, record, style);
+  if (reply->records().records().empty() && !options.follow) {
+    std::fputs("hapair: no record is like that (hapair events shows the last ones of all)\n", stderr);
+  }
   while (options.follow) {
     std::fflush(stdout);
     const auto record = client->next_followed();

@@ -3,8 +3,10 @@
 #include <csignal>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "agent/cli/commands.h"
+#include "ccm/config/document.h"
 
 namespace {
 
@@ -76,6 +78,26 @@ void add_others(CLI::App& app, Arguments& a) {
   add_command(app, a, "version", "which release this is", [&a] { return show_version(a.common); });
 }
 
+// What was wrong with the arguments, in one line, and where to look.
+std::string usage_sentence(const CLI::App* app, const CLI::Error& error) {
+  const auto chosen = app->get_subcommands();
+  const auto rest = app->remaining();
+  std::string what = error.what();
+  if (chosen.empty() && !rest.empty() && !rest.front().starts_with('-')) {
+    std::vector<std::string> known;
+    for (const CLI::App* command : app->get_subcommands(nullptr)) known.push_back(command->get_name());
+    const std::string nearest = hapair::ccm::nearest_word(rest.front(), known);
+    what = "there is no command \"" + rest.front() + "\"";
+    if (!nearest.empty()) what += "; did you mean \"" + nearest + "\"?";
+  } else if (chosen.empty() && !rest.empty()) {
+    what = "there is no option \"" + rest.front() + "\" before a command";
+  } else if (chosen.empty()) {
+    what = "which command? (status is a good first one)";
+  }
+  const std::string name = chosen.empty() ? "" : chosen.front()->get_name() + " ";
+  return "hapair: " + what + "\nSee: hapair " + name + "--help\n";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -91,6 +113,7 @@ int main(int argc, char** argv) {
   app.add_option("--socket", arguments.common.socket,
                  "the agent's control socket (default: as the configuration says)");
   app.require_subcommand(1);
+  app.failure_message(usage_sentence);
   app.fallthrough();
   add_looking(app, arguments);
   add_acting(app, arguments);

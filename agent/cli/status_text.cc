@@ -86,16 +86,23 @@ std::string early_channel(const StatusReply& status, const Style& style) {
   return out;
 }
 
+// Verdicts under which no page of the partner is read that it proves to be its own, or the page stands still.
+constexpr std::array<std::string_view, 6> kVerdictsWithoutPages{"unknown",  "unproven",          "hung",
+                                                                "ccm-gone", "interconnect-lost", "unreachable"};
+
 std::string partner(const StatusReply& status, const Style& style) {
   const auto& partner = status.partner_status();
   const Tone tone = partner.verdict() == "alive" ? Tone::good : Tone::wary;
   const std::string since =
       partner.since_ns() > 0 ? " for " + duration_text(status.now_ns() - partner.since_ns()) : std::string();
   const std::string suspicion = fmt::format("suspicion {:.2f}", partner.suspicion());
-  std::string out = line(status.partner(),
-                         joined({toned(partner.verdict(), tone, style) + since, with("phase", partner.phase()),
-                                 with("agent", partner.agent()), with("says", partner.node_state()), suspicion}),
-                         style);
+  const std::string said =
+      joined({with("phase", partner.phase()), with("agent", partner.agent()), with("says", partner.node_state())});
+  const std::string verdict = toned(partner.verdict(), tone, style) + since;
+  // What it said last, where nothing that is proved to be its own comes any more.
+  const bool stale = std::ranges::count(kVerdictsWithoutPages, partner.verdict()) > 0 && !said.empty();
+  std::string out = line(status.partner(), joined({verdict, stale ? std::string() : said, suspicion}), style);
+  if (stale) out += line("", "last known: " + said, style);
   for (const auto& evidence : partner.because()) {
     out += line("", fmt::format("{}: {}", evidence.channel(), evidence.fact()), style);
   }

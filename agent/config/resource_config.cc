@@ -197,20 +197,40 @@ std::vector<ResourceConfig> read_resources(ConfigObject& pool, const AgentPlaces
   return resources;
 }
 
-// One unit cannot run for a pool that is here and be stopped for one that is not.
-void refuse_shared_units(ConfigObject& root, const std::vector<PoolConfig>& pools) {
+// What no two pools may have, since it cannot run for a pool that is here and be stopped for one that is not; empty
+// where nothing of this resource is known to be so.
+std::string exclusive_of(const ResourceConfig& resource) {
+  if (resource.kind == ResourceKind::systemd) return "systemd unit " + resource.unit;
+  const auto parameter = [&resource](std::string_view name) {
+    for (const auto& [key, value] : resource.parameters) {
+      if (key == name) return value;
+    }
+    return std::string();
+  };
+  const std::string address = parameter("ip");
+  if (resource.type == "ocf:heartbeat:IPaddr2" && !address.empty()) return "address " + address;
+  // A network's file system may well be mounted by two.
+  const std::string device = parameter("device");
+  return resource.type == "ocf:heartbeat:Filesystem" && device.starts_with("/dev/") ? "disk " + device : std::string();
+}
+
+void refuse_shared(ConfigObject& root, const std::vector<PoolConfig>& pools) {
   std::map<std::string, std::string> first_use;
+  std::map<std::string, const PoolConfig*> first_pool;
   for (const PoolConfig& pool : pools) {
     for (const ResourceConfig& resource : pool.resources) {
-      if (resource.kind != ResourceKind::systemd) continue;
+      const std::string exclusive = exclusive_of(resource);
+      if (exclusive.empty()) continue;
       const std::string here = pool.name.text() + "." + resource.name;
-      const auto [it, fresh] = first_use.emplace(resource.unit, here);
-      if (!fresh) {
-        root.problems().add_sentence(root.path("pools"), "systemd unit " + resource.unit + " is a resource of " +
-                                                             it->second + " and of " + here +
-                                                             ": stopping one would stop the other; a unit belongs to "
-                                                             "one resource");
-      }
+      const auto [it, fresh] = first_use.emplace(exclusive, here);
+      const PoolConfig* first = first_pool.emplace(exclusive, &pool).first->second;
+      // One pool may well mount two parts of one disk.
+      if (fresh || (first == &pool && resource.kind == ResourceKind::ocf)) continue;
+      std::string sentence = exclusive;
+      sentence.append(" is a resource of ").append(it->second).append(" and of ").append(here);
+      sentence +=
+          ": both nodes could have it at once, and stopping one would stop the other; it belongs to one resource";
+      root.problems().add_sentence(root.path("pools"), sentence);
     }
   }
 }
@@ -301,7 +321,9 @@ std::vector<PoolConfig> read_pools(ConfigObject& root, const ccm::PairConfig& pa
     PoolConfig pool;
     pool.name = name_of<PoolName>(object, "name");
     pool.home = name_of<NodeName>(object, "home");
-    if (!pool.home.empty() && pool.home != pair.node && pool.home != pair.partner) {
+    // Where the two names themselves are refused, there is nothing to compare with.
+    const bool two_names = !pair.node.empty() && !pair.partner.empty() && pair.node != pair.partner;
+    if (two_names && !pool.home.empty() && pool.home != pair.node && pool.home != pair.partner) {
       object.problems().add(object.path("home"), in_quotes(pool.home.view()),
                             in_quotes(pair.node.view()) + " or " + in_quotes(pair.partner.view()));
     }
@@ -317,7 +339,7 @@ std::vector<PoolConfig> read_pools(ConfigObject& root, const ccm::PairConfig& pa
     root.problems().add(root.path("pools"), std::to_string(pools.size()) + " pools",
                         "1 to " + std::to_string(ccm::kMaxPools) + " pools");
   }
-  refuse_shared_units(root, pools);
+  refuse_shared(root, pools);
   return pools;
 }
 

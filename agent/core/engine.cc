@@ -65,6 +65,7 @@ void Engine::on(Instant now, const Started& event) {
   if (event.record_problem) {
     offline_ = true;
     offline_reason_ = *event.record_problem;
+    for (Pool& pool : pools_) pool.reason = "nothing is looked at or done before the ownership record is decided on";
     record(now, Severity::error, "offline", std::nullopt, decision,
            fmt::format(
                "the ownership record of this node cannot be used: {}. This node touches nothing and claims nothing. "
@@ -127,6 +128,7 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
     }
   }
   record_assessment(now, event.assessment);
+  if (doubted_fence_ && !partner_beats()) take_fence_report(now, FenceReport(*doubted_fence_));
 }
 
 void Engine::on(Instant now, const PartnerBlock& event) {
@@ -165,8 +167,11 @@ void Engine::on(Instant now, const Durable& event) {
     if (pool.awaits_generation == 0 || pool.awaits_generation > event.generation) continue;
     pool.awaits_generation = 0;
     const bool claim = pool.state == PoolState::claiming;
+    const std::string_view what = claim                                ? "the claim of epoch"
+                                  : pool.state == PoolState::releasing ? "the release of epoch"
+                                                                       : "epoch";
     record(now, Severity::info, claim ? "claim-durable" : "epoch-durable", i, pool.decision,
-           fmt::format("{}: {} {} is on disk", plan(i).name.view(), claim ? "the claim of epoch" : "epoch",
+           fmt::format("{}: {} {} is on disk", plan(i).name.view(), what,
                        claim ? durable(i).claim.value() : durable(i).epoch.value()));
     fire(now, i, PoolEvent::durable, pool.decision);
   }
@@ -210,10 +215,44 @@ void Engine::on(Instant now, const FenceProgress& event) {
 }
 
 void Engine::on(Instant now, const FenceDone& event) {
-  if (!fence_in_flight_) return;
+  if (!fence_in_flight_ || doubted_fence_) return;
+  if (event.report.result != FenceResult::confirmed || !partner_beats()) return take_fence_report(now, event.report);
+  // A device that switched off another plug confirms it as well, and here is evidence against it: what is off beats no
+  // more. It is waited for, since it takes a moment to be seen.
+  doubted_fence_ = event.report;
+  doubted_until_ = now + config_.policy.beats_end;
+  record(now, Severity::info, "fence-doubted", std::nullopt, partner_decision_,
+         fmt::format(
+             "device {} says that {} is off, and its beats were still seen to move: they must end within {:.0f} ms",
+             event.report.device, config_.partner.view(), ms_of(config_.policy.beats_end)));
+}
+
+// Whether something of the partner that only a running machine moves was moving when it was last looked at.
+bool Engine::partner_beats() const {
+  switch (assessment_.verdict) {
+    case Verdict::alive:
+    case Verdict::agent_hung:
+    case Verdict::ccm_restarted:
+    case Verdict::leaving:
+      return true;
+    case Verdict::unknown:
+    case Verdict::unproven:
+    case Verdict::hung:
+    case Verdict::rebooted:  // so that life of it is over
+    case Verdict::panicked:
+    case Verdict::ccm_gone:
+    case Verdict::interconnect_lost:
+    case Verdict::unreachable:
+      return false;
+  }
+  return false;
+}
+
+void Engine::take_fence_report(Instant now, const FenceReport& report) {
+  doubted_fence_.reset();
   fence_in_flight_ = false;
-  last_fence_ = event.report;
-  const bool confirmed = event.report.result == FenceResult::confirmed;
+  last_fence_ = report;
+  const bool confirmed = report.result == FenceResult::confirmed;
   std::vector<PoolIndex> concerned;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (pools_[i].state == PoolState::fencing && pools_[i].fence_round <= fence_round_) concerned.push_back(i);
@@ -221,12 +260,11 @@ void Engine::on(Instant now, const FenceDone& event) {
   const std::uint64_t decision = concerned.empty() ? partner_decision_ : pools_[concerned.front()].decision;
   record(now, confirmed ? Severity::notice : Severity::warning, confirmed ? "fence-confirmed" : "fence-failed",
          std::nullopt, decision,
-         fmt::format("fence of {} by device {}: {} after {:.0f} ms{}{}", config_.partner.view(), event.report.device,
-                     text_of(event.report.result), ms_of(event.report.took), event.report.reason.empty() ? "" : ": ",
-                     event.report.reason),
-         {{"result", std::string(text_of(event.report.result))},
-          {"device", event.report.device},
-          {"took_ms", fmt::format("{:.3f}", ms_of(event.report.took))}});
+         fmt::format("fence of {} by device {}: {} after {:.0f} ms{}{}", config_.partner.view(), report.device,
+                     text_of(report.result), ms_of(report.took), report.reason.empty() ? "" : ": ", report.reason),
+         {{"result", std::string(text_of(report.result))},
+          {"device", report.device},
+          {"took_ms", fmt::format("{:.3f}", ms_of(report.took))}});
   if (confirmed) {
     fence_tries_ = 0;
     unheeded_ = std::exchange(partner_, std::nullopt);  // that life of the partner is over, and so is its page
@@ -332,6 +370,15 @@ void Engine::on(Instant now, const ShutdownAsked& /*event*/) {
 
 void Engine::on(Instant now, const Tick& /*event*/) {
   if (offline_) return;
+  if (doubted_fence_ && now >= doubted_until_) {
+    FenceReport report = *doubted_fence_;
+    report.result = FenceResult::unknown;
+    report.reason = fmt::format(
+        "the device says that {} is off, but its beats still move: another machine may be off instead; check the "
+        "device's plug and options",
+        config_.partner.view());
+    take_fence_report(now, report);
+  }
   if (fence_retry_at_ && now >= *fence_retry_at_ && !fence_in_flight_) {
     const bool wanted = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::fencing; });
     fence_retry_at_.reset();
@@ -348,6 +395,7 @@ std::optional<Instant> Engine::next_wakeup() const {
   if (!started_ || offline_) return due;
   if (!in_flight_) consider(rewrite_at_);
   if (!fence_in_flight_) consider(fence_retry_at_);
+  if (doubted_fence_) consider(doubted_until_);
   const std::optional<Instant> down = down_at();
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     consider(pools_[i].sequence.next_due());

@@ -44,6 +44,7 @@ struct EnginePolicy {
   Duration ccm_silent{};     // likewise without its CCM
   int fence_attempts = 3;
   Duration fence_retry{};
+  Duration beats_end{};  // by then the beats of a partner that was fenced are known to have ended
   bool automatic_giveback = true;
   Duration giveback_stable{};  // how long the home node must be alive and ready first
   bool hand_over_at_shutdown = true;
@@ -220,6 +221,8 @@ class Engine {
   void on(Instant now, const Tick& event);
   void take_sequence(Instant now, PoolIndex index, const PoolSequence::Output& output);
   void start_fence_round(Instant now);
+  void take_fence_report(Instant now, const FenceReport& report);
+  [[nodiscard]] bool partner_beats() const;
   void finish(Instant now);
 
   // engine_commands.cc: what an operator may ask, and why not
@@ -303,6 +306,8 @@ class Engine {
   int fence_tries_ = 0;
   std::optional<Instant> fence_retry_at_;
   std::optional<FenceReport> last_fence_;
+  std::optional<FenceReport> doubted_fence_;  // confirmed, while the partner's beats were still seen to move
+  Instant doubted_until_;
 
   std::uint64_t next_decision_;
   std::uint64_t serial_ = 1;

@@ -53,6 +53,12 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
     return fmt::format("{}: the partner is {}, so it cannot be asked to release it; wait, or use --force to fence it",
                        name, heartbeat::text_of(assessment_.verdict));
   }
+  if (partner_ && partner_->node_state == NodeState::offline) {
+    return fmt::format(
+        "{}: {} is offline (its ownership record cannot be read), so it releases nothing; decide there first (hapair "
+        "status there says how), or use --force to fence it",
+        name, config_.partner.view());
+  }
   const PartnerPool* partner = partner_pool(index);
   if (partner != nullptr && partner->state == PoolState::failed) {
     return fmt::format("{}: it failed on the partner and cannot be released there; use --force to fence the partner",
@@ -62,7 +68,7 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
 }
 
 void Engine::command_takeover(Instant now, const OperatorCommand& command) {
-  if (offline_) return refuse(now, command, "this node is offline: " + offline_reason_);
+  if (offline_) return refuse(now, command, "this node is offline: " + node_reason().text());
   if (shutting_down_) return refuse(now, command, "this node shuts down");
   std::vector<PoolIndex> chosen = command.pools;
   if (chosen.empty()) {
@@ -95,6 +101,9 @@ std::optional<std::string> Engine::giveback_refusal(PoolIndex index) const {
   const std::string_view name = plan(index).name.view();
   const bool here =
       pool.state == PoolState::serving || pool.state == PoolState::starting || pool.state == PoolState::failed;
+  if (!here && pool.state == PoolState::elsewhere) {
+    return fmt::format("{} is not served here: it is {}'s", name, config_.partner.view());
+  }
   if (!here) return fmt::format("{} is not served here: it is {} ({})", name, text_of(pool.state), pool.reason);
   if (!partner_able()) {
     return fmt::format("{}: {} cannot take it: the verdict is {}{}", name, config_.partner.view(),
@@ -110,7 +119,7 @@ std::optional<std::string> Engine::giveback_refusal(PoolIndex index) const {
 }
 
 void Engine::command_giveback(Instant now, const OperatorCommand& command) {
-  if (offline_) return refuse(now, command, "this node is offline: " + offline_reason_);
+  if (offline_) return refuse(now, command, "this node is offline: " + node_reason().text());
   std::vector<PoolIndex> chosen = command.pools;
   if (chosen.empty()) {
     for (PoolIndex i = 0; i < pools_.size(); ++i) {

@@ -283,6 +283,11 @@ NodeReason Engine::node_reason() const {
         fmt::format("repair the cause (hapair why shows it), then run here: hapair takeover {}", plan(i).name.view())};
   }
   const NodeState state = node_state();
+  if (state == NodeState::isolated && assessment_.verdict == Verdict::unproven) {
+    return {fmt::format("what answers as {} has not proved to be it: no pool is settled with it", partner),
+            "make key_file, pair, node names and releases agree on both nodes (\"refused\" in hapair status says which "
+            "differs)"};
+  }
   if ((state == NodeState::isolated || state == NodeState::joining) && assessment_.verdict != Verdict::alive) {
     return {
         fmt::format("waits for {} (now {}) to say who serves what", partner, heartbeat::text_of(assessment_.verdict)),

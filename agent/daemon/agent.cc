@@ -34,6 +34,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .ccm_silent = config.takeover.ccm_silent,
                 .fence_attempts = config.fencing.attempts,
                 .fence_retry = config.fencing.retry,
+                .beats_end = config.heartbeat.ceiling + config.pair.operation_deadline + 2 * config.pair.pace,
                 .automatic_giveback = config.giveback.automatic,
                 .giveback_stable = config.giveback.stable,
                 .hand_over_at_shutdown = config.hand_over_at_shutdown};
@@ -52,6 +53,8 @@ heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
 
 }  // namespace
 
+std::string ledger_folder(const AgentConfig& config) { return config.pair.run_dir + "/actions"; }
+
 Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
     : loop_(loop),
       clock_(&clock),
@@ -59,7 +62,8 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
       boot_id_(parts.boot_id),
       log_(std::move(parts.log)),
       engine_(engine_config(config_, parts.life, log_->last_decision() + 1)),
-      runner_(loop, clock),
+      leftovers_(std::move(parts.leftovers)),
+      runner_(loop, clock, ledger_folder(config_)),
       resources_(runner_, config_.pools, ResourcePlaces{.ocf_root = config_.places.ocf_root},
                  [this](ResourceId id, ResourceAction action, const ActionResult& result) {
                    step(ActionDone{id, action, result});
@@ -84,6 +88,7 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
   if (!server) return std::unexpected(server.error());
   server_ = std::move(*server);
   started_at_ = clock_->now();
+  take_leftovers();
   link_.start();
   Started started;
   started.boot_id = boot_id_;
@@ -95,6 +100,34 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
   }
   step(started);
   return {};
+}
+
+// What was under way when an earlier agent was killed. What could be ended is only told of; what hangs in the kernel
+// may still change its resource.
+void Agent::take_leftovers() {
+  for (const Leftover& leftover : leftovers_) {
+    if (leftover.ended) {
+      tell(Severity::warning, "leftover-ended",
+           fmt::format(
+               "an earlier agent of this node was killed while it waited for \"{}\" (process group {}): that was "
+               "ended too, and the pools are looked at anew",
+               leftover.what, leftover.group));
+      continue;
+    }
+    tell(Severity::error, "leftover-hangs",
+         fmt::format(
+             "\"{}\" of an earlier agent (process group {}) hangs in the kernel and cannot be ended, most often on "
+             "a disk that does not answer: its resource is not taken for stopped until it has ended; repair the "
+             "disk, or reset this node",
+             leftover.what, leftover.group));
+    for (PoolIndex pool = 0; pool < config_.pools.size(); ++pool) {
+      for (std::size_t i = 0; i < config_.pools[pool].resources.size(); ++i) {
+        const std::string title = title_of(config_.pools[pool], config_.pools[pool].resources[i]);
+        if (leftover.what.starts_with(title + " ")) resources_.left_behind({pool, i}, leftover.group);
+      }
+    }
+  }
+  leftovers_.clear();
 }
 
 void Agent::step(const Event& event) { apply(engine_.step(clock_->now(), event)); }

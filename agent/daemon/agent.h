@@ -8,10 +8,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/config/agent_config.h"
 #include "agent/core/engine.h"
 #include "agent/daemon/partner_link.h"
+#include "agent/shell/action_ledger.h"
 #include "agent/shell/control_server.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/fencer.h"
@@ -28,7 +30,11 @@ struct AgentParts {
   BootId boot_id;
   std::uint64_t life = 0;  // drawn at the start, never 0
   std::unique_ptr<RecordLog> log;
+  std::vector<Leftover> leftovers;  // what an earlier agent had under way
 };
+
+// Where the programs under way are written down: gone after a reboot, as they are.
+std::string ledger_folder(const AgentConfig& config);
 
 class Agent final : public PartnerLinkListener, public ControlHandler {
  public:
@@ -61,6 +67,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void tell(Severity severity, const std::string& kind, const std::string& text);
   void log(Record record);
   void arm_wakeup();
+  void take_leftovers();
   void describe_partner(control::v1::StatusReply& reply) const;
   void describe_ccm(control::v1::StatusReply& reply) const;
   void describe_pools(control::v1::StatusReply& reply) const;
@@ -71,6 +78,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   BootId boot_id_;
   std::unique_ptr<RecordLog> log_;
   Engine engine_;
+  std::vector<Leftover> leftovers_;
   SystemProcessRunner runner_;
   Resources resources_;
   Fencer fencer_;

@@ -18,6 +18,8 @@
 namespace hapair::agent {
 namespace {
 
+// A killed process ends within milliseconds, or it hangs in the kernel.
+constexpr Duration kLeftoverPatience = std::chrono::seconds(1);
 constexpr int kExitRunning = 3;
 constexpr int kExitConfig = 78;  // EX_CONFIG of sysexits.h
 
@@ -37,6 +39,10 @@ std::optional<AgentConfig> load(const std::string& file) {
   }
   if (const auto key = ccm::load_key(config->pair.key_file); !key) {
     complain(file + ": " + key.error());
+    return std::nullopt;
+  }
+  if (const auto boot_id = ccm::load_boot_id(config->pair.boot_id_file); !boot_id) {
+    complain(file + ": " + boot_id.error());
     return std::nullopt;
   }
   return *config;
@@ -87,7 +93,8 @@ int run(AgentConfig config) {
   ccm::SystemRandom random;
   while (life == 0) random.fill(std::as_writable_bytes(std::span(&life, 1)));
 
-  Agent agent(loop.get(), clock, {std::move(config), *boot_id, life, std::move(*log)});
+  auto leftovers = end_leftovers(ledger_folder(config), kLeftoverPatience);
+  Agent agent(loop.get(), clock, {std::move(config), *boot_id, life, std::move(*log), std::move(leftovers)});
   sd_event_add_signal(loop.get(), nullptr, SIGTERM, on_signal, &agent);
   sd_event_add_signal(loop.get(), nullptr, SIGINT, on_signal, &agent);
   sd_event_set_watchdog(loop.get(), 1);  // nothing where the service manager asks for none

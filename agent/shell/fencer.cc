@@ -114,7 +114,8 @@ void Fencer::run_agent(std::string_view action, void (Fencer::*next)(const Proce
   ProcessSpec spec{.argv = {device().program},
                    .environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"},
                    .input = "action=" + std::string(action) + "\n",
-                   .timeout = device().timeout};
+                   .timeout = device().timeout,
+                   .what = "fence by " + device().name + ": " + std::string(action)};
   for (const auto& [name, value] : device().options) {
     spec.input += name;
     spec.input += '=';

@@ -14,8 +14,10 @@
 #include <cstring>
 #include <expected>
 #include <optional>
+#include <utility>
 
 #include "agent/shell/capture.h"
+#include "agent/shell/process_table.h"
 #include "ccm/base/check.h"
 
 namespace hapair::agent {
@@ -132,6 +134,9 @@ std::expected<Spawned, int> spawn(const ProcessSpec& spec) {
 // The group of a child that was not reaped yet: its number cannot have gone to another.
 void signal_group(int pid, int signal) { ::kill(-pid, signal); }
 
+// Between two looks whether a group that was killed is gone: there is no descriptor for a group.
+constexpr Duration kLookAgain = std::chrono::milliseconds(5);
+
 }  // namespace
 
 class SystemProcess final : public RunningProcess {
@@ -139,6 +144,8 @@ class SystemProcess final : public RunningProcess {
   SystemProcess(SystemProcessRunner& runner, ProcessSpec spec, ProcessRunner::Done done)
       : runner_(&runner), spec_(std::move(spec)), done_(std::move(done)) {
     result_.started_at = runner.clock_->now();
+    token_ = runner.ledger_.begin(spec_.what);
+    if (!token_.empty()) spec_.environment.push_back(ActionLedger::setting_of(token_));
     auto spawned = spawn(spec_);
     if (!spawned) {
       result_.end = ProcessResult::End::could_not_start;
@@ -148,6 +155,7 @@ class SystemProcess final : public RunningProcess {
       return;
     }
     pid_ = spawned->pid;
+    runner.ledger_.runs(token_, pid_);
     pidfd_ = std::move(spawned->pidfd);
     out_.fd = std::move(spawned->out);
     err_.fd = std::move(spawned->err);
@@ -166,7 +174,7 @@ class SystemProcess final : public RunningProcess {
   }
 
  private:
-  enum class Stage : std::uint8_t { running, terminated, killed };
+  enum class Stage : std::uint8_t { running, terminated, killed, leaderless };
 
   struct Stream {
     Fd fd;
@@ -206,14 +214,38 @@ class SystemProcess final : public RunningProcess {
     if (::waitid(P_PIDFD, static_cast<id_t>(self->pidfd_.get()), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) {
       return 0;
     }
-    self->pid_ = 0;
+    const int group = std::exchange(self->pid_, 0);
     self->ended_.reset();
     if (self->stage_ == Stage::running) {
       self->result_.end = info.si_code == CLD_EXITED ? ProcessResult::End::exited : ProcessResult::End::signalled;
       self->result_.code = info.si_status;
+      self->finish();
+      return 0;
     }
-    self->finish();
+    self->stage_ = Stage::leaderless;
+    self->group_ = group;
+    self->give_up_at_ = self->runner_->clock_->now() + kGiveUpAfter;
+    self->wait_for_group();
     return 0;
+  }
+
+  // Its members were killed, but one that is inside a system call ends only after that.
+  void wait_for_group() {
+    const Instant now = runner_->clock_->now();
+    if (!group_lives(group_)) {
+      finish();
+    } else if (now < give_up_at_) {
+      timer_ = call_at(runner_->loop_, now + kLookAgain, on_timer, this);
+    } else {
+      leave_behind(group_);
+    }
+  }
+
+  void leave_behind(int group) {
+    result_.left_behind = group;
+    result_.reason += "; a process of its group " + std::to_string(group) +
+                      " did not end even at SIGKILL: it hangs in the kernel, most often on a disk that does not answer";
+    finish();
   }
 
   static int on_not_started(sd_event_source*, void* context) {
@@ -241,11 +273,14 @@ class SystemProcess final : public RunningProcess {
         self->timer_ = call_at(self->runner_->loop_, now + kGiveUpAfter, on_timer, self);
         return 0;
       case Stage::killed:
-        self->result_.reason = ran + " and did not end even at SIGKILL: process " + std::to_string(self->pid_) +
-                               " hangs in the kernel, most often on a disk that does not answer";
+        self->result_.reason = ran;
         self->ended_.reset();
-        self->runner_->linger(std::exchange(self->pid_, 0), std::move(self->pidfd_));
-        self->finish();
+        self->group_ = std::exchange(self->pid_, 0);
+        self->runner_->linger(self->group_, std::move(self->pidfd_));
+        self->leave_behind(self->group_);
+        return 0;
+      case Stage::leaderless:
+        self->wait_for_group();
         return 0;
     }
     return 0;
@@ -261,6 +296,7 @@ class SystemProcess final : public RunningProcess {
     result_.out = out_.capture.text();
     result_.err = err_.capture.text();
     result_.took = runner_->clock_->now() - result_.started_at;
+    if (result_.left_behind == 0) runner_->ledger_.ended(token_);
     const auto done = std::move(done_);
     done(std::move(result_));
   }
@@ -269,8 +305,11 @@ class SystemProcess final : public RunningProcess {
   ProcessSpec spec_;
   ProcessRunner::Done done_;
   ProcessResult result_;
+  std::string token_;  // in the ledger; an abandoned one stays there, for nobody saw its end
   Stage stage_ = Stage::running;
-  int pid_ = 0;  // 0: none, or reaped
+  int pid_ = 0;    // 0: none, or reaped
+  int group_ = 0;  // of a leader that was reaped, while the rest of its group is waited for
+  Instant give_up_at_;
   Fd pidfd_;
   Stream out_;
   Stream err_;
@@ -278,7 +317,8 @@ class SystemProcess final : public RunningProcess {
   EventSource timer_;
 };
 
-SystemProcessRunner::SystemProcessRunner(sd_event* loop, const Clock& clock) : loop_(loop), clock_(&clock) {}
+SystemProcessRunner::SystemProcessRunner(sd_event* loop, const Clock& clock, std::string ledger_folder)
+    : loop_(loop), clock_(&clock), ledger_(std::move(ledger_folder), clock) {}
 
 SystemProcessRunner::~SystemProcessRunner() = default;
 

@@ -3,9 +3,10 @@
 //
 //  - A child runs in a session and process group of its own, with only the three standard descriptors, default signals
 //    and ordinary scheduling. Its standard input is a file of the given bytes.
-//  - At its timeout the group gets SIGTERM, and SIGKILL `kKillAfter` later. Where even that does not end it (it hangs
-//  in
-//    the kernel, on a disk that does not answer), the result comes `kGiveUpAfter` later without it.
+//  - At its timeout the group gets SIGTERM, and SIGKILL `kKillAfter` later, or when its leader ends. The result comes
+//    when the whole group is gone: a mount that was ended may still succeed before its process is. Where even SIGKILL
+//    does not end it (it hangs in the kernel, on a disk that does not answer), the result comes after `kGiveUpAfter`
+//    and says that the group was left behind.
 //  - A child that ends by itself may leave processes behind: agents start daemons. They are left alone; what the child
 //    itself wrote is in the result, and nobody waits for those who hold its pipes.
 #pragma once
@@ -19,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/shell/action_ledger.h"
 #include "agent/shell/event_source.h"
 #include "ccm/base/fd.h"
 #include "ccm/base/time.h"
@@ -35,6 +37,7 @@ struct ProcessSpec {
   std::vector<std::string> environment;  // "NAME=value"; nothing is inherited
   std::string input;                     // what it reads from its standard input
   Duration timeout{};
+  std::string what{};  // "pool-a/fs start", for whoever finds it still running
 };
 
 struct ProcessResult {
@@ -46,7 +49,8 @@ struct ProcessResult {
   };
   End end = End::could_not_start;
   int code = 0;
-  std::string reason;  // of timed_out and could_not_start: a sentence
+  std::string reason;   // of timed_out and could_not_start: a sentence
+  int left_behind = 0;  // of timed_out: the process group of which something did not end even at SIGKILL; 0: none
   std::string out;
   std::string err;
   Instant started_at;
@@ -78,8 +82,8 @@ class ProcessRunner {
 
 class SystemProcessRunner final : public ProcessRunner {
  public:
-  // `loop` and `clock` outlive this; this outlives every RunningProcess.
-  SystemProcessRunner(sd_event* loop, const Clock& clock);
+  // `loop` and `clock` outlive this; this outlives every RunningProcess. What runs is written down in `ledger_folder`.
+  SystemProcessRunner(sd_event* loop, const Clock& clock, std::string ledger_folder = "");
   SystemProcessRunner(const SystemProcessRunner&) = delete;
   SystemProcessRunner& operator=(const SystemProcessRunner&) = delete;
   ~SystemProcessRunner();
@@ -100,6 +104,7 @@ class SystemProcessRunner final : public ProcessRunner {
 
   sd_event* loop_;
   const Clock* clock_;
+  ActionLedger ledger_;
   std::map<int, Lingering> lingering_;  // by pidfd
 };
 

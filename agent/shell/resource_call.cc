@@ -190,15 +190,23 @@ ActionResult systemd_meaning(const ResourceConfig& resource, ResourceAction acti
 
 }  // namespace
 
+std::string title_of(const PoolConfig& pool, const ResourceConfig& resource) {
+  return pool.name.text() + "/" + resource.name;
+}
+
 ProcessSpec call_of(const PoolConfig& pool, const ResourceConfig& resource, ResourceAction action, Duration interval,
                     const ResourcePlaces& places) {
+  ProcessSpec spec;
   switch (resource.kind) {
     case ResourceKind::ocf:
-      return ocf_call(pool, resource, action, interval, places);
+      spec = ocf_call(pool, resource, action, interval, places);
+      break;
     case ResourceKind::systemd:
-      return systemd_call(resource, action, places);
+      spec = systemd_call(resource, action, places);
+      break;
   }
-  return {};
+  spec.what = title_of(pool, resource) + " " + std::string(text_of(action));
+  return spec;
 }
 
 ActionResult meaning_of(const ResourceConfig& resource, ResourceAction action, const ProcessResult& result) {

@@ -16,6 +16,9 @@ struct ResourcePlaces {
   std::string systemctl = "/usr/bin/systemctl";
 };
 
+// "pool-a/fs": what an action is written down under.
+std::string title_of(const PoolConfig& pool, const ResourceConfig& resource);
+
 // `interval` is zero for a probe (is it running at all?), else that of the recurring monitor.
 ProcessSpec call_of(const PoolConfig& pool, const ResourceConfig& resource, ResourceAction action, Duration interval,
                     const ResourcePlaces& places);

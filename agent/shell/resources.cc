@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "agent/shell/process_table.h"
 #include "ccm/base/check.h"
 
 namespace hapair::agent {
@@ -26,7 +27,27 @@ void Resources::finished(ResourceId id, ResourceAction action, const ProcessResu
   const auto it = running_.find(id);
   HAPAIR_CHECK(it != running_.end(), "an abandoned action has no result");
   running_.erase(it);
-  done_(id, action, meaning_of((*pools_)[id.pool].resources[id.resource], action, result));
+  if (result.left_behind != 0) left_behind(id, result.left_behind);
+  ActionResult meaning = meaning_of((*pools_)[id.pool].resources[id.resource], action, result);
+  doubt(id, action, meaning);
+  done_(id, action, meaning);
+}
+
+void Resources::doubt(ResourceId id, ResourceAction action, ActionResult& result) {
+  const auto groups = left_behind_.find(id);
+  if (groups == left_behind_.end()) return;
+  std::erase_if(groups->second, [](int group) { return !group_lives(group); });
+  if (groups->second.empty()) {
+    left_behind_.erase(groups);
+    return;
+  }
+  const bool stopped = (action == ResourceAction::stop && result.outcome == ActionOutcome::succeeded) ||
+                       result.outcome == ActionOutcome::not_running;
+  if (!stopped) return;
+  result.outcome = ActionOutcome::failed;
+  result.reason = "the agent says that it is stopped, but a process of an earlier action (group " +
+                  std::to_string(groups->second.front()) +
+                  ") hangs in the kernel and may still start it; repair the disk that it waits for, or reset this node";
 }
 
 }  // namespace hapair::agent

@@ -27,15 +27,20 @@ class Resources {
   [[nodiscard]] std::size_t running() const { return running_.size(); }
   // Kills what runs for the resource; its result will not come. What it left behind is not known.
   void abandon(ResourceId id) { running_.erase(id); }
+  // A process group of an earlier action of the resource that does not end. While it is there the resource is never
+  // told to be stopped, whatever its agent says: a mount that hangs today succeeds when the disk answers again.
+  void left_behind(ResourceId id, int group) { left_behind_[id].push_back(group); }
 
  private:
   void finished(ResourceId id, ResourceAction action, const ProcessResult& result);
+  void doubt(ResourceId id, ResourceAction action, ActionResult& result);
 
   ProcessRunner* runner_;
   const std::vector<PoolConfig>* pools_;
   ResourcePlaces places_;
   Done done_;
   std::map<ResourceId, std::unique_ptr<RunningProcess>> running_;
+  std::map<ResourceId, std::vector<int>> left_behind_;
 };
 
 }  // namespace hapair::agent

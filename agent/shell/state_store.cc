@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "agent/shell/worker_thread.h"
@@ -88,6 +89,18 @@ std::string keep_aside(const std::string& state_dir, const std::string& content)
   return "";
 }
 
+std::expected<void, std::string> move_aside(const std::string& state_dir) {
+  const std::string path = state_path(state_dir);
+  int error = EEXIST;
+  for (int n = 1; n <= kMaxKeptCopies && error == EEXIST; ++n) {
+    const std::string kept = path + ".kept-" + std::to_string(n);
+    if (::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, kept.c_str(), RENAME_NOREPLACE) == 0) return {};
+    error = errno;
+  }
+  errno = error;
+  return std::unexpected(errno_text(path + " cannot be moved aside"));
+}
+
 }  // namespace
 
 std::expected<Fd, std::string> lock_state_dir(const std::string& state_dir, const NodeName& node) {
@@ -113,7 +126,9 @@ std::expected<Fd, std::string> lock_state_dir(const std::string& state_dir, cons
 std::expected<std::optional<DurableState>, StateProblem> load_state(const std::string& state_dir,
                                                                     const StateIdentity& identity) {
   const std::string path = state_path(state_dir);
-  if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return std::nullopt;
+  // Not what it points to: a link into a disk that is not mounted is no first start.
+  struct stat st{};
+  if (::lstat(path.c_str(), &st) != 0 && errno == ENOENT) return std::nullopt;
   const auto content = read_file(path, kMaxKeptBytes);
   if (!content) return std::unexpected(StateProblem{"the state cannot be read (" + content.error() + ")", ""});
   auto state = decode_state(identity, std::as_bytes(std::span(*content)));
@@ -123,6 +138,14 @@ std::expected<std::optional<DurableState>, StateProblem> load_state(const std::s
 
 std::expected<void, std::string> reset_state(const std::string& state_dir) {
   const std::string path = state_path(state_dir);
+  struct stat st{};
+  const bool there = ::lstat(path.c_str(), &st) == 0;
+  const auto content = read_file(path, kMaxKeptBytes);
+  if (there && (!content || keep_aside(state_dir, *content).empty())) {
+    // A folder, a link to nowhere, a file too large to copy: it goes aside as it is.
+    if (auto moved = move_aside(state_dir); !moved) return moved;
+    return sync_folder(state_dir);
+  }
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return std::unexpected(errno_text(path + " cannot be removed"));
   return sync_folder(state_dir);
 }

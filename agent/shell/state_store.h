@@ -40,7 +40,7 @@ struct StateProblem {
 // Nothing where there is no state yet.
 std::expected<std::optional<DurableState>, StateProblem> load_state(const std::string& state_dir,
                                                                     const StateIdentity& identity);
-// Removes the state for good, durably. The error is a sentence.
+// Removes the state from its place, durably; what was in it stays beside it as a kept copy. The error is a sentence.
 std::expected<void, std::string> reset_state(const std::string& state_dir);
 
 // The seam to the disk: replaces the state as a whole, durably; may take as long as the disk does.

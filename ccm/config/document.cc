@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include "ccm/base/fd.h"
 
@@ -41,6 +44,64 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+// The keys that a document gives twice in one object, of which a parser keeps only the last: half of what was written
+// would be lost without a word.
+class RepeatedKeys {
+ public:
+  // For the parser, at each of its events.
+  void see(nlohmann::json::parse_event_t event, const nlohmann::json& parsed) {
+    using Event = nlohmann::json::parse_event_t;
+    switch (event) {
+      case Event::object_start:
+        enter(false);
+        return;
+      case Event::array_start:
+        enter(true);
+        return;
+      case Event::key:
+        take_key(parsed.get<std::string>());
+        return;
+      case Event::object_end:
+      case Event::array_end:
+        open_.pop_back();
+        return;
+      case Event::value:
+        if (!open_.empty() && open_.back().array) ++open_.back().index;
+        return;
+    }
+  }
+  [[nodiscard]] const std::vector<std::string>& found() const { return found_; }
+
+ private:
+  struct Level {
+    std::string path;
+    bool array = false;
+    std::size_t index = 0;  // of the next element of an array
+    std::string key;        // of the last member of an object
+    std::set<std::string> keys;
+  };
+
+  static std::string member(const std::string& path, const std::string& key) {
+    return path.empty() ? key : path + "." + key;
+  }
+  void enter(bool array) {
+    std::string path;
+    if (!open_.empty()) {
+      Level& above = open_.back();
+      path = above.array ? above.path + "[" + std::to_string(above.index++) + "]" : member(above.path, above.key);
+    }
+    open_.push_back({.path = std::move(path), .array = array, .index = 0, .key = {}, .keys = {}});
+  }
+  void take_key(std::string key) {
+    Level& level = open_.back();
+    if (!level.keys.insert(key).second) found_.push_back(member(level.path, key));
+    level.key = std::move(key);
+  }
+
+  std::vector<Level> open_;
+  std::vector<std::string> found_;
+};
+
 std::pair<std::size_t, std::size_t> line_and_column(const std::string& text, std::size_t byte) {
   std::size_t line = 1;
   std::size_t column = 1;
@@ -56,6 +117,19 @@ std::pair<std::size_t, std::size_t> line_and_column(const std::string& text, std
 }
 
 }  // namespace
+
+std::string nearest_word(std::string_view word, const std::vector<std::string>& known) {
+  std::string nearest;
+  std::size_t best = 4;  // further away than this a suggestion only confuses
+  for (const std::string& candidate : known) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < best) {
+      best = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
 
 void ConfigProblems::add(const std::string& key, const std::string& found, const std::string& allowed) {
   lines_.push_back(file_ + ": " + key + ": found " + found + "; allowed: " + allowed);
@@ -230,15 +304,7 @@ std::vector<std::pair<std::string, std::string>> ConfigObject::text_map(std::str
 void ConfigObject::finish() {
   for (const auto& [name, item] : object_->items()) {
     if (known_.contains(name)) continue;
-    std::string nearest;
-    std::size_t best = 4;  // further away than this a suggestion only confuses
-    for (const std::string& candidate : known_) {
-      const std::size_t distance = edit_distance(name, candidate);
-      if (distance < best) {
-        best = distance;
-        nearest = candidate;
-      }
-    }
+    const std::string nearest = nearest_word(name, {known_.begin(), known_.end()});
     std::string allowed;
     for (const std::string& candidate : known_) {
       if (!allowed.empty()) allowed += ", ";
@@ -259,9 +325,19 @@ std::expected<nlohmann::json, ConfigProblems> load_document(const std::string& f
     return std::unexpected(problems);
   }
   try {
-    nlohmann::json document = nlohmann::json::parse(*content, nullptr, true, true);
-    if (document.is_object()) return document;
-    problems.add_sentence("", "found " + shown(document) + " at the top; allowed: one JSON object { ... }");
+    RepeatedKeys repeated;
+    const auto look = [&repeated](int /*depth*/, nlohmann::json::parse_event_t event, const nlohmann::json& parsed) {
+      repeated.see(event, parsed);
+      return true;
+    };
+    nlohmann::json document = nlohmann::json::parse(*content, look, true, true);
+    for (const std::string& path : repeated.found()) {
+      problems.add(path, "this key more than once in one object", "once; only the last one would count");
+    }
+    if (!document.is_object()) {
+      problems.add_sentence("", "found " + shown(document) + " at the top; allowed: one JSON object { ... }");
+    }
+    if (problems.empty()) return document;
   } catch (const nlohmann::json::parse_error& error) {
     const auto [line, column] = line_and_column(*content, error.byte);
     std::string what = error.what();

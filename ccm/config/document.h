@@ -17,6 +17,9 @@
 
 namespace hapair::ccm {
 
+// The known word that `word` was most likely meant to be; empty where none is near.
+std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
+
 // Everything that is wrong with one file, in the order in which it was found.
 class ConfigProblems {
  public:

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
@@ -177,6 +178,11 @@ std::expected<Key, std::string> load_key(const std::string& file) {
     return std::unexpected("key_file " + file + ": found mode " + mode.data() +
                            ", which others can read or write; allowed: 0600 or 0400 (chmod 600 " + file +
                            "; and make a new key, since this one may be known)");
+  }
+  if (st.st_uid != 0 && st.st_uid != ::geteuid()) {
+    return std::unexpected("key_file " + file + ": found an owner (uid " + std::to_string(st.st_uid) +
+                           ") who is neither root nor this program's user and can read it; allowed: root (chown root " +
+                           file + "; and make a new key, since this one may be known)");
   }
   auto content = read_file(file, kMaxKeyFileBytes);
   if (!content) return std::unexpected("key_file " + content.error());

@@ -104,7 +104,7 @@ std::optional<int> parse_arguments(int argc, char** argv, Options& options) {
 
 // Keys of the same file that are the agent's; hapaird checks them.
 constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter", "fencing", "takeover",
-                                "giveback",  "shutdown",  "records", "control", "pools"};
+                                "giveback",  "shutdown",  "records", "pools"};
 
 std::optional<CcmIdentity> load_identity(const Options& options) {
   auto document = load_document(options.config);

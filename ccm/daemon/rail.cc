@@ -16,6 +16,8 @@ std::uint64_t ns_between(Instant from, Instant to) {
 }
 
 constexpr std::uint64_t kMeanOver = 16;
+// Of refusals of one kind without a session between them.
+constexpr Duration kLogAgain = std::chrono::hours(1);
 
 }  // namespace
 
@@ -143,13 +145,14 @@ void Rail::take(Instant now, const FabricEvent& event) {
 }
 
 void Rail::carry_out(Instant now, const HandshakeOutput& output) {
-  log_refusals(output.refusals);
+  log_refusals(now, output.refusals);
   if (output.ended) {
     say(4, "the early channel to " + partner_.text() + " over rail " + name_.text() + " is down: " +
                std::string(text_of(*output.ended)) + "; it is taken up again as soon as the partner answers");
   }
   if (output.established) {
     ++self_.sessions;
+    logged_refusals_ = {};
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(*output.established).count();
     self_.connected_in_us = static_cast<std::uint64_t>(std::max<std::int64_t>(us, 1));
     std::array<char, 64> took{};
@@ -218,13 +221,12 @@ void Rail::log_trouble() {
   logged_trouble_ = trouble;
 }
 
-void Rail::log_refusals(const RefusalList& refusals) {
-  const Incarnation partner = handshake_.partner() ? handshake_.partner()->incarnation : Incarnation();
+void Rail::log_refusals(Instant now, const RefusalList& refusals) {
   for (const Refusal& refusal : refusals.items()) {
-    // Once per kind and life of the partner: the counters have every occurrence.
+    // Whoever has no key can cause these as often as it likes, under as many incarnations.
     auto& logged = logged_refusals_[static_cast<std::size_t>(refusal.kind)];
-    if (logged == partner) continue;
-    logged = partner;
+    if (logged && now - *logged < kLogAgain) continue;
+    logged = now;
     std::string line = "refused input at the early channel of " + node_.text() + ", rail " + name_.text() + " (" +
                        std::string(text_of(refusal.kind)) + "): ";
     switch (refusal.kind) {

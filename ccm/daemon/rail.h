@@ -52,7 +52,7 @@ class Rail {
   void observe(Instant now, ObservationKind kind, FabricError error, const PageJudgement* judgement);
   void measure_round_trip();
   void count_error(FabricError error);
-  void log_refusals(const RefusalList& refusals);
+  void log_refusals(Instant now, const RefusalList& refusals);
   void log_trouble();
 
   RailId id_;
@@ -73,8 +73,8 @@ class Rail {
   std::uint64_t next_operation_ = 1;
   std::optional<Instant> read_posted_;
   bool read_given_up_ = false;  // its completion is no observation of its own
-  // The partner's incarnation at which each kind was logged last; 0 while its page is not readable.
-  std::array<std::optional<Incarnation>, kRefusalKinds> logged_refusals_;
+  // When each kind was logged last, since the last session; the counters have every occurrence.
+  std::array<std::optional<Instant>, kRefusalKinds> logged_refusals_;
   alignas(64) std::array<std::byte, kPageBytes> read_buffer_{};
   std::array<std::byte, kRecordBytes> write_buffer_{};
   ObservationLayout observation_{};

@@ -23,6 +23,17 @@ Description=a daemon that is a resource
 ExecStart=/bin/sleep 100000
 """
 
+# An OCF agent whose resource is a daemon of its own: it lives in the control group of hapaird, which started it.
+DAEMON = """#!/bin/bash
+pid=$(cat "$OCF_RESKEY_file" 2>/dev/null)
+alive() { [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
+case $1 in
+  start) alive || { setsid sleep 100000 >/dev/null 2>&1 </dev/null & echo $! >"$OCF_RESKEY_file"; } ;;
+  stop) ! alive || kill "$pid" ;;
+  monitor) alive || exit 7 ;;
+esac
+"""
+
 # Says off of a node that was never on: nothing runs as beta here.
 FENCE = """#!/bin/sh
 while read -r line; do case $line in action=*) action=${line#action=} ;; esac; done
@@ -46,7 +57,7 @@ class UnderSystemd(unittest.TestCase):
         self.folder = self.systemd.folder
         self.write("key", "k" * 64, 0o600)
         self.write("fence_test", FENCE, 0o755)
-        self.configure("thing.service")
+        self.configure({"type": "systemd:thing.service"})
         for service in ("ccmd", "hapaird"):
             self.install(service)
         self.systemd.unit("thing.service", THING)
@@ -59,14 +70,14 @@ class UnderSystemd(unittest.TestCase):
         os.chmod(path, mode)
         return path
 
-    def configure(self, unit):
+    def configure(self, *resources):
         self.write("hapair.json", json.dumps({
             "pair": "test", "node": "alpha", "partner": "beta",
             "key_file": f"{self.folder}/key", "state_dir": f"{self.folder}/state",
             "ccm": {"rails": [{"name": "shm", "fabric": "shm", "dir": f"{self.folder}/shm"}]},
             "fencing": {"devices": [{"name": "power", "agent": f"{self.folder}/fence_test", "timeout_ms": 20000}]},
             "pools": [{"name": "pool-a", "home": "alpha", "resources": [
-                {"name": "thing", "type": f"systemd:{unit}", "monitor_interval_ms": 200}]}],
+                {"name": "thing", "monitor_interval_ms": 200, **resource} for resource in resources]}],
         }), 0o644)
 
     def install(self, service):
@@ -77,6 +88,7 @@ class UnderSystemd(unittest.TestCase):
         mine = f"{BUILD_FOLDER}/{program} --config {self.folder}/hapair.json"
         self.assertIn(f"ExecStart=/usr/sbin/{service}", text)
         text = text.replace(f"ExecStart=/usr/sbin/{service}", f"ExecStart={mine}")
+        text = text.replace("[Service]\n", f"[Service]\nEnvironment=OCF_ROOT={self.folder}/ocf\n")
         # Programs and files of this test may lie in a home folder.
         self.systemd.unit(f"{service}.service", text.replace("ProtectHome=yes", "ProtectHome=no"))
 
@@ -124,6 +136,42 @@ class TheServices(UnderSystemd):
         wait_until(lambda: '"serving' in self.hapair("status", "--json").stdout, "the new agent serves on")
         self.assertEqual(self.main_pid("thing.service"), thing)
 
+    def test_leave_the_daemons_of_a_pool_alone_when_the_agent_is_killed(self):
+        os.makedirs(f"{self.folder}/ocf/resource.d/test")
+        self.write("ocf/resource.d/test/daemon", DAEMON, 0o755)
+        self.configure({"type": "ocf:test:daemon", "parameters": {"file": f"{self.folder}/pid"}})
+        self.start("ccmd.service", "hapaird.service")
+        wait_until(lambda: self.hapair("takeover").returncode == 0, "a takeover is accepted")
+        wait_until(lambda: '"serving' in self.hapair("status", "--json").stdout, "the pool is served")
+        with open(f"{self.folder}/pid", encoding="ascii") as file:
+            daemon = file.read()
+        before = self.main_pid("hapaird.service")
+        self.signal("hapaird.service", signal.SIGKILL)
+        wait_until(lambda: self.main_pid("hapaird.service") not in (0, before), "another agent runs")
+        wait_until(lambda: '"serving' in self.hapair("status", "--json").stdout, "the new agent serves on")
+        with open(f"{self.folder}/pid", encoding="ascii") as file:
+            self.assertEqual(file.read(), daemon, "the daemon was not started anew")
+
+    def test_end_what_a_killed_agent_had_under_way(self):
+        # KillMode=process: a start that the agent waits for goes on without it.
+        self.systemd.unit("thing.service", THING + "ExecStartPre=/bin/sh -c 'until [ -e "
+                          f"{self.folder}/go ]; do sleep 0.05; done'\n")
+        self.systemd.systemctl("daemon-reload")
+        self.start("ccmd.service", "hapaird.service")
+        wait_until(lambda: self.hapair("takeover").returncode == 0, "a takeover is accepted")
+
+        def starting():
+            return self.systemd.run("pgrep", "-f", "^/usr/bin/systemctl .* start -- thing.service").stdout.split()
+        wait_until(starting, "the start is under way")
+        left = starting()
+        before = self.main_pid("hapaird.service")
+        self.signal("hapaird.service", signal.SIGKILL)
+        wait_until(lambda: self.main_pid("hapaird.service") not in (0, before), "another agent runs")
+        wait_until(lambda: 'while it waited for "pool-a/thing start"' in self.hapair("events").stdout, "it tells of it")
+        self.assertFalse(set(left) & set(starting()))
+        self.write("go", "", 0o644)
+        wait_until(lambda: '"serving' in self.hapair("status", "--json").stdout, "the new agent's own start succeeds")
+
     def test_that_are_refused_by_their_configuration_are_not_started_again(self):
         self.write("hapair.json", "{}", 0o644)
         self.assertNotEqual(self.systemd.systemctl("start", "ccmd.service").returncode, 0)
@@ -150,7 +198,7 @@ class AUnitAsResource(UnderSystemd):
         wait_until(lambda: self.state("thing.service") == "inactive", "what runs without a record is stopped")
 
     def test_that_systemd_does_not_know_fails_with_a_reason(self):
-        self.configure("nothing.service")
+        self.configure({"type": "systemd:nothing.service"})
         self.start("ccmd.service", "hapaird.service")
         wait_until(lambda: "systemd knows no unit nothing.service" in self.hapair("events").stdout, "the probe says so")
         wait_until(lambda: self.hapair("takeover").returncode == 0, "a takeover is accepted")

@@ -40,6 +40,7 @@ agent::EnginePolicy scenario_policy() {
   policy.ccm_silent = seconds(10);
   policy.fence_attempts = 3;
   policy.fence_retry = seconds(1);
+  policy.beats_end = milliseconds(620);
   policy.giveback_stable = seconds(30);
   return policy;
 }

@@ -3,7 +3,7 @@
 // fence device. Commands change the world, advance() lets time pass, checkers look on.
 //
 // What survives what:
-//   agent killed    its in-flight actions and fence end with it (one control group); resources stay as they are
+//   agent killed    its in-flight actions and fence end with it (the next agent ends them); resources stay as they are
 //   CCM killed      the page goes with it; the runtime phase stays
 //   node paused     nothing on it runs; its page can still be read; what is under way goes on after the resume
 //   power off       everything but the disk

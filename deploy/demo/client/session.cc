@@ -39,6 +39,13 @@ struct Session::Impl {
     reason = why + (error != nullptr && *error != '\0' ? std::string(": ") + error : std::string());
   }
 
+  // libiscsi knows nothing of these: its last error would be an older one.
+  void fail_by_deadline(const std::string& why) {
+    if (state == State::failed) return;
+    state = State::failed;
+    reason = why;
+  }
+
   static void on_connected(iscsi_context* iscsi, int status, void*, void* self) {
     auto* impl = static_cast<Impl*>(self);
     if (impl->closing) return;
@@ -137,9 +144,10 @@ void Session::service(Instant now, short revents) {
     return;
   }
   if (impl.state == State::dialling && now >= impl.dial_deadline) {
-    impl.fail("no login within " + std::to_string(static_cast<int>(ms_of(kDialDeadline))) + " ms");
+    impl.fail_by_deadline("no login within " + std::to_string(static_cast<int>(ms_of(kDialDeadline))) + " ms");
   } else if (!impl.operations.empty() && now >= impl.operations.front().deadline) {
-    impl.fail("an operation took longer than " + std::to_string(static_cast<int>(ms_of(kOperationDeadline))) + " ms");
+    impl.fail_by_deadline("an operation took longer than " +
+                          std::to_string(static_cast<int>(ms_of(kOperationDeadline))) + " ms");
   }
 }
 

@@ -137,6 +137,7 @@ class Outcome:
             (f"{SURVIVOR} says that {VICTIM} is {fault.verdict}", numbers["verdict"] in right),
             ("every acknowledged write is there, read back by both clients",
              numbers["writes_lost"] == 0 and all(result["verified"] for result in seen.client_results.values())),
+            ("the two CCMs were connected, and it is known how long that took", numbers["handshake_ms"] is not None),
             ("both clients wrote", all(result["writes_acknowledged"] > 0 for result in seen.client_results.values())),
             ("at no sample two nodes had anything of the same pool", numbers["two_owners_ms"] == 0),
             (f"the watcher never looked away for more than {LARGEST_GAP_ALLOWED_MS} ms",

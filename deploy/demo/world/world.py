@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 
-from . import config, disks
+from . import config, disks, processes
 from .layout import NODES, POOLS, Layout, WorldError
 from .machine import Machine
 from .network import Network
@@ -52,7 +52,7 @@ class Lock:
             except BlockingIOError:
                 owner = os.pread(self.fd, 32, 0).decode(errors="replace").strip()
                 # The caretaker of a run that was killed holds the lock while it clears away.
-                if not owner.isdigit() or os.path.exists(f"/proc/{owner}") or time.monotonic() > until:
+                if not owner.isdigit() or processes.state(int(owner)) not in (None, "Z", "X") or time.monotonic() > until:
                     raise WorldError(f"another demonstration runs (process {owner or 'not known'} holds {self.path}); "
                                      "end it with Ctrl-C in its terminal, then start this one again") from None
                 time.sleep(0.1)

@@ -105,6 +105,29 @@ TEST_F(TheHapairCommand, ShowsTheStatusWithoutColourWhereNobodyWatches) {
   EXPECT_EQ(Json::parse(run({"status", "--json"}).out)["state"], "serving");
 }
 
+TEST_F(TheHapairCommand, SaysWhatWasWrongWithItsArguments) {
+  const auto wrong = [this](std::vector<std::string> arguments) {
+    const auto result = run(std::move(arguments));
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.out, "");
+    return result.err;
+  };
+  EXPECT_THAT(wrong({"stauts"}), HasSubstr("there is no command \"stauts\"; did you mean \"status\"?"));
+  EXPECT_THAT(wrong({"everything"}), HasSubstr("there is no command \"everything\"\n"));
+  EXPECT_THAT(wrong({}), HasSubstr("which command?"));
+  EXPECT_THAT(wrong({"--now", "status"}), HasSubstr("--now"));
+  EXPECT_THAT(wrong({"why", "yesterday"}), HasSubstr("decision = yesterday\nSee: hapair why --help"));
+}
+
+TEST_F(TheHapairCommand, SaysThatNoRecordIsLikeWhatWasAskedFor) {
+  serve();
+  append("pool-state", "pool-b: elsewhere -> claiming", "claiming");
+  EXPECT_EQ(run({"events", "--pool", "pool-b"}).err, "");
+  const auto none = run({"events", "--pool", "pool-a"});
+  EXPECT_EQ(none.out, "");
+  EXPECT_THAT(none.err, HasSubstr("no record is like that"));
+}
+
 TEST_F(TheHapairCommand, ShowsEventsAndWhy) {
   serve();
   EXPECT_EQ(run({"why"}).code, 1);

@@ -69,6 +69,15 @@ StatusReply serving() {
   return status;
 }
 
+TEST(StatusText, TellsWhatASilentPartnerSaidLastAsOld) {
+  StatusReply status = serving();
+  EXPECT_THAT(status_text(status, {}), Not(HasSubstr("last known")));
+  status.mutable_partner_status()->set_verdict("unreachable");
+  const std::string text = status_text(status, {});
+  EXPECT_THAT(text, HasSubstr("beta           unreachable for 1 h 6 min, suspicion 0.10\n"
+                              "               last known: phase storage-active, agent alive, says serving\n"));
+}
+
 TEST(StatusText, OfAHealthyPairIsShort) {
   EXPECT_EQ(status_text(serving(), {}),
             "alpha: serving   (pair lab, hapaird 0.1.0, up 3 min 12 s)\n"

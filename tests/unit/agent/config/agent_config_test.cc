@@ -143,6 +143,7 @@ TEST_F(AgentConfigFile, MoreThanSixteenPoolsAreRefused) {
   given["pools"] = json::array();
   for (int i = 0; i < 17; ++i) {
     pool["name"] = "pool-" + std::to_string(i);
+    pool["resources"][0]["parameters"]["device"] = "/dev/disk/by-id/" + std::to_string(i);
     given["pools"].push_back(pool);
   }
   EXPECT_EQ(only_problem(given), "pools: found 17 pools; allowed: 1 to 16 pools");
@@ -157,6 +158,7 @@ TEST_F(AgentConfigFile, NamesThatAreGivenTwiceAreRefused) {
   given = least();
   given["pools"].push_back(given["pools"][0]);
   given["pools"][1]["resources"].erase(1);
+  given["pools"][1]["resources"][0]["parameters"]["device"] = "/dev/sdb1";
   EXPECT_THAT(only_problem(given), HasSubstr("pools[1].name: found \"pool-a\" for a second time"));
   given = least();
   given["fencing"]["devices"].push_back(given["fencing"]["devices"][0]);
@@ -294,14 +296,34 @@ TEST_F(AgentConfigFile, ParametersThatCannotReachTheAgentAreRefused) {
   EXPECT_THAT(only_problem(given), HasSubstr("a systemd unit takes no parameters"));
 }
 
-TEST_F(AgentConfigFile, AUnitBelongsToOneResourceOnly) {
+TEST_F(AgentConfigFile, AUnitADiskAndAnAddressBelongToOneResourceOnly) {
   json given = least();
+  resource(given, 2)["parameters"] = {{"ip", "192.0.2.10"}};
   json other = given["pools"][0];
   other["name"] = "pool-b";
   other["home"] = "beta";
   given["pools"].push_back(other);
-  EXPECT_THAT(only_problem(given),
-              HasSubstr("nfs-server.service is a resource of pool-a.nfs and of pool-b.nfs: stopping one would"));
+  EXPECT_THAT(problems(given),
+              ElementsAre(HasSubstr("disk /dev/sda1 is a resource of pool-a.fs and of pool-b.fs: both nodes could"),
+                          HasSubstr("systemd unit nfs-server.service is a resource of pool-a.nfs and of pool-b.nfs"),
+                          HasSubstr("address 192.0.2.10 is a resource of pool-a.ip and of pool-b.ip")));
+  json& pool_b = given["pools"][1]["resources"];
+  pool_b[0]["parameters"]["device"] = "/dev/sdb1";
+  pool_b[1]["type"] = "systemd:smb.service";
+  pool_b[2]["parameters"]["ip"] = "192.0.2.11";
+  EXPECT_THAT(problems(given), IsEmpty());
+  pool_b.push_back(pool_b[0]);
+  pool_b.back()["name"] = "subvolume";
+  EXPECT_THAT(problems(given), IsEmpty()) << "one pool may mount two parts of one disk";
+  // Two may well mount what a network serves.
+  given["pools"][0]["resources"][0]["parameters"]["device"] = pool_b[0]["parameters"]["device"] = "filer:/export";
+  EXPECT_THAT(problems(given), IsEmpty());
+}
+
+TEST_F(AgentConfigFile, NodesThatAreRefusedAreTheOnlyProblem) {
+  json given = least();
+  given["node"] = "al pha";
+  EXPECT_THAT(only_problem(given), HasSubstr("node: found \"al pha\""));
 }
 
 TEST_F(AgentConfigFile, AStateFolderInsideTheRunFolderIsRefused) {

@@ -31,6 +31,7 @@ class EngineContract : public ::testing::Test {
     config.pools = {pool};
     config.policy.fence_attempts = 2;
     config.policy.fence_retry = seconds(1);
+    config.policy.beats_end = milliseconds(620);
     config.policy.agent_silent = seconds(10);
     config.life = 5;
     config.first_decision = 40;

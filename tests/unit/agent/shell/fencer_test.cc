@@ -150,6 +150,19 @@ TEST_F(AFencer, WaitsItsDelayFirst) {
               ElementsAre("power: waits its configured delay", "power: its agent runs", "power: answered confirmed"));
 }
 
+TEST_F(AFencer, RunsNothingBeforeItsDelayIsOver) {
+  add_device("power", "exit 0").action = FenceAction::reboot;
+  config_.devices[0].delay = std::chrono::hours(1);
+  fencer_.fence(
+      *NodeName::parse("beta"), [this](const FenceStep& step) { steps_.push_back(sentence_of(step)); },
+      [](const FenceReport&) { ADD_FAILURE() << "an answer before the delay was over"; });
+  ASSERT_TRUE(loop_.run_until([this] { return !steps_.empty(); }));
+  for (int turn = 0; turn < 5; ++turn) ASSERT_GE(sd_event_run(loop_.get(), 1000), 0);
+  EXPECT_THAT(steps_, ElementsAre("power: waits its configured delay"));
+  EXPECT_FALSE(fencer_.idle());
+  fencer_.abandon();
+}
+
 TEST_F(AFencer, WithoutDevicesFails) {
   const FenceReport report = fence();
   EXPECT_EQ(report.result, FenceResult::failed);

@@ -11,7 +11,9 @@
 
 #include "agent/shell/capture.h"
 #include "agent/shell/printable.h"
+#include "agent/shell/process_table.h"
 #include "tests/unit/agent/shell/event_loop.h"
+#include "tests/unit/agent/shell/held_process.h"
 #include "tests/unit/agent/temp_folder.h"
 
 namespace hapair::agent {
@@ -123,7 +125,36 @@ TEST_F(AChild, ThatHangsIsEndedWithItsWholeGroup) {
   EXPECT_EQ(result.out, "before\n");
   const int grandchild = pid_in("grandchild");
   ASSERT_GT(grandchild, 0);
-  EXPECT_TRUE(loop_.run_until([&] { return is_gone(grandchild); }));
+  EXPECT_EQ(result.left_behind, 0);
+  EXPECT_TRUE(is_gone(grandchild)) << "no answer before the whole group has ended";
+}
+
+TEST_F(AChild, IsAnsweredForOnlyWhenItsWholeGroupHasEnded) {
+  // The leader ends at SIGTERM; what it waited for does not.
+  const auto running =
+      start(folder_.write_script("child", "sleep 600 & echo $! >$FOLDER/mount; wait"), milliseconds(300));
+  ASSERT_TRUE(loop_.run_until([&] { return pid_in("mount") > 0; }));
+  test::HeldProcess held(pid_in("mount"));
+  ASSERT_TRUE(loop_.run_until([&] { return result_.has_value(); }));
+  EXPECT_EQ(result_->end, End::timed_out);
+  EXPECT_THAT(result_->reason, HasSubstr("did not end even at SIGKILL: it hangs in the kernel"));
+  ASSERT_NE(result_->left_behind, 0);
+  EXPECT_TRUE(group_lives(result_->left_behind));
+  held.let_go();
+  EXPECT_TRUE(loop_.run_until([&] { return !group_lives(result_->left_behind); }));
+}
+
+TEST_F(AChild, ThatHangsInTheKernelItselfIsLeftBehindAndReapedLater) {
+  const auto running = start(folder_.write_script("child", "echo $$ >$FOLDER/pid; exec sleep 600"), milliseconds(300));
+  ASSERT_TRUE(loop_.run_until([&] { return pid_in("pid") > 0; }));
+  const int pid = pid_in("pid");
+  test::HeldProcess held(pid);
+  ASSERT_TRUE(loop_.run_until([&] { return result_.has_value(); }));
+  EXPECT_EQ(result_->end, End::timed_out);
+  EXPECT_EQ(result_->left_behind, pid);
+  EXPECT_EQ(runner_.lingering(), 1U);
+  held.let_go();
+  EXPECT_TRUE(loop_.run_until([&] { return runner_.lingering() == 0 && !group_lives(pid); }));
 }
 
 TEST_F(AChild, ThatIgnoresSigtermIsKilled) {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "tests/unit/agent/shell/event_loop.h"
+#include "tests/unit/agent/shell/held_process.h"
 #include "tests/unit/agent/temp_folder.h"
 
 namespace hapair::agent {
@@ -145,6 +146,35 @@ TEST_F(AResource, WhoseAgentHangsTimesOut) {
   const auto result = run(resource, ResourceAction::stop);
   EXPECT_EQ(result.outcome, ActionOutcome::timed_out);
   EXPECT_THAT(result.reason, HasSubstr("still ran after 200 ms and was ended with SIGTERM: waiting for the disk"));
+}
+
+TEST_F(AResource, IsNotToldStoppedWhileAProcessOfAnEarlierStartHangs) {
+  // A mount that waits for its disk: its agent times out, and the stop that follows finds nothing mounted yet.
+  ResourceConfig resource =
+      scripted("case $1 in start) sleep 600 & echo $! >" + (folder_ / "mount") + "; wait ;; monitor) exit 7 ;; esac");
+  resource.start_timeout = milliseconds(300);
+  pools_ = {PoolConfig{*PoolName::parse("pool-a"), *NodeName::parse("alpha"), {resource}}};
+  std::optional<ActionResult> got;
+  Resources resources(runner_, pools_, places_, [&](ResourceId, ResourceAction, const ActionResult& r) { got = r; });
+  const auto result_of = [&](ResourceAction action) {
+    got.reset();
+    resources.run({0, 0}, action);
+    EXPECT_TRUE(loop_.run_until([&] { return got.has_value(); }));
+    return got.value_or(ActionResult{});
+  };
+  const auto mount = [&] { return std::atoi(test::content_of(folder_ / "mount").c_str()); };
+  resources.run({0, 0}, ResourceAction::start);
+  ASSERT_TRUE(loop_.run_until([&] { return mount() > 0; }));
+  test::HeldProcess held(mount());
+  ASSERT_TRUE(loop_.run_until([&] { return got.has_value(); }));
+  EXPECT_EQ(got->outcome, ActionOutcome::timed_out);
+  const ActionResult stop = result_of(ResourceAction::stop);
+  EXPECT_EQ(stop.outcome, ActionOutcome::failed);
+  EXPECT_THAT(stop.reason, HasSubstr("the agent says that it is stopped, but a process of an earlier action"));
+  EXPECT_EQ(result_of(ResourceAction::monitor).outcome, ActionOutcome::failed);
+  held.let_go();
+  EXPECT_EQ(result_of(ResourceAction::monitor).outcome, ActionOutcome::not_running);
+  EXPECT_EQ(result_of(ResourceAction::stop).outcome, ActionOutcome::succeeded);
 }
 
 TEST_F(AResource, WhoseAgentDiesFails) {

@@ -168,6 +168,25 @@ TEST_F(AState, ThatWasResetIsNoneYet) {
   EXPECT_TRUE(std::filesystem::exists(folder_ / "state.kept-1"));
 }
 
+TEST_F(AState, ThatCannotEvenBeReadIsNoFirstStartAndGoesAsideAsItIs) {
+  const std::string state = folder_ / "state";
+  const auto make = [&](int kind) {
+    if (kind == 0) std::filesystem::create_directory(state);
+    if (kind == 1) std::filesystem::create_symlink("/nonexistent/disk/state", state);
+    if (kind == 2) folder_.write("state", std::string(2U << 20, 'x'));
+  };
+  for (int kind = 0; kind < 3; ++kind) {
+    make(kind);
+    const auto loaded = load();
+    ASSERT_FALSE(loaded) << kind;
+    EXPECT_THAT(loaded.error().what, HasSubstr(state)) << kind;
+    EXPECT_TRUE(reset_state(folder_.path())) << kind;
+    EXPECT_TRUE(load().has_value()) << kind;
+    const auto kept = std::filesystem::symlink_status(state + ".kept-" + std::to_string(kind + 1));
+    EXPECT_TRUE(std::filesystem::exists(kept)) << kind;
+  }
+}
+
 TEST_F(AState, ThatWasHalfWrittenWhenThePowerWentIsTheOldOne) {
   ASSERT_TRUE(state_file_in(folder_.path())->replace(encode_state(identity(), some_state())));
   folder_.write("state.new", "half");

@@ -97,6 +97,17 @@ TEST(ConfigDocument, ASyntaxErrorHasItsLine) {
   EXPECT_THAT(document.error().lines(), ElementsAre(HasSubstr("line 4")));
 }
 
+TEST(ConfigDocument, AKeyGivenTwiceIsRefusedWithItsPlace) {
+  const TempFolder folder;
+  std::ofstream(folder / "twice.json")
+      << R"({"a": 1, "pools": [{"x": [1, {"y": 2}]}, 7, {"b": {"c": 1, "d": 2, "c": 3}}],
+                                              "other": {"a": 1}, "a": 2})";
+  const auto document = load_document(folder / "twice.json");
+  ASSERT_FALSE(document);
+  EXPECT_THAT(document.error().lines(), ElementsAre(HasSubstr("pools[2].b.c: found this key more than once"),
+                                                    HasSubstr("twice.json: a: found this key more than once")));
+}
+
 TEST(ConfigDocument, CommentsAreAllowed) {
   const TempFolder folder;
   std::ofstream(folder / "good.json") << "{ /* one */ \"a\": 1 // two\n}\n";

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <string>
@@ -165,6 +166,13 @@ TEST_F(KeyFile, ReadableByOthersIsRefusedWithItsMode) {
   for (const unsigned mode : {0644U, 0640U, 0604U, 0660U}) {
     EXPECT_THAT(error_of(write(secret_, mode)), HasSubstr("which others can read or write")) << mode;
   }
+}
+
+TEST_F(KeyFile, OfAnotherUserIsRefused) {
+  const std::string file = write(secret_, 0600);
+  constexpr uid_t kNobody = 65534;
+  if (::chown(file.c_str(), kNobody, kNobody) != 0) GTEST_SKIP() << "only root can give a file away";
+  EXPECT_THAT(error_of(file), HasSubstr("found an owner (uid 65534)"));
 }
 
 TEST_F(KeyFile, TooShortIsRefusedWithItsLength) {

@@ -164,6 +164,33 @@ TEST_F(Ccmd, ARestartedPartnerIsANewIncarnationAndConnectsAgain) {
   EXPECT_EQ(alpha_.self()->refused_stale, 0U) << "what an ended session leaves behind is no refusal";
 }
 
+TEST_F(Ccmd, RefusalsAreToldOnceASession) {
+  const auto refused = [this] { return alpha_.self().value_or(CcmSelfLayout{}).refused_key; };
+  const auto told = [this] {
+    const std::string log = alpha_.log();
+    int count = 0;
+    for (std::size_t at = log.find("(key)"); at != std::string::npos; at = log.find("(key)", at + 1)) ++count;
+    return count;
+  };
+  const std::string right = beta_.options.key;
+  const auto another_life_of_beta = [&](const std::string& key) {
+    beta_.kill();
+    beta_.options.key = key;
+    beta_.start();
+  };
+  start_both();
+  for (int session = 0; session < 2; ++session) {
+    for (int life = 0; life < 3; ++life) {
+      const auto before = refused();
+      another_life_of_beta("ffffffffffffffffffffffffffffffff");
+      ASSERT_TRUE(eventually([&] { return refused() > before; }));
+    }
+    EXPECT_EQ(told(), session + 1) << alpha_.log();
+    another_life_of_beta(right);
+    ASSERT_TRUE(eventually([this] { return connected(); }));
+  }
+}
+
 TEST_F(Ccmd, AnotherKeyIsRefusedAndSaid) {
   beta_.options.key = "ffffffffffffffffffffffffffffffff";
   alpha_.start();
