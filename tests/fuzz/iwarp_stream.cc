@@ -4,6 +4,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "ccm/fabric/iwarp/stream.h"
@@ -20,6 +21,7 @@ constexpr std::uint32_t kWritable = 0x22;
 constexpr std::uint32_t kBoth = 0x33;
 constexpr std::uint64_t kBase = 0x1000'0000;
 constexpr std::size_t kBytes = 256;
+constexpr std::uint64_t kLastBase = ~std::uint64_t{0} - kBytes + 1;  // up to the very last address
 constexpr std::size_t kPayload = 64;
 
 // The user, and the memory that it exposes: each piece on the heap and of its very size, so that a byte beside it is
@@ -41,6 +43,8 @@ class User {
     sent_.clear();
     received_.clear();
     buffers_.clear();
+    next_send_ = next_read_ = 1;
+    send_offset_ = 0;
   }
   void step(fuzz::Input& input);
   void feed(std::span<const std::byte> bytes, std::size_t piece);
@@ -52,20 +56,24 @@ class User {
     return {buffers_.back().get(), bytes};
   }
   void answer_reads(std::uint8_t twist);
-  std::vector<std::byte> framed(std::span<const std::byte> ulpdu) {
-    auto frame = frame_of(ulpdu);
+  void aim(fuzz::Input& input);
+  [[nodiscard]] Bytes with_crc(Bytes frame) const {
     if (!crc_) std::fill(frame.end() - 4, frame.end(), std::byte{0});
     return frame;
   }
+  [[nodiscard]] Bytes framed(std::span<const std::byte> ulpdu) const { return with_crc(frame_of(ulpdu)); }
 
   std::vector<std::byte> readable_ = std::vector<std::byte>(kBytes);
   std::vector<std::byte> writable_ = std::vector<std::byte>(kBytes);
   std::vector<std::byte> both_ = std::vector<std::byte>(kBytes);
   std::array<Region, 3> regions_{{{kReadable, kBase, readable_, true, false},
                                   {kWritable, kBase, writable_, false, true},
-                                  {kBoth, ~std::uint64_t{0} - kBytes + 1, both_, true, true}}};
+                                  {kBoth, kLastBase, both_, true, true}}};
   Stream stream_{kPayload};
   bool crc_ = true;
+  std::uint32_t next_send_ = 1;  // of the other end's messages
+  std::uint32_t next_read_ = 1;
+  std::uint32_t send_offset_ = 0;
   std::uint64_t next_ = 1;
   std::deque<std::uint64_t> sent_;
   std::deque<std::uint64_t> received_;
@@ -102,12 +110,12 @@ void User::answer_reads(std::uint8_t twist) {
     if (segment->opcode != Opcode::read_request) continue;
     const auto request = parse_read_request(segment->payload);
     FUZZ_CHECK(request.has_value());
-    std::vector<std::byte> data(request->length + (twist == 1 ? 1U : 0U), std::byte{0x77});
+    std::vector<std::byte> data(request->length + (twist == 1 || twist == 6 ? 1U : 0U), std::byte{0x77});
     if (twist == 2 && !data.empty()) data.pop_back();
     Segment answer;
     answer.opcode = Opcode::read_response;
     answer.tagged = true;
-    answer.last = twist != 3;
+    answer.last = twist != 3 && twist != 6;
     answer.stag = request->sink_stag ^ (twist == 4 ? 1U : 0U);
     answer.offset = request->sink_offset + (twist == 5 ? 1U : 0U);
     answer.payload = data;
@@ -116,9 +124,31 @@ void User::answer_reads(std::uint8_t twist) {
   }
 }
 
+void User::aim(fuzz::Input& input) {
+  static constexpr std::array<std::pair<std::uint32_t, std::uint64_t>, 4> kTargets{
+      {{kReadable, kBase}, {kWritable, kBase}, {kBoth, kLastBase}, {0x99, kBase}}};
+  static const Bytes kPattern(kBytes + 16, std::byte{0x42});
+  const std::uint8_t what = input.byte();
+  const auto [stag, base] = kTargets.at(what / 3 % kTargets.size());
+  // From a little before it to a little behind it.
+  const std::uint64_t offset = base + input.two() % (kBytes + 16) - 8;
+  const std::uint32_t message = what >= 0xe0 ? 1U : 0U;  // seldom another one than the one that is due
+  if (what % 3 == 0)
+    return feed(with_crc(write_frame(stag, offset, std::span(kPattern).first(input.two() % (kBytes + 16)))), 4096);
+  if (what % 3 == 1) {
+    const std::uint32_t length = input.two() % (kBytes + 16);
+    return feed(with_crc(read_frame(next_read_++ + message, {0xabc, 0x5000, length, stag, offset})), 4096);
+  }
+  const bool last = input.byte() % 4 != 0;
+  const auto payload = std::span(kPattern).first(input.byte());
+  feed(with_crc(send_frame(next_send_ + message, payload, send_offset_, last)), 4096);
+  send_offset_ = last ? 0 : send_offset_ + static_cast<std::uint32_t>(payload.size());
+  if (last) ++next_send_;
+}
+
 void User::step(fuzz::Input& input) {
   const RemoteBuffer there{0x99, 0x1000};
-  switch (input.byte() % 12) {
+  switch (input.byte() % 16) {
     case 0: {
       const std::size_t count = input.byte();
       return feed(input.bytes(count), 1U + input.byte());
@@ -148,10 +178,15 @@ void User::step(fuzz::Input& input) {
     case 8:
       return answer_reads(0);
     case 9:
-      return answer_reads(input.byte() % 6);
+      return answer_reads(input.byte() % 7);
     case 10:
       stream_.nudge(there);
       return;
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+      return aim(input);
     default:
       if (const std::uint8_t options = input.byte(); options % 8 == 7) {
         stream_.closed();

@@ -93,13 +93,21 @@ void iwarp_frames() {
     const auto two = static_cast<unsigned>(length);
     const Bytes step = join({7, 200, 1, two >> 8U, two & 0xffU}, ulpdu);
     seed("iwarp_stream", name, join({0x0f}, step));
+    if (name.find("siw") == 0 || name == "terminate") continue;  // which end the connection
     all.insert(all.end(), step.begin(), step.end());
     all.push_back(std::byte{255});  // in one piece
   }
   seed("iwarp_stream", "all", join({0x0f}, all));
+  // Aimed ones: into the memory that may be written, at its end, into a buffer, and reads of what may be read.
+  seed("iwarp_stream", "aim-write", join({0x0f, 11, 3, 0, 8, 0, 8}, {}));
+  seed("iwarp_stream", "aim-end", join({0x0f, 11, 3, 1, 0, 0, 8}, {}));
+  seed("iwarp_stream", "aim-last", join({0x0f, 11, 6, 1, 0, 0, 8}, {}));
+  seed("iwarp_stream", "aim-read", join({0x0f, 12, 1, 0, 8, 1, 0, 8, 12, 1, 0, 8, 1, 0, 8}, {}));
+  seed("iwarp_stream", "aim-send", join({0x0f, 7, 8, 13, 2, 0, 8, 1, 8}, {}));
+  seed("iwarp_stream", "aim-parts", join({0x0f, 7, 8, 13, 2, 0, 4, 13, 2, 1, 4}, {}));
   // Operations, and an honest other end.
-  seed("iwarp_stream", "user", join({0x0f, 4, 100, 5, 0, 200, 6, 50, 8, 4, 10, 9, 1}, {}));
-  seed("iwarp_stream", "ended", join({0x4f, 4, 100, 11, 7, 6, 50, 8}, {}));
+  seed("iwarp_stream", "user", join({0x0f, 4, 100, 5, 0, 200, 6, 50, 8, 8, 4, 60, 9, 1}, {}));
+  seed("iwarp_stream", "ended", join({0x4f, 4, 100, 15, 7, 6, 50, 8}, {}));
 }
 
 void pages() {
