@@ -1,5 +1,6 @@
 #include "ccm/wire/status_page.h"
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstring>
@@ -27,6 +28,12 @@ constexpr std::uint64_t kLargestMs = (std::uint64_t{1} << 42) - 1;
 bool known_phase(std::uint8_t value) { return value <= static_cast<std::uint8_t>(BootPhase::panicked); }
 bool known_handshake(std::uint8_t value) { return value <= static_cast<std::uint8_t>(HandshakeState::refused); }
 bool known_client_state(std::uint8_t value) { return value <= static_cast<std::uint8_t>(ClientState::left); }
+// As the registry lets one in: operators see it in their terminal.
+bool is_client_name(const std::array<char, 24>& field) {
+  const std::string_view name = name_in(field);
+  return !name.empty() && name.size() < field.size() &&
+         std::ranges::all_of(name, [](char c) { return c > ' ' && c < 127; });
+}
 
 }  // namespace
 
@@ -71,6 +78,9 @@ std::expected<StatusHead, PageError> parse_status_head(std::span<const std::byte
   if (!known_phase(page.phase) || !known_handshake(page.handshake)) return std::unexpected(PageError::malformed);
   for (const ClientSlotLayout& slot : page.clients) {
     if (!known_client_state(slot.state)) return std::unexpected(PageError::malformed);
+    if (slot.state != static_cast<std::uint8_t>(ClientState::none) && !is_client_name(slot.name)) {
+      return std::unexpected(PageError::malformed);
+    }
   }
   StatusHead head;
   head.pair = *pair;

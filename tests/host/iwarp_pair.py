@@ -45,8 +45,10 @@ class Rail:
 
 
 class Pair:
-    def __init__(self, build, rails=RAILS, near=False):
-        """`near`: a rail of fabric shm beside those of iWARP, the last."""
+    def __init__(self, build, rails=RAILS, near=False, patience_ms=None):
+        """`near`: a rail of fabric shm beside those of iWARP, the last. `patience_ms`: how long the CCMs wait for each other's
+        answers; where it is none, their own default."""
+        self.patience_ms = patience_ms
         self.build = os.path.abspath(build)
         self.near = near
         self.folder = tempfile.mkdtemp(prefix="hapair-iwarp-")
@@ -71,16 +73,19 @@ class Pair:
                 open(self.path(f"{node}.boot-id"), "w", encoding="ascii") as file:
             file.write(drawn.read())
         os.makedirs(self.path(f"run-{node}"))
+        patient = {"retry_timeout_ms": self.patience_ms} if self.patience_ms else {}
+        ccm = {"operation_deadline_ms": self.patience_ms} if self.patience_ms else {}
+        heartbeat = {"ceiling_ms": 2 * self.patience_ms} if self.patience_ms else {}
         with open(self.path(f"{node}.json"), "w", encoding="utf-8") as file:
             json.dump({
                 "pair": "iwarp", "node": node, "partner": "beta" if node == "alpha" else "alpha", "key_file": key,
                 "run_dir": self.path(f"run-{node}"), "state_dir": self.path(f"state-{node}"),
                 "boot_id_file": self.path(f"{node}.boot-id"),
                 "ccm": {"rails": [{"name": rail.name, "fabric": "iwarp", "address": f"10.88.{rail.number}.{own}",
-                                   "partner_address": f"10.88.{rail.number}.{other}"}
+                                   "partner_address": f"10.88.{rail.number}.{other}", **patient}
                                   for rail in self.rails.values()] +
-                        [{"name": "near", "fabric": "shm", "dir": self.path("shm")}] * self.near},
-                "takeover": {"automatic": False},
+                        [{"name": "near", "fabric": "shm", "dir": self.path("shm")}] * self.near, **ccm},
+                "takeover": {"automatic": False}, "heartbeat": heartbeat,
                 "pools": [{"name": "pool-a", "home": "alpha",
                            "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}],
             }, file)

@@ -23,6 +23,8 @@ constexpr Duration kSilenceAllowed = std::chrono::seconds(2);
 // A kernel's passive end may not look at the stream until something more arrives.
 constexpr Duration kNudgeAfter = std::chrono::milliseconds(5);
 constexpr Duration kLinkCheckEvery = std::chrono::milliseconds(20);
+// A partner reads far more often than this.
+constexpr Duration kQuietAfter = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -153,11 +155,8 @@ void IwarpFabric::accept_all(Instant now) {
       ++counters_.refused_address;
       continue;
     }
-    Inbound* place = place_for_newcomer();
-    if (place == nullptr) {
-      ++counters_.refused_limit;
-      continue;
-    }
+    Inbound* place = place_for_newcomer(now);
+    if (place->connection.phase() != Connection::Phase::idle) ++counters_.refused_limit;
     close_inbound(*place);
     place->connection.take(std::move(newcomer->socket), settings_.crc, settings_.retry_timeout, now);
     place->active = now;
@@ -166,17 +165,17 @@ void IwarpFabric::accept_all(Instant now) {
   }
 }
 
-// A free place; else that of a connection which has moved nothing, the oldest first, but for the last such place: the
-// one that has moved data longest ago, where all have, because a partner that restarts leaves such behind.
-IwarpFabric::Inbound* IwarpFabric::place_for_newcomer() {
-  const auto quieter = [](const Inbound& a, const Inbound& b) {
-    const bool a_free = a.connection.phase() == Connection::Phase::idle;
-    const bool b_free = b.connection.phase() == Connection::Phase::idle;
-    if (a_free != b_free) return a_free;
-    if ((a.moved == 0) != (b.moved == 0)) return a.moved == 0;
-    return a.active < b.active;
+// A free place; else that of a connection which has moved nothing, the oldest first; else of one that has moved nothing
+// for long, because a partner that restarts leaves such behind; else the youngest: whoever floods this port with
+// connections that read takes the places of its own ones, never that of a partner which was there before.
+IwarpFabric::Inbound* IwarpFabric::place_for_newcomer(Instant now) {
+  const auto worth = [now](const Inbound& one) -> std::pair<int, Duration> {
+    if (one.connection.phase() == Connection::Phase::idle) return {0, {}};
+    if (one.moved == 0) return {1, one.active.time_since_epoch()};
+    if (now - one.active >= kQuietAfter) return {2, one.active.time_since_epoch()};
+    return {3, -one.connection.since().time_since_epoch()};
   };
-  return &*std::ranges::min_element(inbound_, quieter);
+  return &*std::ranges::min_element(inbound_, {}, worth);
 }
 
 void IwarpFabric::work_inbound(Inbound& inbound, Instant now) {

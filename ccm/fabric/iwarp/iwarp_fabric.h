@@ -11,8 +11,8 @@
 // | it ends the connection, or dies                   | disconnected     | disconnected, lost (disconnected)    |
 // | it has no such memory, or gives no right to it    |                  | remote_access, lost (remote_access)  |
 //
-// Who is let in: only the configured partner's address. A connection that has moved data is never given up for one that
-// has not; beyond the limits the newcomer is closed. All of it is counted.
+// Who is let in: only the configured partner's address. Where all places are taken, a newcomer takes the place of one
+// that has moved no data, or none for long, or else of the youngest: so the pair's own stays. All of it is counted.
 #pragma once
 
 #include <array>
@@ -44,7 +44,7 @@ struct IwarpSettings {
 
 struct IwarpCounters {
   std::uint64_t refused_address = 0;    // not the partner's
-  std::uint64_t refused_limit = 0;      // more connections than are served at a time
+  std::uint64_t refused_limit = 0;      // more connections than are served at a time: one gave way
   std::uint64_t refused_malformed = 0;  // no MPA, or not hapair's request
   std::uint64_t refused_silent = 0;     // connected and asked for nothing
   std::uint64_t terminated = 0;         // a frame that broke the rules: told with a Terminate
@@ -81,7 +81,7 @@ class IwarpFabric final : public Fabric {
 
   void take_ready(Instant now);
   void accept_all(Instant now);
-  Inbound* place_for_newcomer();
+  Inbound* place_for_newcomer(Instant now);
   void work_inbound(Inbound& inbound, Instant now);
   void close_inbound(Inbound& inbound);
   void work_outbound(Instant now);

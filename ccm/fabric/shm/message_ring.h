@@ -2,7 +2,7 @@
 // the exposing side takes its memory back. Made by the exposing side, anew for each connection, mapped by both.
 //
 //   offset  written by  what
-//      0    exposer     magic u64 "HAPRING1"
+//      0    exposer     magic u64 "HAPMSGR1"
 //     64    exposer     taken u64: messages that reached a receive buffer; revoked u32 at 72
 //    128    poster      sent u64: messages placed; busy u32 at 136: it is moving bytes of the exposed memory
 //    256    poster      length u32 of each of the 64 places
@@ -24,7 +24,7 @@
 
 namespace hapair::ccm {
 
-inline constexpr std::uint64_t kMessageRingMagic = 0x31474e4952504148;  // "HAPRING1"
+inline constexpr std::uint64_t kMessageRingMagic = 0x315247534d504148;  // "HAPMSGR1"
 inline constexpr std::size_t kRingPlaces = PortFabric::kQueueDepth;
 
 struct RingLayout {

@@ -25,7 +25,7 @@ namespace hapair::ccm {
 class ShmPortEnd {
  public:
   // What a port moves in one turn, so that it does not keep the others waiting.
-  static constexpr std::size_t kPieceBytes = std::size_t{256} * 1024;
+  static constexpr std::size_t kPieceBytes = std::size_t{512} * 1024;
 
   static std::expected<std::unique_ptr<ShmPortEnd>, std::string> make(PortId id, const PortToken& token,
                                                                       const PortExposure& exposure);

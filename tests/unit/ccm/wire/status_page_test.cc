@@ -238,6 +238,9 @@ TEST(StatusPage, EveryFieldOutOfItsRangeIsMalformed) {
   EXPECT_TRUE(malformed([](StatusPageLayout& page) { page.phase = 255; }));
   EXPECT_TRUE(malformed([](StatusPageLayout& page) { page.handshake = 6; }));
   EXPECT_TRUE(malformed([](StatusPageLayout& page) { page.clients[7].state = 4; }));
+  EXPECT_TRUE(malformed([](StatusPageLayout& page) { page.clients[7].state = 1; })) << "a client without a name";
+  EXPECT_TRUE(malformed([](StatusPageLayout& page) { put_name(page.clients[0].name, "\033[2Jhapaird"); }));
+  EXPECT_TRUE(malformed([](StatusPageLayout& page) { page.clients[0].name.fill('x'); })) << "a name without an end";
   EXPECT_TRUE(malformed([](StatusPageLayout& page) { page.pair = {}; }));
   EXPECT_TRUE(malformed([](StatusPageLayout& page) { page.node.fill('x'); })) << "a name without an end";
   EXPECT_TRUE(malformed([](StatusPageLayout& page) { put_name(page.node, "a b"); }));

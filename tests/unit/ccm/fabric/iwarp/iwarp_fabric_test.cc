@@ -233,6 +233,22 @@ TEST_F(AStranger, WithAFloodOfConnectionsDoesNotTouchThePairsOwn) {
   expect_own_connection_serves();
 }
 
+TEST_F(AStranger, WithAFloodOfConnectionsThatReadTakesOnlyPlacesOfItsOwn) {
+  std::vector<Fd> sockets;
+  for (int round = 0; round < 5; ++round) {
+    // More than there are places, each with data moved later than the pair's own.
+    for (int i = 0; i < 6; ++i) {
+      sockets.push_back(admitted());
+      send_all(sockets.back(), iwarp::read_frame(1, {1, 0, 16, kStatusStag, kStatusAddress}));
+      std::array<std::byte, 256> answer{};
+      EXPECT_TRUE(
+          turns_until([&] { return ::recv(sockets.back().get(), answer.data(), answer.size(), MSG_DONTWAIT) > 0; }));
+    }
+    expect_own_connection_serves();
+  }
+  EXPECT_GT(alpha_->counters().refused_limit, 20U);
+}
+
 TEST_F(AStranger, ThatBreaksTheRulesIsTerminatedAndCounted) {
   const Fd socket = admitted();
   send_all(socket, iwarp::write_frame(kStatusStag, kStatusAddress, page_));

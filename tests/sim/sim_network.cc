@@ -1,0 +1,156 @@
+#include "tests/sim/sim_network.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "ccm/base/check.h"
+#include "tests/sim/sim_fabric.h"
+
+namespace hapair::sim {
+
+using ccm::FabricError;
+using ccm::RemotePage;
+
+SimNetwork::SimNetwork(const SimOptions& options) : options_(options), random_(options.seed) {
+  HAPAIR_CHECK(options_.least_delay <= options_.most_delay && options_.retry_every > Duration{}, "options make sense");
+}
+
+// ---- faults ------------------------------------------------------------------------------------------------------
+
+void SimNetwork::kill(Side side) { end_life(side, true); }
+
+void SimNetwork::power_off(Side side) {
+  end_life(side, false);
+  node(side).powered = false;
+}
+
+void SimNetwork::end_life(Side side, bool told) {
+  Node& dead = node(side);
+  dead.life.reset();
+  dead.stopped = false;
+  if (dead.fabric != nullptr) dead.fabric->die();
+  dead.fabric = nullptr;
+  SimFabric* partner = node(other(side)).fabric;
+  if (!told || partner == nullptr) return;
+  // The host tells it as reliably as it answers: again, until it was heard or the connection would have been given up.
+  Happening end{.kind = Happening::Kind::ended, .sender = other(side), .connection = partner->connection_};
+  for (Duration after{}; after <= options_.retry_timeout; after += options_.retry_every) {
+    const Duration delay = random_.between(options_.least_delay, options_.most_delay);
+    if (!random_.per_mille(options_.loss_per_mille)) return at(now_ + after + delay, end);
+  }
+}
+
+void SimNetwork::set_link(Side side, bool up) {
+  node(side).link_up = up;
+  const SimFabric* fabric = node(side).fabric;
+  if (!up && fabric != nullptr) {
+    at(now_, {.kind = Happening::Kind::link_down, .sender = side, .connection = fabric->connection_});
+  }
+}
+
+void SimNetwork::heal() {
+  for (Node& one : nodes_) {
+    one.powered = one.link_up = true;
+    one.cut_out = false;
+  }
+}
+
+// ---- what is on its way ------------------------------------------------------------------------------------------
+
+void SimNetwork::advance(Instant now) {
+  HAPAIR_CHECK(now >= now_, "time does not go back");
+  while (!coming_.empty() && coming_.begin()->first.first <= now) {
+    auto first = coming_.extract(coming_.begin());
+    now_ = first.key().first;
+    happen(first.mapped());
+  }
+  now_ = now;
+}
+
+std::optional<Instant> SimNetwork::next() const {
+  if (coming_.empty()) return std::nullopt;
+  return coming_.begin()->first.first;
+}
+
+void SimNetwork::at(Instant when, Happening happening) { coming_.emplace(Key{when, ++order_}, std::move(happening)); }
+
+void SimNetwork::send(Side from, Happening happening) {
+  const Duration delay = random_.between(options_.least_delay, options_.most_delay);
+  const bool lost = random_.per_mille(options_.loss_per_mille);
+  if (lost || node(from).cut_out || !node(from).link_up || !node(other(from)).link_up) return;
+  Instant& last = last_arrival_[{happening.connection, from}];
+  last = std::max(last, now_ + delay);
+  at(last, std::move(happening));
+}
+
+void SimNetwork::happen(Happening& one) {
+  using Kind = Happening::Kind;
+  if (one.kind == Kind::connect_request) return connect_arrives(one);
+  if (one.kind == Kind::request) return request_arrives(one);
+  // The rest is for the sender, where it still wants to hear of this connection.
+  SimFabric* fabric = node(one.sender).fabric;
+  if (fabric == nullptr || fabric->connection_ != one.connection) return;
+  if (one.kind == Kind::connect_answer) return fabric->connect_answered(one);
+  if (one.kind == Kind::answer) return fabric->answered(one);
+  if (one.kind == Kind::again) return fabric->send_again(one.operation.number);
+  if (one.kind == Kind::expiry) return fabric->expire(one.operation.number);
+  if (one.kind == Kind::link_down) return fabric->end(FabricError::link_down);
+  // Of a partner's death that a cut keeps back, only a request that goes there tells.
+  const Node& partner = node(other(one.sender));
+  if (partner.link_up && !partner.cut_out && partner.powered && fabric->own_.up())
+    fabric->end(FabricError::disconnected);
+}
+
+void SimNetwork::connect_arrives(Happening& request) {
+  const Side there = other(request.sender);
+  if (!node(there).powered) return;
+  const auto& life = node(there).life;
+  if (life && !answers(there)) return;
+  send(there, {.kind = Happening::Kind::connect_answer,
+               .sender = request.sender,
+               .connection = request.connection,
+               .life = life,
+               .error = life ? FabricError::none : FabricError::not_listening});
+}
+
+void SimNetwork::request_arrives(Happening& request) {
+  const Side there = other(request.sender);
+  if (!answers(there)) return;
+  Operation& operation = request.operation;
+  Happening answer{.kind = Happening::Kind::answer,
+                   .sender = request.sender,
+                   .connection = request.connection,
+                   .operation = {.number = operation.number}};
+  std::uint64_t& expected = expected_[request.connection];
+  if (node(there).life != request.life) {
+    answer.error = FabricError::disconnected;
+  } else if (operation.read != (operation.page == RemotePage::status)) {
+    answer.error = FabricError::remote_access;
+  } else if (operation.number > expected) {
+    return;  // one before it was lost: it comes again, and this one behind it
+  } else if (operation.read) {
+    const auto from = request.life->status.begin() + static_cast<std::ptrdiff_t>(operation.offset);
+    answer.operation.data.assign(from, from + static_cast<std::ptrdiff_t>(operation.bytes));
+  } else if (operation.number == expected) {
+    std::ranges::copy(operation.data, request.life->mailbox.begin() + static_cast<std::ptrdiff_t>(operation.offset));
+  }
+  if (operation.number == expected) ++expected;
+  send(there, std::move(answer));
+}
+
+// ---- for SimFabric -----------------------------------------------------------------------------------------------
+
+std::shared_ptr<SimNetwork::Life> SimNetwork::begin_life(Side side, SimFabric& fabric) {
+  Node& mine = node(side);
+  HAPAIR_CHECK(!mine.life && mine.powered, "one CCM of a node at a time, and only where there is power");
+  mine.life = std::make_shared<Life>();
+  mine.fabric = &fabric;
+  mine.stopped = false;
+  return mine.life;
+}
+
+void SimNetwork::leave(Side side, const SimFabric& fabric) {
+  if (node(side).fabric == &fabric) kill(side);
+}
+
+}  // namespace hapair::sim
