@@ -56,7 +56,8 @@ class VerbsPortFabric final : public PortFabric {
 
  private:
   [[nodiscard]] verbs::PortEnd* find(PortId port);
-  [[nodiscard]] verbs::PortEnd::Way way() const;
+  [[nodiscard]] verbs::PortEnd::Way way();
+  void look_at_link();
   std::expected<void, std::string> take_up_device();
   void lose_device(const std::string& why);
   void look_for_device(Instant now);
