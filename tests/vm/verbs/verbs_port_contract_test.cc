@@ -39,7 +39,13 @@ class VerbsPortRig final : public PortRig {
   ~VerbsPortRig() override { VerbsPortRig::heal(); }
 
   // The device serves its memory whatever the process does.
-  [[nodiscard]] PortTraits traits() const override { return {.stopped = FabricError::none}; }
+  [[nodiscard]] PortTraits traits() const override {
+    if (given("FABRIC") != "siw") return {.stopped = FabricError::none};
+    return {.stopped = FabricError::none,
+            .no_right = FabricError::disconnected,
+            .counts_access = false,
+            .guards_reads = false};
+  }
   PortFabric& own() override { return own_; }
   PortFabric& partner() override { return partner_; }
   void restart_partner() override { EXPECT_TRUE(partner_.restart()); }
@@ -112,7 +118,8 @@ TEST_P(VerbsPorts, OutliveADeviceThatIsRemovedAndComesBack) {
 
 TEST_P(VerbsPorts, OneTooManyIsRefused) {
   for (std::size_t i = 0; i < VerbsPortFabric::kMaxPorts; ++i) {
-    ASSERT_TRUE(own().add(PortId(100 + i), token(static_cast<std::uint8_t>(i)), {}));
+    const auto added = own().add(PortId(100 + i), token(static_cast<std::uint8_t>(i)), {});
+    ASSERT_TRUE(added) << added.error();
   }
   EXPECT_FALSE(own().add(PortId(99), token(99), {}));
 }
