@@ -216,7 +216,7 @@ bool PortEnd::give_piece(Operation& operation) {
   const std::byte* const at = (read ? operation.into : operation.from) + operation.given;
   const std::size_t left = operation.bytes - operation.given;
   std::size_t bytes = std::min(left, kDirectBytes);
-  std::optional<ibv_sge> piece = memory_->in_exposed({at, bytes}, read);
+  std::optional<ibv_sge> piece = memory_->in_registered({at, bytes}, read);
   Work done{.slot = next_piece_ % PortMemory::kPieces};
   if (!piece) {
     bytes = std::min(left, PortMemory::kPieceBytes);

@@ -2,8 +2,8 @@
 // partner's, which reaches the exposed memory and fills the receive buffers. Allocates only when it is made or
 // connected.
 //
-// An operation goes to the device in pieces: straight from and to the exposed memory, through buffers of its own for
-// any other.
+// An operation goes to the device in pieces: straight from and to memory that the port's owner named when it was added,
+// through buffers of its own for any other.
 #pragma once
 
 #include <array>

@@ -68,30 +68,37 @@ INSTANTIATE_TEST_SUITE_P(Verbs, PortFabricContract, ::testing::Values(&make_verb
 class VerbsPorts : public PortFabricContract {
  protected:
   VerbsPortFabric& own() { return static_cast<VerbsPortFabric&>(rig_->own()); }
-  void expect_connected_with(std::span<std::byte> own_memory) {
-    ASSERT_TRUE(rig_->partner().add(kPort, token(1), {memory_, true, true}));
-    ASSERT_TRUE(own().add(kPort, token(2), {own_memory, false, false}));
+  void expect_connected_with(std::span<std::byte> own_memory, std::span<std::byte> local = {}) {
+    ASSERT_TRUE(rig_->partner().add(kPort, token(1), {memory_.bytes(), true, true}));
+    ASSERT_TRUE(own().add(kPort, token(2), {.memory = own_memory, .local = {local}}));
     expect_connected();
   }
 };
 
-TEST_P(VerbsPorts, CarriesWhatLiesInsideAndAcrossTheEdgeOfItsOwnExposedMemory) {
+TEST_P(VerbsPorts, CarriesWhatLiesInsideAndAcrossTheEdgesOfMemoryThatItWasToldOf) {
   std::vector<std::byte> room(kBytes);
   for (std::size_t i = 0; i < room.size(); ++i) room[i] = static_cast<std::byte>(i * 7 + i / 256);
   const std::span exposed = std::span(room).first(kBytes / 2);
-  expect_connected_with(exposed);
+  std::vector<std::byte> local(kBytes / 2);
+  expect_connected_with(exposed, local);
   const Instant now = clock_.now();
   ASSERT_TRUE(own().post_write(now, kPort, OperationId(1), 0, exposed));
   ASSERT_TRUE(
       own().post_write(now, kPort, OperationId(2), kBytes / 2, std::span(room).subspan(kBytes / 4, kBytes / 2)));
   expect_done(2, FabricError::none, FabricError::none);
-  EXPECT_TRUE(std::ranges::equal(exposed, std::span(memory_).first(kBytes / 2)));
-  EXPECT_TRUE(std::ranges::equal(std::span(room).subspan(kBytes / 4, kBytes / 2), std::span(memory_).last(kBytes / 2)));
-  const std::vector<std::byte> expected(memory_.begin() + 100, memory_.begin() + 100 + kBytes / 4);
+  EXPECT_TRUE(std::ranges::equal(exposed, memory_.bytes().first(kBytes / 2)));
+  EXPECT_TRUE(std::ranges::equal(std::span(room).subspan(kBytes / 4, kBytes / 2), memory_.bytes().last(kBytes / 2)));
+  const std::vector<std::byte> expected(memory_.bytes().begin() + 100, memory_.bytes().begin() + 100 + kBytes / 4);
   const std::span target = exposed.subspan(8, kBytes / 4);
   ASSERT_TRUE(own().post_read(now, kPort, OperationId(1), 100, target));
   expect_done(1, FabricError::none, FabricError::none);
   EXPECT_TRUE(std::ranges::equal(expected, target));
+  const std::span elsewhere = std::span(local).subspan(3, kBytes / 4);
+  ASSERT_TRUE(own().post_read(clock_.now(), kPort, OperationId(1), 100, elsewhere));
+  ASSERT_TRUE(own().post_write(clock_.now(), kPort, OperationId(2), 0, elsewhere));
+  expect_done(2, FabricError::none, FabricError::none);
+  EXPECT_TRUE(std::ranges::equal(expected, elsewhere));
+  EXPECT_TRUE(std::ranges::equal(expected, memory_.bytes().first(kBytes / 4)));
 }
 
 TEST_P(VerbsPorts, OutliveADeviceThatIsRemovedAndComesBack) {
@@ -113,7 +120,7 @@ TEST_P(VerbsPorts, OutliveADeviceThatIsRemovedAndComesBack) {
   const std::array<std::byte, 4> bytes{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}};
   ASSERT_TRUE(own().post_write(clock_.now(), kPort, OperationId(1), 0, bytes));
   expect_done(1, FabricError::none, FabricError::none);
-  EXPECT_TRUE(std::ranges::equal(bytes, std::span(memory_).first(4)));
+  EXPECT_TRUE(std::ranges::equal(bytes, memory_.bytes().first(4)));
 }
 
 TEST_P(VerbsPorts, OneTooManyIsRefused) {
