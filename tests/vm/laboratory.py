@@ -21,6 +21,8 @@ class Lab:
         kernel = Kernel()
         if "siw" in fabrics:
             kernel.build_siw()
+        for machine in self.machines.values():
+            os.makedirs(machine.folder, exist_ok=True)
         overlay = image.overlay(os.path.join(self.folder, "overlay.cpio"), programs, files or {})
         prepared = time.monotonic()
         for machine, fabric in zip(self.machines.values(), fabrics):

@@ -20,8 +20,8 @@ constexpr std::uint8_t kRnrRetries = 6;                          // 7 would be f
 
 }  // namespace
 
-PortEnd::PortEnd(PortId id, const PortToken& token, const PortExposure& exposure, SlowCalls& slow)
-    : id_(id), token_(token), exposure_(exposure), slow_(&slow) {}
+PortEnd::PortEnd(PortId id, const PortToken& token, const PortExposure& exposure, LocalLink& interface, SlowCalls& slow)
+    : id_(id), token_(token), exposure_(exposure), interface_(&interface), slow_(&slow) {}
 
 PortEnd::~PortEnd() {
   bury_own();
@@ -74,19 +74,19 @@ void PortEnd::connect(Instant now, const PortToken& partner_token, const Way& wa
   if (way.channel == nullptr || !memory_ || !way.link_up)
     return end_own(FabricError::link_down, FabricError::link_down);
   auto id = begin_to_resolve(*way.channel, way.local, way.partner, way.retry_timeout * kConnectPatience);
-  if (!id) return end_own(error_of_errno(id.error()), error_of_errno(id.error()));
+  if (!id) return fail_own(error_of_errno(id.error()));
   own_ = std::move(*id);
   ++generation_;
 }
 
 void PortEnd::take_own_event(Instant now, const CmEvent& event, const Way& way) {
-  take_completions(now, way.link_up);
+  take_completions(now);
   if (!owns(event.id)) return;
   if (event.type == RDMA_CM_EVENT_ADDR_RESOLVED) {
     const auto begun = own_->verbs == memory_->device().context()
                            ? resolve_route(*own_, way.ack_timeout_exponent, way.retry_timeout * kConnectPatience)
                            : std::unexpected(ENODEV);
-    if (!begun) end_own(error_of_errno(begun.error()), error_of_errno(begun.error()));
+    if (!begun) fail_own(error_of_errno(begun.error()));
     return;
   }
   if (event.type == RDMA_CM_EVENT_ROUTE_RESOLVED) return begin_connection(way);
@@ -98,10 +98,7 @@ void PortEnd::take_own_event(Instant now, const CmEvent& event, const Way& way) 
     progress_ = now;
     return push(Kind::connected, {}, FabricError::none, answer_.regions[0].length);
   }
-  if (const auto error = error_of(event)) {
-    const FabricError why = way.link_up ? *error : FabricError::link_down;
-    end_own(why, why);
-  }
+  if (const auto error = error_of(event)) fail_own(*error);
 }
 
 void PortEnd::begin_connection(const Way& way) {
@@ -121,7 +118,7 @@ void PortEnd::send_request(const Way& way) {
   parameters.retry_count = way.retry_count;
   parameters.rnr_retry_count = kRnrRetries;
   if (!memory_->device().iwarp) {
-    if (::rdma_connect(own_.get(), &parameters) != 0) end_own(error_of_errno(errno), error_of_errno(errno));
+    if (::rdma_connect(own_.get(), &parameters) != 0) fail_own(error_of_errno(errno));
     return;
   }
   // On iWARP the call may make the whole TCP connection.
@@ -131,6 +128,14 @@ void PortEnd::send_request(const Way& way) {
   } else {
     slow_->connect(own_.get(), parameters, request);
   }
+}
+
+void PortEnd::fail_own(FabricError error) {
+  if (!interface_->up()) {
+    slow_->hold(true);
+    error = FabricError::link_down;
+  }
+  end_own(error, error);
 }
 
 // The operation that met the error tells it; those behind it are flushed.
@@ -211,7 +216,7 @@ bool PortEnd::give_piece(Operation& operation) {
   const std::byte* const at = (read ? operation.into : operation.from) + operation.given;
   const std::size_t left = operation.bytes - operation.given;
   std::size_t bytes = std::min(left, kDirectBytes);
-  std::optional<ibv_sge> piece = memory_->in_exposed({at, bytes}, read);
+  std::optional<ibv_sge> piece = memory_->in_registered({at, bytes}, read);
   Work done{.slot = next_piece_ % PortMemory::kPieces};
   if (!piece) {
     bytes = std::min(left, PortMemory::kPieceBytes);
@@ -267,11 +272,10 @@ bool PortEnd::give(ibv_send_wr& work, const std::optional<ibv_sge>& piece, bool 
   return ::ibv_post_send(own_->qp, &work, &refused) == 0;
 }
 
-void PortEnd::take_own(Instant now, const ibv_wc& completion, bool link_up) {
+void PortEnd::take_own(Instant now, const ibv_wc& completion) {
   if (link_ != Link::up || completion.wr_id != generation_ || works_.empty()) return;
   if (completion.status != IBV_WC_SUCCESS) {
-    const FabricError error = link_up ? error_of(completion.status) : FabricError::link_down;
-    return end_own(error, error);
+    return fail_own(error_of(completion.status));
   }
   const Work done = works_.front();
   works_.pop();
@@ -290,14 +294,14 @@ void PortEnd::check_time(Instant now, const Way& way) {
   if (link_ == Link::attempt && own_ && memory_->device().iwarp) {
     if (request_waits_) send_request(way);
     if (const auto error = slow_->take_connect_error(own_.get())) {
-      return end_own(error_of_errno(*error), error_of_errno(*error));
+      return fail_own(error_of_errno(*error));
     }
   }
   if (!way.link_up) return end_own(FabricError::link_down, FabricError::link_down);
   const bool attempt = link_ == Link::attempt;
   if (!attempt && operations_.empty()) return;
   if (now - progress_ >= way.retry_timeout * (attempt ? kConnectPatience : 1)) {
-    end_own(FabricError::retry_exceeded, FabricError::retry_exceeded);
+    fail_own(FabricError::retry_exceeded);
   }
 }
 
@@ -324,7 +328,7 @@ bool PortEnd::post_receive(OperationId id, std::span<std::byte> into) {
 }
 
 bool PortEnd::take_partner(Instant now, Handle<rdma_cm_id> request) {
-  if (memory_) take_completions(now, true);  // what the connection of before still brought
+  if (memory_) take_completions(now);  // what the connection of before still brought
   bury_partners();
   if (!memory_ || request->verbs != memory_->device().context()) {
     slow_->release({.id = std::move(request)});
@@ -387,7 +391,7 @@ void PortEnd::note_partner_in() {
 }
 
 bool PortEnd::take_partner_event(Instant now, const CmEvent& event) {
-  if (memory_) take_completions(now, true);
+  if (memory_) take_completions(now);
   if (!is_partners(event.id)) return false;
   if (event.type == RDMA_CM_EVENT_ESTABLISHED) note_partner_in();
   if (!ends_inbound(event)) return false;
@@ -414,7 +418,7 @@ void PortEnd::take_received(const ibv_wc& completion) {
 
 // ---- both --------------------------------------------------------------------------------------------------------
 
-void PortEnd::take_completions(Instant now, bool link_up) {
+void PortEnd::take_completions(Instant now) {
   while (memory_) {
     const auto completion = memory_->next_completion();
     if (!completion) break;
@@ -425,7 +429,7 @@ void PortEnd::take_completions(Instant now, bool link_up) {
     } else if ((completion->wr_id & kReceiveWork) != 0) {
       take_received(*completion);
     } else {
-      take_own(now, *completion, link_up);
+      take_own(now, *completion);
     }
   }
   give_pieces();

@@ -2,8 +2,8 @@
 // partner's, which reaches the exposed memory and fills the receive buffers. Allocates only when it is made or
 // connected.
 //
-// An operation goes to the device in pieces: straight from and to the exposed memory, through buffers of its own for
-// any other.
+// An operation goes to the device in pieces: straight from and to memory that the port's owner named when it was added,
+// through buffers of its own for any other.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@
 #include "ccm/base/fixed_ring.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
+#include "ccm/fabric/ip/local_link.h"
 #include "ccm/fabric/port_fabric.h"
 #include "ccm/fabric/verbs/cm.h"
 #include "ccm/fabric/verbs/handles.h"
@@ -27,7 +28,7 @@ namespace hapair::ccm::verbs {
 
 class PortEnd {
  public:
-  PortEnd(PortId id, const PortToken& token, const PortExposure& exposure, SlowCalls& slow);
+  PortEnd(PortId id, const PortToken& token, const PortExposure& exposure, LocalLink& interface, SlowCalls& slow);
   ~PortEnd();
   PortEnd(const PortEnd&) = delete;
   PortEnd& operator=(const PortEnd&) = delete;
@@ -70,7 +71,7 @@ class PortEnd {
   // True: it ended because the partner reached for what it has no right to.
   bool take_partner_event(Instant now, const CmEvent& event);
 
-  void take_completions(Instant now, bool link_up);
+  void take_completions(Instant now);
   void check_time(Instant now, const Way& way);
 
   // From here on only what was not polled yet is left of it.
@@ -107,6 +108,8 @@ class PortEnd {
   static constexpr std::size_t kEvents =
       PortFabric::kQueueDepth + PortFabric::kMaxReceives + kPartnerEvents + kLinkEvents;
 
+  // What went wrong with the own connection; asks whether it is this node that has no link.
+  void fail_own(FabricError error);
   void push(PortEvent::Kind kind, OperationId operation, FabricError error, std::uint32_t bytes = 0);
   void complete_front(FabricError error);
   [[nodiscard]] bool within(std::uint64_t offset, std::size_t bytes) const;
@@ -117,7 +120,7 @@ class PortEnd {
   bool give(ibv_send_wr& work, const std::optional<ibv_sge>& piece, bool probe);
   void begin_connection(const Way& way);
   void send_request(const Way& way);
-  void take_own(Instant now, const ibv_wc& completion, bool link_up);
+  void take_own(Instant now, const ibv_wc& completion);
   void take_received(const ibv_wc& completion);
   void post_receive_buffer(std::uint64_t sequence);
   std::expected<void, std::string> make_partners_pair();
@@ -129,6 +132,7 @@ class PortEnd {
   PortId id_;
   PortToken token_;
   PortExposure exposure_;
+  LocalLink* interface_;
   SlowCalls* slow_;
   std::shared_ptr<PortMemory> memory_;  // while there is a device
 

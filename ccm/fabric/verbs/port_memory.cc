@@ -78,7 +78,14 @@ std::expected<std::shared_ptr<PortMemory>, std::string> PortMemory::make(std::sh
     made->exposed_.reset(::ibv_reg_mr(made->domain_.get(), exposure.memory.data(), exposure.memory.size(),
                                       IBV_ACCESS_LOCAL_WRITE | remote));
   }
-  if (!made->buffers_region_ || !made->control_region_ || (!exposure.memory.empty() && !made->exposed_)) {
+  bool local = true;
+  for (std::size_t i = 0; i < exposure.local.size(); ++i) {
+    const std::span<std::byte> bytes = exposure.local.at(i);
+    if (bytes.empty()) continue;
+    made->local_.at(i).reset(::ibv_reg_mr(made->domain_.get(), bytes.data(), bytes.size(), IBV_ACCESS_LOCAL_WRITE));
+    local = local && made->local_.at(i);
+  }
+  if (!made->buffers_region_ || !made->control_region_ || (!exposure.memory.empty() && !made->exposed_) || !local) {
     return std::unexpected(errno_text("ibv_reg_mr") + " (is the limit of locked memory, ulimit -l, high enough?)");
   }
   return made;
@@ -97,11 +104,14 @@ ibv_sge PortMemory::in_buffers(std::span<const std::byte> bytes) const {
           buffers_region_->lkey};
 }
 
-std::optional<ibv_sge> PortMemory::in_exposed(std::span<const std::byte> bytes, bool as_target) const {
-  if (!exposed_ || !lies_within(bytes, *exposed_)) return std::nullopt;
+std::optional<ibv_sge> PortMemory::in_registered(std::span<const std::byte> bytes, bool as_target) const {
   if (as_target && device_->iwarp) return std::nullopt;
-  return ibv_sge{reinterpret_cast<std::uint64_t>(bytes.data()), static_cast<std::uint32_t>(bytes.size()),
-                 exposed_->lkey};
+  for (const ibv_mr* const region : {exposed_.get(), local_[0].get(), local_[1].get()}) {
+    if (region == nullptr || !lies_within(bytes, *region)) continue;
+    return ibv_sge{reinterpret_cast<std::uint64_t>(bytes.data()), static_cast<std::uint32_t>(bytes.size()),
+                   region->lkey};
+  }
+  return std::nullopt;
 }
 
 ibv_qp_init_attr PortMemory::pair_attributes() const {

@@ -2,6 +2,7 @@
 // another; the exposed memory; buffers for what lies outside it; and its completions.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -49,9 +50,10 @@ class PortMemory {
   [[nodiscard]] std::span<std::byte> piece(std::size_t slot) const;
   [[nodiscard]] std::span<std::byte> receive(std::size_t slot) const;
   [[nodiscard]] ibv_sge in_buffers(std::span<const std::byte> bytes) const;
-  // Where the bytes lie within the exposed memory: they need no copy. A piece read from the partner may go there only
-  // where that gives the partner no right that it has not.
-  [[nodiscard]] std::optional<ibv_sge> in_exposed(std::span<const std::byte> bytes, bool as_target) const;
+  // Where the bytes lie within what the device knows (the exposed memory, and what the owner said that operations will
+  // use): they need no copy. A piece read from the partner may go there only where that gives the partner no right that
+  // it has not.
+  [[nodiscard]] std::optional<ibv_sge> in_registered(std::span<const std::byte> bytes, bool as_target) const;
 
   [[nodiscard]] ibv_qp_init_attr pair_attributes() const;
   std::optional<ibv_wc> next_completion() const;
@@ -71,6 +73,7 @@ class PortMemory {
   Handle<ibv_mr> buffers_region_;
   Handle<ibv_mr> control_region_;
   Handle<ibv_mr> exposed_;
+  std::array<Handle<ibv_mr>, 2> local_;
 };
 
 }  // namespace hapair::ccm::verbs

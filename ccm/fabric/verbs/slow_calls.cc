@@ -73,6 +73,14 @@ void SlowCalls::release(Remains remains) {
   changed_.notify_one();
 }
 
+void SlowCalls::hold(bool without_link) {
+  {
+    const std::scoped_lock lock(mutex_);
+    held_ = without_link;
+  }
+  changed_.notify_one();
+}
+
 bool SlowCalls::has_room() {
   const std::scoped_lock lock(mutex_);
   return waiting_.size() < kMostWaiting;
@@ -138,7 +146,7 @@ void* SlowCalls::run(void* self) {
 void SlowCalls::work_until_closed() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return closed_ || connect_ || !waiting_.empty(); });
+    changed_.wait(lock, [this] { return closed_ || connect_ || (!waiting_.empty() && !held_); });
     // Before what waits to be released: its own identifier may be there already.
     if (connect_) {
       make_connect(lock);

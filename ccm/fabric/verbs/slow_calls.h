@@ -49,6 +49,9 @@ class SlowCalls {
 
   // Disables at once, releases when it can.
   void release(Remains remains);
+  // Without a link nothing is released until there is one again: the connection manager's farewell cannot leave the
+  // machine then, and where that happens soft-RoCE (6.1) never sends another of its messages, of anybody.
+  void hold(bool without_link);
   // Nobody may add to it faster than it works off: who takes requests from the network asks first.
   [[nodiscard]] bool has_room();
 
@@ -80,6 +83,7 @@ class SlowCalls {
   bool abandoned_ = false;
   const rdma_cm_id* failed_ = nullptr;  // the one that connect_error_ is of
   std::optional<int> connect_error_;
+  bool held_ = false;
   bool closed_ = false;
   pthread_t thread_{};
 };

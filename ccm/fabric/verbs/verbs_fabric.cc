@@ -41,31 +41,21 @@ VerbsFabric::Pages::~Pages() {
   }
 }
 
-VerbsFabric::VerbsFabric(VerbsSettings settings) : settings_(std::move(settings)) { unlinked_.reserve(kUnlinked); }
+VerbsFabric::VerbsFabric(VerbsSettings settings) : settings_(std::move(settings)) {}
 
 VerbsFabric::~VerbsFabric() {
   bury_outbound();
-  bury_unlinked();
   for (auto& one : inbound_) bury(one);
   if (listener_) slow_.release({.id = std::move(listener_)});
   device_.reset();
 }
 
-// Without a link the connection manager's farewell is not sent: where it cannot leave the machine, soft-RoCE (6.1)
-// never sends another message of the connection manager, of anybody.
 void VerbsFabric::bury_outbound() {
   if (!outbound_) return;
   request_waits_ = false;
   slow_.interrupt_connect(outbound_.get());
-  verbs::disable(*outbound_);
-  if (unlinked_.size() == kUnlinked) bury_unlinked();
-  unlinked_.push_back({.device = device_, .id = std::move(outbound_)});
-  if (link_up()) bury_unlinked();
-}
-
-void VerbsFabric::bury_unlinked() {
-  for (auto& one : unlinked_) slow_.release(std::move(one));
-  unlinked_.clear();
+  slow_.hold(!link_up());
+  slow_.release({.device = device_, .id = std::move(outbound_)});
 }
 
 void VerbsFabric::bury(std::optional<Inbound>& inbound) {
@@ -139,7 +129,7 @@ std::expected<void, std::string> VerbsFabric::take_up_device() {
 
 void VerbsFabric::lose_device(const std::string& why) {
   if (!own_.none()) end_own(FabricError::link_down);
-  bury_unlinked();
+  slow_.hold(false);
   for (auto& one : inbound_) bury(one);
   if (listener_) slow_.release({.id = std::move(listener_)});
   if (device_) {
@@ -167,7 +157,7 @@ void VerbsFabric::connect(Instant now) {
   next_link_check_ = now + kLinkCheckEvery;
   if (device_) port_down_ = !device_->port_active();
   if (!link_up()) return end_own(FabricError::link_down);
-  bury_unlinked();
+  slow_.hold(false);
   auto id = verbs::begin_to_resolve(*channel_, *local_, *partner_, settings_.retry_timeout * kConnectPatience);
   if (!id) return end_own(verbs::error_of_errno(id.error()));
   outbound_ = std::move(*id);

@@ -27,7 +27,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "ccm/base/fd.h"
 #include "ccm/base/time.h"
@@ -127,14 +126,12 @@ class VerbsFabric final : public Fabric {
   void finish_connection(const verbs::CmEvent& event);
   void end_own(FabricError why);
   void bury_outbound();
-  void bury_unlinked();
   void bury(std::optional<verbs::Inbound>& inbound);
   [[nodiscard]] bool link_up();
   bool post(Instant now, OperationId id, ibv_send_wr& work, std::size_t bytes, std::span<std::byte> into);
   [[nodiscard]] ibv_send_wr work_on(RemotePage page, std::size_t offset) const;
 
   static constexpr std::size_t kInbound = 4;
-  static constexpr std::size_t kUnlinked = 8;
 
   VerbsSettings settings_;
   std::optional<Endpoint> local_;
@@ -156,8 +153,7 @@ class VerbsFabric final : public Fabric {
 
   OwnConnection own_;
   verbs::Handle<rdma_cm_id> outbound_;
-  bool request_waits_ = false;            // until the call for an earlier attempt has returned
-  std::vector<verbs::Remains> unlinked_;  // connections that ended while there was no link
+  bool request_waits_ = false;  // until the call for an earlier attempt has returned
   ConnectAnswer answer_;
   std::uint64_t generation_ = 0;  // of own connections, in the numbers of their work requests
   std::uint64_t next_work_ = 0;

@@ -42,7 +42,7 @@ std::expected<void, std::string> VerbsPortFabric::open() {
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.valid()) return std::unexpected(errno_text("epoll_create1"));
   if (auto taken = take_up_device(); !taken) trouble_ = taken.error();
-  link_up_ = interface_->up();
+  look_at_link();
   return {};
 }
 
@@ -85,6 +85,7 @@ std::expected<void, std::string> VerbsPortFabric::take_up_device() {
 }
 
 void VerbsPortFabric::lose_device(const std::string& why) {
+  slow_.hold(false);
   for (auto& port : ports_) {
     if (port) port->detach();
   }
@@ -116,7 +117,7 @@ PortEnd* VerbsPortFabric::find(PortId port) {
   return nullptr;
 }
 
-PortEnd::Way VerbsPortFabric::way() const {
+PortEnd::Way VerbsPortFabric::way() {
   return {device_ ? channel_.get() : nullptr,
           *local_,
           *partner_,
@@ -135,7 +136,7 @@ std::expected<void, std::string> VerbsPortFabric::add(PortId port, const PortTok
   }
   const auto free = std::ranges::find_if(ports_, [](const auto& one) { return !one; });
   if (free == ports_.end()) return std::unexpected("all " + std::to_string(kMaxPorts) + " ports are in use");
-  auto made = std::make_unique<PortEnd>(port, own_token, exposure, slow_);
+  auto made = std::make_unique<PortEnd>(port, own_token, exposure, *interface_, slow_);
   if (device_) {
     if (auto attached = made->attach(device_); !attached) return attached;
   }
@@ -150,7 +151,7 @@ void VerbsPortFabric::remove(Instant /*now*/, PortId port) {
 void VerbsPortFabric::connect(Instant now, PortId port, const PortToken& partner_token) {
   PortEnd* one = find(port);
   HAPAIR_CHECK(one != nullptr && epoll_.valid(), "a port is added before it is connected");
-  link_up_ = interface_->up();
+  look_at_link();
   one->connect(now, partner_token, way());
 }
 
@@ -254,14 +255,19 @@ void VerbsPortFabric::take_ready(Instant now) {
     }
   }
   for (auto& port : ports_) {
-    if (port) port->take_completions(now, link_up_);
+    if (port) port->take_completions(now);
   }
+}
+
+void VerbsPortFabric::look_at_link() {
+  link_up_ = interface_->up();
+  slow_.hold(!link_up_);
 }
 
 void VerbsPortFabric::check_times(Instant now) {
   if (now >= next_link_check_) {
     next_link_check_ = now + kLinkCheckEvery;
-    link_up_ = interface_->up();
+    look_at_link();
   }
   for (auto& port : ports_) {
     if (port && !port->removed()) port->check_time(now, way());

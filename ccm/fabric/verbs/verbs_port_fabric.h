@@ -4,7 +4,7 @@
 // the exposed memory is reached through a window that is bound to the partner's queue pair, where the device has
 // windows of type 2.
 //
-// Memory outside what the port itself exposes is copied through buffers that are registered once (port_end.h).
+// Operations on memory that add() was told of need no copy; any other goes through buffers that are registered once.
 //
 // A connection that shows a port's token replaces the partner's earlier one of that port: only the partner was told the
 // token, so it is the partner that connects anew.
@@ -56,7 +56,8 @@ class VerbsPortFabric final : public PortFabric {
 
  private:
   [[nodiscard]] verbs::PortEnd* find(PortId port);
-  [[nodiscard]] verbs::PortEnd::Way way() const;
+  [[nodiscard]] verbs::PortEnd::Way way();
+  void look_at_link();
   std::expected<void, std::string> take_up_device();
   void lose_device(const std::string& why);
   void look_for_device(Instant now);

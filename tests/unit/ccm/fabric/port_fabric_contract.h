@@ -23,6 +23,9 @@ namespace hapair::ccm {
 struct PortTraits {
   FabricError killed = FabricError::disconnected;     // of operations on a partner that was killed
   FabricError stopped = FabricError::retry_exceeded;  // ... whose process stands; none: it is one-sided even then
+  FabricError no_right = FabricError::remote_access;  // of an operation that the partner gives no right to
+  bool counts_access = true;                          // the partner's end learns that there was one
+  bool guards_reads = true;                           // the device looks at the right to read
 };
 
 class PortRig {
