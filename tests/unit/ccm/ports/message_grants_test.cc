@@ -182,23 +182,30 @@ class TwoEnds {
     for (std::size_t i = 0; i < 2; ++i) renew_exposure(i);
   }
 
+  // Now and then another stretch begins, in which each end and its client do some things often and others not at all.
   void step(bool faults) {
+    if (draw(100) == 0) draw_rates();
     const std::size_t i = draw(2);
-    switch (draw(faults ? 60 : 50)) {
-      case 50:
-      case 51:
-      case 52:
-      case 53:
-      case 54:
-        return lose(i);
-      case 55:
-        return renew_exposure(i);
-      case 56:
-        return restart(i);
-      default:
-        break;
+    if (faults && draw(200) == 0) return go_wrong(i);
+    const std::size_t what = draw(kActions);
+    if (draw(10) < rates_.at(i).at(what)) act(i, what);
+  }
+  // As it goes where nobody is slow.
+  void step_evenly() { act(draw(2), draw(kActions)); }
+  [[nodiscard]] const End& end(std::size_t i) const { return ends_.at(i); }
+  [[nodiscard]] bool overrun() const { return overrun_; }
+
+ private:
+  static constexpr std::size_t kActions = 5;
+
+  std::uint64_t draw(std::uint64_t below) { return random_() % below; }
+  void draw_rates() {
+    for (auto& of_end : rates_) {
+      for (std::uint64_t& rate : of_end) rate = draw(3) * 5;
     }
-    switch (draw(5)) {
+  }
+  void act(std::size_t i, std::size_t what) {
+    switch (what) {
       case 0:
         return send(ends_.at(i));
       case 1:
@@ -206,16 +213,21 @@ class TwoEnds {
       case 2:
         return carry(i);
       case 3:
-        return look(ends_.at(1 - i));
+        return look(ends_.at(i));
       default:
         return release(ends_.at(i));
     }
   }
-  [[nodiscard]] const End& end(std::size_t i) const { return ends_.at(i); }
-  [[nodiscard]] bool overrun() const { return overrun_; }
-
- private:
-  std::uint64_t draw(std::uint64_t below) { return random_() % below; }
+  void go_wrong(std::size_t i) {
+    switch (draw(6)) {
+      case 0:
+        return renew_exposure(i);
+      case 1:
+        return restart(i);
+      default:
+        return lose(i);
+    }
+  }
   static void put(End& from, bool data) {
     if (data) from.grants.sent();
     const auto grant = from.grants.grant();
@@ -287,6 +299,7 @@ class TwoEnds {
 
   std::mt19937_64 random_;
   std::array<End, 2> ends_;
+  std::array<std::array<std::uint64_t, kActions>, 2> rates_{{{5, 5, 5, 5, 5}, {5, 5, 5, 5, 5}}};
   bool overrun_ = false;
 };
 
@@ -299,7 +312,7 @@ TEST(MessageGrantsOfTwoEnds, NeverOverrunABufferAndNeverStandStill) {
     }
     const std::array before{ends.end(0).read, ends.end(1).read};
     for (int i = 0; i < 10'000; ++i) {
-      ends.step(false);
+      ends.step_evenly();
       ASSERT_FALSE(ends.overrun()) << "seed " << seed << ", after the faults, step " << i;
     }
     for (std::size_t i = 0; i < 2; ++i) EXPECT_GT(ends.end(i).read, before.at(i) + 100) << "seed " << seed;
