@@ -313,7 +313,7 @@ bool HostedPort::carry_out(Instant now, const PortSubmission& submission) {
 void HostedPort::take_submissions(Instant now) {
   PortChannel& channel = memory_.channel();
   const std::uint32_t submitted = load(channel.submitted);
-  if (submitted - taken_ > kSubmissionSlots) broken_ = true;
+  if (submitted - taken_ > kSubmissionSlots || completions_waiting() > kCompletionSlots) broken_ = true;
   while (!broken_ && taken_ != submitted) {
     PortSubmission submission;  // copied before it is checked: the client could change it
     std::memcpy(&submission, &channel.submissions.at(taken_ % kSubmissionSlots), sizeof submission);
