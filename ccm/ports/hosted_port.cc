@@ -71,8 +71,11 @@ void HostedPort::received(const PortEvent& event) {
   const bool whole = event.bytes >= sizeof header;
   if (whole) std::memcpy(&header, bytes.data(), sizeof header);
   const bool data = whole && header.kind == static_cast<std::uint32_t>(MessageKind::data);
-  grants_.buffer_filled(data);
-  if (whole) grants_.granted({header.exposure, header.granted});
+  grants_.buffer_filled();
+  if (whole) {
+    grants_.heard(header.sent);
+    grants_.granted({header.exposure, header.granted});
+  }
   if (data && !ended_) {
     slots_.at(slot) = Slot::client;
     ++traffic_.messages;
@@ -267,7 +270,8 @@ bool HostedPort::send(Instant now, const PortSubmission& submission) {
   }
   if (!grants_.may_send()) return false;
   const auto grant = grants_.grant();
-  const MessageHeader header{static_cast<std::uint32_t>(MessageKind::data), grant.exposure, grant.total};
+  const MessageHeader header{static_cast<std::uint32_t>(MessageKind::data), grant.exposure, grant.total,
+                             grants_.total_sent() + 1};
   MessageSlot& slot = memory_.channel().sent.at(submission.slot);
   std::memcpy(slot.data(), &header, sizeof header);
   const std::span<const std::byte> message = std::span(slot).first(sizeof header + submission.bytes);
@@ -309,7 +313,7 @@ bool HostedPort::carry_out(Instant now, const PortSubmission& submission) {
 void HostedPort::take_submissions(Instant now) {
   PortChannel& channel = memory_.channel();
   const std::uint32_t submitted = load(channel.submitted);
-  if (submitted - taken_ > kSubmissionSlots) broken_ = true;
+  if (submitted - taken_ > kSubmissionSlots || completions_waiting() > kCompletionSlots) broken_ = true;
   while (!broken_ && taken_ != submitted) {
     PortSubmission submission;  // copied before it is checked: the client could change it
     std::memcpy(&submission, &channel.submissions.at(taken_ % kSubmissionSlots), sizeof submission);
@@ -321,7 +325,8 @@ void HostedPort::take_submissions(Instant now) {
 void HostedPort::grant(Instant now) {
   if (!reach_ || !reach_->up || grant_outstanding_ || outstanding_.full() || !grants_.worth_telling()) return;
   const auto grant = grants_.grant();
-  const MessageHeader header{static_cast<std::uint32_t>(MessageKind::grant), grant.exposure, grant.total};
+  const MessageHeader header{static_cast<std::uint32_t>(MessageKind::grant), grant.exposure, grant.total,
+                             grants_.total_sent()};
   std::memcpy(grant_message_.data(), &header, sizeof header);
   if (!reach_->fabric->post_send(now, reach_->id, OperationId(0), grant_message_)) return;
   outstanding_.push({0, 0, false});

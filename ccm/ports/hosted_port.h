@@ -69,6 +69,7 @@ class HostedPort {
   bool take_wake();
   // The client's rings hold what no honest library writes; it is not served any more.
   [[nodiscard]] bool broken() const { return broken_; }
+  void turn_away() { broken_ = true; }
 
  private:
   struct Outstanding {

@@ -1,11 +1,13 @@
 // Who may send how many messages on a port. A message without a receive buffer at the other end would end the
 // connection, so an end sends only what the other has granted. Grants are running totals of one exposure: a later one
-// contains all before it. Pure.
+// contains all before it. They count from what the sender says it has sent, not from what has arrived: what went down
+// with a connection takes up no buffer, and the next connection into the same exposure goes on counting. Pure.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "ccm/wire/port_channel.h"
 
@@ -25,20 +27,24 @@ class MessageGrants {
   static constexpr std::uint64_t kWorthTelling = 8;
 
   void opened(std::uint32_t exposure) {
+    closed();
     exposure_ = exposure;
-    received_ = 0;
+    heard_ = 0;
     posted_ = 0;
     untold();
   }
-  void closed() { exposure_ = 0; }
-  void buffer_posted() { ++posted_; }
-  void buffer_filled(bool with_data) {
-    --posted_;
-    if (with_data) ++received_;
+  // What was granted came in over this exposure, from a partner that may be another one when the next is open.
+  void closed() {
+    exposure_ = 0;
+    allowed_ = {};
   }
+  void buffer_posted() { ++posted_; }
+  void buffer_filled() { --posted_; }
+  // What the partner says it has sent so far. One that lies harms its own messages only.
+  void heard(std::uint64_t sent) { heard_ = sent; }
   // The way to the other end is a new one: what was told over the old one may not have arrived.
   void untold() { told_.reset(); }
-  [[nodiscard]] Grant grant() const { return {exposure_, received_ + (posted_ > kReserved ? posted_ - kReserved : 0)}; }
+  [[nodiscard]] Grant grant() const { return {exposure_, heard_ + (posted_ > kReserved ? posted_ - kReserved : 0)}; }
   [[nodiscard]] bool worth_telling() const {
     if (exposure_ == 0) return false;
     return !told_ || grant().total >= *told_ + kWorthTelling;
@@ -55,16 +61,17 @@ class MessageGrants {
       allowed_.total = std::max(allowed_.total, grant.total);
     }
   }
+  // A new connection into it; it may be the one of before, whose count goes on.
   void reaches(std::uint32_t exposure) {
-    reached_ = exposure;
-    sent_ = 0;
+    if (std::exchange(reached_, exposure) != exposure) sent_ = 0;
   }
   [[nodiscard]] bool may_send() const { return allowed_.exposure == reached_ && sent_ < allowed_.total; }
   void sent() { ++sent_; }
+  [[nodiscard]] std::uint64_t total_sent() const { return sent_; }
 
  private:
   std::uint32_t exposure_ = 0;
-  std::uint64_t received_ = 0;
+  std::uint64_t heard_ = 0;
   std::uint64_t posted_ = 0;
   std::optional<std::uint64_t> told_;
   Grant allowed_;

@@ -16,6 +16,10 @@ namespace {
 constexpr unsigned kPlaceBits = 8;
 constexpr std::uint64_t kPlaceMask = (1U << kPlaceBits) - 1;
 constexpr int kRoundsAPoll = 8;  // a fabric that always has more leaves the others their turn
+constexpr std::size_t kEventsARound = 64;
+// What one fabric can have waiting, every port's operations and messages, and as much again for its connections.
+constexpr int kRoundsToDrain =
+    2 * PortFabric::kMaxPorts * (PortFabric::kQueueDepth + PortFabric::kMaxReceives) / kEventsARound;
 
 }  // namespace
 
@@ -67,7 +71,7 @@ void PortHost::carry_out(Instant now, const PortCommand& command) {
     case PortCommand::Kind::conceal:
       return conceal(now, *port);
     case PortCommand::Kind::connect:
-      return connect(command, *port);
+      return connect(now, command, *port);
     case PortCommand::Kind::drop:
       return port->drop(now);
     case PortCommand::Kind::tell:
@@ -132,7 +136,15 @@ void PortHost::destroy(Instant now, std::uint8_t slot) {
     conceal(now, *port);
     port->drop(now);
   }
-  clients_.at(slot) = {};  // the kick leaves the epoll set with its descriptor
+  Client& client = clients_.at(slot);
+  // The client holds the kick too, so closing it here would leave it in the epoll set, where nobody could quiet it.
+  if (client.kick.valid()) ::epoll_ctl(epoll_, EPOLL_CTL_DEL, client.kick.get(), nullptr);
+  client = {};
+}
+
+void PortHost::close_all(Instant now) {
+  for (std::uint8_t slot = 0; slot < kMaxClients; ++slot) destroy(now, slot);
+  for (PortFabric* fabric : fabrics_) poll(now, *fabric, kRoundsToDrain);
 }
 
 void PortHost::kicked(int fd) {
@@ -156,11 +168,13 @@ void PortHost::conceal(Instant now, HostedPort& port) {
   if (!port.open()) return;
   PortFabric& fabric = *port.open()->fabric;
   fabric.remove(now, port.open()->id);
-  poll(now, fabric);
+  poll(now, fabric, kRoundsToDrain);
   port.concealed();
 }
 
-void PortHost::connect(const PortCommand& command, HostedPort& port) {
+void PortHost::connect(Instant now, const PortCommand& command, HostedPort& port) {
+  // An answer of the connection before may have crossed this command, and let the session think that there is none.
+  port.drop(now);
   PortFabric& fabric = *fabrics_.at(command.rail.value());
   const PortId id = new_id(port);
   PortToken unused{};  // nobody is told it: the partner reaches this port's memory over the exposure's own number
@@ -190,24 +204,29 @@ void PortHost::take(Instant now, const PortEvent& event) {
   }
 }
 
-void PortHost::poll(Instant now, PortFabric& fabric) {
-  std::array<PortEvent, 64> events;
-  for (int round = 0; round < kRoundsAPoll; ++round) {
+void PortHost::poll(Instant now, PortFabric& fabric, int rounds) {
+  std::array<PortEvent, kEventsARound> events;
+  for (int round = 0; round < rounds; ++round) {
     const std::size_t count = fabric.poll(now, events);
     for (std::size_t i = 0; i < count; ++i) take(now, events.at(i));
     if (count < events.size()) return;
   }
 }
 
-void PortHost::close_broken(Instant now, HostedPort& port) {
-  conceal(now, port);
-  port.drop(now);
-  Client& client = clients_.at(port.ref().slot);
-  if (!std::exchange(client.told_broken, true)) tell(PortNews::Kind::broken, port, 0);
+// All of the client's: whoever breaks one does not keep to the rules of the others.
+void PortHost::close_broken(Instant now, const HostedPort& broken) {
+  for (auto& port : places_) {
+    if (!port || port->ended() || port->ref().slot != broken.ref().slot) continue;
+    port->turn_away();
+    conceal(now, *port);
+    port->drop(now);
+  }
+  Client& client = clients_.at(broken.ref().slot);
+  if (!std::exchange(client.told_broken, true)) tell(PortNews::Kind::broken, broken, 0);
 }
 
 void PortHost::turn(Instant now) {
-  for (PortFabric* fabric : fabrics_) poll(now, *fabric);
+  for (PortFabric* fabric : fabrics_) poll(now, *fabric, kRoundsAPoll);
   constexpr std::uint64_t kOne = 1;
   for (auto& port : places_) {
     if (!port) continue;

@@ -69,6 +69,8 @@ class PortHost {
   void turn(Instant now);
   std::optional<PortNews> next_news();
   [[nodiscard]] bool idle() const;  // no port at all
+  // Afterwards no fabric touches a port's memory any more.
+  void close_all(Instant now);
   // Consumes a client's kick.
   void kicked(int fd);
 
@@ -92,12 +94,12 @@ class PortHost {
   void destroy(Instant now, std::uint8_t slot);
   void expose(const PortCommand& command, HostedPort& port);
   void conceal(Instant now, HostedPort& port);
-  void connect(const PortCommand& command, HostedPort& port);
+  void connect(Instant now, const PortCommand& command, HostedPort& port);
   void end_connection(Instant now, HostedPort& port);
-  void poll(Instant now, PortFabric& fabric);
+  void poll(Instant now, PortFabric& fabric, int rounds);
   void take(Instant now, const PortEvent& event);
   void tell(PortNews::Kind kind, const HostedPort& port, std::uint32_t exposure, const std::string& text = {});
-  void close_broken(Instant now, HostedPort& port);
+  void close_broken(Instant now, const HostedPort& broken);
 
   std::vector<PortFabric*> fabrics_;
   Random* random_;

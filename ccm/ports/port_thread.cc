@@ -106,6 +106,7 @@ void PortThread::run_until_ended() {
     show_traffic(now);
     wait();
   }
+  host_->close_all(clock_->now());  // before the host's memory goes, and after it the fabrics
 }
 
 void PortThread::take_commands(Instant now) {

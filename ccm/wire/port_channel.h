@@ -20,14 +20,15 @@ inline constexpr std::size_t kCompletionSlots = 128;
 inline constexpr std::size_t kMessageSlots = 32;  // in each direction
 inline constexpr std::size_t kMessageBytes = 4096;
 
-// What stands before every message between two CCMs: how many messages the other end may send, as a running total of
-// one exposure, so that a lost one is made good by the next.
+// What stands before every message between two CCMs: how many messages the other end may send, and how many this end
+// has sent. Both are running totals of one exposure, so that a lost one is made good by the next.
 struct MessageHeader {
-  std::uint32_t kind;  // MessageKind
-  std::uint32_t exposure;
+  std::uint32_t kind;      // MessageKind
+  std::uint32_t exposure;  // of the sender: what `granted` is for
   std::uint64_t granted;
+  std::uint64_t sent;  // data messages into the receiver's exposure, this one included
 };
-static_assert(sizeof(MessageHeader) == 16);
+static_assert(sizeof(MessageHeader) == 24);
 enum class MessageKind : std::uint32_t { data = 1, grant = 2 };
 inline constexpr std::size_t kMaxMessageBytes = kMessageBytes - sizeof(MessageHeader);  // of a client
 
