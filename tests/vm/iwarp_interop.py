@@ -8,11 +8,10 @@ import subprocess
 import time
 
 from machine import NODES, MachineError
-from pair import Pair, other
+from pair import Pair
 from verbs_faults import check_steps, show, show_steps
 
 FABRICS = {"alpha": "iwarp", "beta": "verbs"}
-RECORD, SLOTS, RECORDS = 16384, 16, 64
 # Dissectors that take a SEND for something of theirs.
 TSHARK = ["tshark", "--disable-protocol", "rpcordma", "--disable-protocol", "smb_direct"]
 OPCODES = {0: "Write", 1: "Read Request", 2: "Read Response", 3: "Send", 4: "Send with Invalidate", 7: "Terminate"}
@@ -21,23 +20,6 @@ OPCODES = {0: "Write", 1: "Read Request", 2: "Read Response", 3: "Send", 4: "Sen
 def tshark(capture, *words):
     return subprocess.run([*TSHARK, "-r", capture, *words], check=True, capture_output=True, text=True,
                           env={**os.environ, "HOME": "/tmp"}).stdout
-
-
-def mirror(pair, sender):
-    """A log from `sender` to its partner; what was not as expected."""
-    alike = ("--record-bytes", str(RECORD), "--slots", str(SLOTS))
-    pair.start_receiver(other(sender), *alike)
-    sent = pair.send_records(sender, "--records", str(RECORDS), *alike)
-    taken = pair.end_receiver(other(sender))
-    way = f"{FABRICS[sender]} to {FABRICS[other(sender)]}"
-    show(f"mirror from {sender} ({way}): {sent['acknowledged']} records of {RECORD} bytes acknowledged by completion in "
-         f"{sent['seconds'] * 1000:.0f} ms, {taken['records']} taken and checked by the receiver")
-    problems = []
-    if sent["acknowledged"] != RECORDS or taken["records"] != RECORDS or taken["last"] != RECORDS:
-        problems.append(f"mirror from {sender}: {RECORDS} records sent, {sent} {taken}")
-    if sent["written_again"]:
-        problems.append(f"mirror from {sender}: {sent['written_again']} records had to be written again")
-    return problems
 
 
 def dissect(capture):
@@ -80,7 +62,9 @@ def scenario(lab, built, preset, keep):
     for node in NODES:
         problems += check_steps(show_steps(pair, node))
     for sender in NODES:
-        problems += mirror(pair, sender)
+        shown, unexpected = pair.mirror(sender)
+        show(shown)
+        problems += unexpected
     for node in NODES:
         show(f"hapair rails on {node}:")
         show(lab.machines[node].must("hapair rails"))

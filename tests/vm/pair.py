@@ -113,6 +113,22 @@ class Pair:
                                          "grep ^{ /tmp/receiver", PATIENCE_S)
         return json.loads(shown)
 
+    def mirror(self, sender, record_bytes=16384, slots=16, records=64):
+        """A log from `sender` to its partner, checked there: what is worth showing, and what was not as expected."""
+        alike = ("--record-bytes", str(record_bytes), "--slots", str(slots))
+        self.start_receiver(other(sender), *alike)
+        sent = self.send_records(sender, "--records", str(records), *alike)
+        taken = self.end_receiver(other(sender))
+        way = f"{self.fabrics[sender]} to {self.fabrics[other(sender)]}"
+        shown = (f"mirror from {sender} ({way}): {sent['acknowledged']} records of {record_bytes} bytes acknowledged by completion in "
+                 f"{sent['seconds'] * 1000:.0f} ms, {taken['records']} taken and checked by the receiver")
+        problems = []
+        if not sent["acknowledged"] == taken["records"] == taken["last"] == records:
+            problems.append(f"mirror from {sender}: {records} records sent, {sent} {taken}")
+        if sent["written_again"]:
+            problems.append(f"mirror from {sender}: {sent['written_again']} records had to be written again")
+        return shown, problems
+
     # ---- what it says
 
     def hapair(self, node, words):

@@ -150,7 +150,7 @@ def check_frozen(pair, verdict_ms, failed):
 def scenario(lab, built, preset):
     """Exit status: 0 only if every verdict was the expected one."""
     began = time.monotonic()
-    _, booted = lab.up(("rxe", "rxe"), built(preset, *PROGRAMS))
+    _, booted = lab.up(("rxe", "rxe"), built(preset, *PROGRAMS, "mirror"))
     show(f"two machines with soft-RoCE, up in {booted:.1f} s; pace {PACE_MS} ms, retry {RETRY_MS} ms, deadline {DEADLINE_MS} ms, "
          f"floor {FLOOR_MS} ms")
     pair = Pair(lab)
@@ -164,7 +164,11 @@ def scenario(lab, built, preset):
     for node in lab.machines:
         problems += check_steps(show_steps(pair, node))
     show(f"connected; alpha's beats as beta read them: {beats(pair, 'beta', 0)[-6:]}")
-    # Session and clients' ports: their steps belong here, before the agents start and anything is broken.
+    for node in lab.machines:
+        shown, unexpected = pair.mirror(node)
+        show(shown)
+        problems += unexpected
+    show(lab.machines["alpha"].must("grep -E 'session with|port 0 of client mirror is ready' /tmp/ccmd.log | cut -c4-"))
     for node in lab.machines:
         pair.start_agent(node)
     pair.wait_well()
