@@ -2,8 +2,9 @@
 # hapair_library(NAME SOURCES ... LINKS ... PUBLIC_LINKS ...)
 add_library(hapair_options INTERFACE)
 target_compile_options(hapair_options INTERFACE
-  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion -Wswitch-enum -Wnon-virtual-dtor
-  -Wold-style-cast -Woverloaded-virtual -Wformat=2
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion -Wswitch-enum -Wformat=2
+  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast>
+  $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
   # gcc 12 sees an overlap in every "literal" + string at -O3 (its bug 105651); -Wall brings this warning.
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 target_include_directories(hapair_options INTERFACE ${PROJECT_SOURCE_DIR})

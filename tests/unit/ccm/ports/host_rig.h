@@ -37,12 +37,20 @@ class RawPort {
   [[nodiscard]] PortChannel& channel() const { return *reinterpret_cast<PortChannel*>(control_.bytes().data()); }
   [[nodiscard]] std::span<std::byte> memory() const { return memory_.bytes(); }
   [[nodiscard]] std::span<std::byte> staging() const { return control_.bytes().subspan(kStagingOffset); }
-  [[nodiscard]] PortStandingLayout standing() const {
-    return sequence_read(channel().standing_sequence, channel().standing).value_or(PortStandingLayout{});
+  // The serial of the newest standing that was told, whether or not it has been read.
+  [[nodiscard]] std::uint32_t standing() const {
+    std::uint32_t newest = standing_;
+    const std::uint32_t completed = load(channel().completed);
+    if (completed - consumed_ > kCompletionSlots) return newest;  // it was scribbled over
+    for (std::uint32_t i = consumed_; i != completed; ++i) {
+      const PortCompletion& entry = channel().completions.at(i % kCompletionSlots);
+      if (is_standing(entry)) newest = entry.standing;
+    }
+    return newest;
   }
 
   void submit(PortSubmission submission) {
-    if (submission.standing == 0) submission.standing = standing().serial;
+    if (submission.standing == 0) submission.standing = standing();
     channel().submissions.at(submitted_ % kSubmissionSlots) = submission;
     store(channel().submitted, ++submitted_);
   }
@@ -76,12 +84,15 @@ class RawPort {
             .zero = 0};
   }
 
-  // The next completion, where there is one; a message's slot stays the client's until release().
+  // What ended or arrived next, where there is something; a message's slot stays the client's until release().
   std::optional<PortCompletion> next() {
-    if (load(channel().completed) == consumed_) return std::nullopt;
-    const PortCompletion completion = channel().completions.at(consumed_ % kCompletionSlots);
-    store(channel().consumed, ++consumed_);
-    return completion;
+    while (load(channel().completed) != consumed_) {
+      const PortCompletion entry = channel().completions.at(consumed_ % kCompletionSlots);
+      store(channel().consumed, ++consumed_);
+      if (!is_standing(entry)) return entry;
+      standing_ = entry.standing;
+    }
+    return std::nullopt;
   }
   void release() { store(channel().released, ++released_); }
   [[nodiscard]] std::uint64_t message(const PortCompletion& completion) const {
@@ -96,6 +107,9 @@ class RawPort {
   }
 
  private:
+  static bool is_standing(const PortCompletion& entry) {
+    return entry.kind == static_cast<std::uint32_t>(PortCompletionKind::standing);
+  }
   static Mapping map(int fd, std::size_t bytes) {
     const Fd own(::dup(fd));
     auto mapping = Mapping::map(own, bytes, true);
@@ -108,6 +122,7 @@ class RawPort {
   std::uint32_t submitted_ = 0;
   std::uint32_t consumed_ = 0;
   std::uint32_t released_ = 0;
+  std::uint32_t standing_ = 0;  // of those that were read
 };
 
 // One node: a fabric, a host over it, and what the host told.

@@ -88,8 +88,7 @@ TEST_F(ReadyPort, AQueueThatTheClientDoesNotEmptyStandsAndLosesNothing) {
   EXPECT_FALSE(alpha_.told(PortNews::Kind::broken));
 }
 
-// ---- what is refused without a word to the partner
-// -------------------------------------------------------------------
+// ---- what is refused without a word to the partner ----------------------------------------------------------------
 
 TEST_F(ReadyPort, WhatIsOutsideIsRefusedAndTouchesNothing) {
   std::ranges::fill(a().memory(), std::byte{1});
@@ -144,12 +143,12 @@ TEST_F(TwoPortHosts, WithoutTheRightNothingIsSent) {
 TEST_F(ReadyPort, AnOperationForAnEarlierStandingNeverTouchesThePartnersMemory) {
   std::ranges::fill(a().memory(), std::byte{1});
   auto stale = RawPort::memory_operation(PortOperation::write, 1, 0, 0, 4096);
-  stale.standing = a().standing().serial;
+  stale.standing = a().standing();
   tell(alpha_, kPort, 11, PortStandingState::ready);  // another exposure of the partner, say
   a().submit(stale);
   expect_result(a(), 1, PortResult::not_ready);
   auto early = RawPort::memory_operation(PortOperation::write, 2, 0, 0, 4096);
-  early.standing = a().standing().serial + 1;
+  early.standing = a().standing() + 1;
   a().submit(early);
   expect_result(a(), 2, PortResult::not_ready);
   settle();
