@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ccm/base/fd.h"
@@ -35,6 +37,29 @@ class Phases final : public PhaseSetter {
   }
 };
 
+// Takes every second request and answers it later, as the ports' own thread does.
+class Ports final : public PortRequests {
+ public:
+  ClientRefusal request(const PortRequest& request, PortLimits& limits) override {
+    FUZZ_CHECK(request.slot < kMaxClients && request.name[0] != '\0');
+    limits = {.ports = 1, .memory_bytes = 4096};
+    if (request.memory_bytes % 2 == 1) return ClientRefusal::malformed;
+    taken_ = request;
+    return ClientRefusal::none;
+  }
+  void ended(std::uint8_t slot) override { FUZZ_CHECK(slot < kMaxClients); }
+  // Also of a client that is gone meanwhile.
+  void answer(ClientRegistry& registry) {
+    const auto request = std::exchange(taken_, std::nullopt);
+    if (!request) return;
+    if (request->staging_bytes % 2 == 1) return registry.expel(request->slot, request->life);
+    registry.ports_refused(request->slot, request->life, ClientRefusal::malformed);
+  }
+
+ private:
+  std::optional<PortRequest> taken_;
+};
+
 struct Client {
   Fd socket;
   Mapping block;
@@ -55,6 +80,7 @@ class World {
         (void)registry_.handle(one.data.fd, one.events);
       }
     }
+    if (++turns_ % 2 == 0) ports_.answer(registry_);
     registry_.wake_clients();
     registry_.copy_to(page_);
   }
@@ -97,7 +123,9 @@ class World {
   Fd epoll_;
   Counting random_;
   Phases phases_;
-  ClientRegistry registry_{Incarnation(5), random_, phases_};
+  Ports ports_;
+  std::uint64_t turns_ = 0;
+  ClientRegistry registry_{Incarnation(5), random_, phases_, ports_};
   StatusPageLayout page_{};
 };
 
@@ -132,7 +160,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 4: {  // of the right length and version
         ClientPacket packet{};
         const auto bytes = input.bytes(sizeof packet - sizeof(std::uint32_t));
-        packet.message = input.byte() % 8;
+        packet.message = input.byte() % 11;
         std::memcpy(&packet.protocol, bytes.data(), bytes.size());
         packet.protocol = kClientProtocol;
         send(client, std::as_bytes(std::span(&packet, 1)));

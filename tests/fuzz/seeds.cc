@@ -138,6 +138,11 @@ void client_packets() {
   // The welcome is read, the block is written, a phase is set, the client leaves.
   const Bytes rest = join({6, 5, 8, 1, 1, 1, 1, 1, 1, 1, 1, 0, 8}, sent(ClientMessage::phase));
   steps.insert(steps.end(), rest.begin(), rest.end());
+  packet.ports = 2;
+  packet.memory_bytes = 8192;
+  packet.staging_bytes = 4096;
+  const Bytes ports = sent(ClientMessage::ports);
+  steps.insert(steps.end(), ports.begin(), ports.end());
   const Bytes bye = sent(ClientMessage::goodbye);
   steps.insert(steps.end(), bye.begin(), bye.end());
   seed("client_packets", "life", steps);
