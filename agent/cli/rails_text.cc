@@ -102,12 +102,13 @@ std::string ports_text(const ccm::CcmSelfLayout& self, const Style& style) {
 }  // namespace
 
 std::string rails_text(const ccm::CcmSelfLayout& self, Instant now, const Style& style) {
-  std::vector<std::array<std::string, 7>> rows{
-      {"RAIL", "FABRIC", "STATE", "FOR", "ROUND TRIP last/min/mean/max", "READS", "ERRORS"}};
+  std::vector<std::array<std::string, 8>> rows{
+      {"RAIL", "FABRIC", "STATE", "FOR", "ROUND TRIP last/min/mean/max", "READS", "TURNED AWAY", "ERRORS"}};
   for (const RailSelfLayout& rail : rails_of(self)) {
     rows.push_back({std::string(ccm::name_in(rail.name)), std::string(ccm::name_in(rail.fabric)),
                     std::string(state_of(rail)), duration_text(ns_of(now) - rail.since_ns), round_trips(rail),
-                    std::to_string(rail.reads), errors_of(rail)});
+                    std::to_string(rail.reads), std::to_string(rail.turned_away + rail.ports_turned_away),
+                    errors_of(rail)});
   }
   return table(rows, 2, "connected", style) + "\n" + session_text(self) + "\n" + ports_text(self, style);
 }
@@ -123,6 +124,8 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
                      {"sessions", rail.sessions},
                      {"reads", rail.reads},
                      {"writes", rail.writes},
+                     {"turned_away", rail.turned_away},
+                     {"ports_turned_away", rail.ports_turned_away},
                      {"errors", rail.errors},
                      {"last_error", ccm::text_of(static_cast<ccm::FabricError>(rail.last_error))},
                      {"round_trip_ns", rail.round_trip_ns},

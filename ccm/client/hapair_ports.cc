@@ -102,8 +102,8 @@ class Callbacks final : public hapair::ccm::PortHandler {
 
 extern "C" {
 
-hapair_client* hapair_client_open(const char* socket, const char* name, unsigned pace_ms, unsigned patience_ms, int* why,
-                                  char* error, size_t error_bytes) {
+hapair_client* hapair_client_open(const char* socket, const char* name, unsigned pace_ms, unsigned patience_ms,
+                                  int* why, char* error, size_t error_bytes) {
   const auto result = [&](int value) {
     if (why != nullptr) *why = value;
   };

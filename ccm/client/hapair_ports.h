@@ -33,19 +33,19 @@ enum {
 /* How an operation ended. */
 enum {
   HAPAIR_DONE = 0,
-  HAPAIR_FAILED = 1,           /* whether it reached the partner's memory is not known; it is not repeated */
-  HAPAIR_ENDED_NOT_READY = 2,  /* the port is another one by now: nothing was sent */
-  HAPAIR_ENDED_OUTSIDE = 3,    /* nothing was sent */
-  HAPAIR_ENDED_NO_RIGHT = 4    /* nothing was sent */
+  HAPAIR_FAILED = 1,          /* whether it reached the partner's memory is not known; it is not repeated */
+  HAPAIR_ENDED_NOT_READY = 2, /* the port is another one by now: nothing was sent */
+  HAPAIR_ENDED_OUTSIDE = 3,   /* nothing was sent */
+  HAPAIR_ENDED_NO_RIGHT = 4   /* nothing was sent */
 };
 
-#define HAPAIR_MAX_MESSAGE 4080 /* bytes of one message */
+#define HAPAIR_MAX_MESSAGE 4072 /* bytes of one message */
 #define HAPAIR_MAX_PORTS 4      /* of a client */
 
 /* Registers at ccmd's socket (normally "/run/hapair/ccm.sock") under `name`, at most 23 bytes; the partner's client of
  * the same name is the counterpart. `pace_ms`: how often hapair_beat() will be called. NULL where it fails. */
-hapair_client* hapair_client_open(const char* socket, const char* name, unsigned pace_ms, unsigned patience_ms, int* why,
-                                  char* error, size_t error_bytes);
+hapair_client* hapair_client_open(const char* socket, const char* name, unsigned pace_ms, unsigned patience_ms,
+                                  int* why, char* error, size_t error_bytes);
 /* Says goodbye: the partner's client hears that this one left. The ports' memory is gone with it. NULL is nothing. */
 void hapair_client_close(hapair_client* client);
 void hapair_beat(hapair_client* client);
@@ -69,8 +69,8 @@ unsigned char* hapair_port_staging(hapair_client* client, unsigned port, uint64_
 /* 1 while the partner is ready, as it was dispatched last; then `bytes` (may be NULL) has the size of its memory. */
 int hapair_port_ready(hapair_client* client, unsigned port, uint64_t* bytes);
 
-/* `local` lies in the port's memory or staging bytes, which belong to the operation until it has completed; a message is
- * copied. `id` comes back with the completion. Operations of a port complete in the order of posting, each once. */
+/* `local` lies in the port's memory or staging bytes, which belong to the operation until it has completed; a message
+ * is copied. `id` comes back with the completion. Operations of a port complete in the order of posting, each once. */
 int hapair_port_write(hapair_client* client, unsigned port, uint64_t id, const void* local, size_t bytes,
                       uint64_t remote);
 int hapair_port_read(hapair_client* client, unsigned port, uint64_t id, void* local, size_t bytes, uint64_t remote);
@@ -83,7 +83,7 @@ struct hapair_port_callbacks {
   void (*partner_ready)(void* user, unsigned port); /* another client than before: it knows nothing of earlier ones */
   void (*port_moved)(void* user, unsigned port);    /* the same client again: what had not completed has failed */
   void (*partner_gone)(void* user, unsigned port, int left); /* left: the client ended; else no way leads to it */
-  void (*completed)(void* user, unsigned port, uint64_t id, int result); /* HAPAIR_DONE ... */
+  void (*completed)(void* user, unsigned port, uint64_t id, int result);          /* HAPAIR_DONE ... */
   void (*received)(void* user, unsigned port, const void* message, size_t bytes); /* the bytes until it returns */
 };
 /* Readable when hapair_dispatch() has something; -1 before hapair_ports_open(). */

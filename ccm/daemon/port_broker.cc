@@ -79,8 +79,7 @@ void PortBroker::ended(std::uint8_t slot) {
 
 void PortBroker::take_rails(std::span<Rail> rails) {
   for (Rail& rail : rails) {
-    const bool up = rail.handshake().state() == HandshakeState::connected &&
-                    rail.handshake().session().has_value();
+    const bool up = rail.handshake().state() == HandshakeState::connected && rail.handshake().session().has_value();
     session_.rail(rail.id(), up ? rail.self().sessions : 0);
     const auto page = rail.take_sealed_page();
     if (!page) continue;
@@ -232,6 +231,8 @@ void PortBroker::show(CcmSelfLayout& self) const {
   self.session = static_cast<std::uint8_t>(session_.state());
   self.protocol = session_.protocol();
   self.partner_software = session_.partner_block().software;
+  for (std::size_t i = 0; i < self.rail_count; ++i)
+    self.rails.at(i).ports_turned_away = thread_->turned_away(RailId(i));
   self.port_count = 0;
   for (std::uint8_t slot = 0; slot < kMaxClients; ++slot) {
     const Held& held = held_.at(slot);

@@ -59,6 +59,7 @@ void Rail::turn(Instant now, bool beats, Duration late) {
   carry_out(now, handshake_.tick(now, fabric_->mailbox_memory()));
   poll_fabric(now);
   if (!beats) return;
+  self_.turned_away = fabric_->turned_away();
   log_trouble();
   // Looking without seeing is an observation too: it is what silence is made of.
   if (!observed_since_beat_) observe(now, ObservationKind::pending, FabricError::none, nullptr);

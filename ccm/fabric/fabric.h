@@ -70,6 +70,8 @@ class Fabric {
 
   // Round-trip time of the last operation that succeeded; zero before the first.
   [[nodiscard]] virtual Duration last_round_trip() const = 0;
+  // How often something that came from the network was refused, or ended because it broke a rule.
+  [[nodiscard]] virtual std::uint64_t turned_away() const { return 0; }
   [[nodiscard]] virtual std::string_view kind() const = 0;  // "shm", "verbs", "iwarp", "sim"
   // Why it cannot connect to anybody for now, a sentence for the operator; empty while it can.
   [[nodiscard]] virtual std::string_view trouble() const { return {}; }

@@ -65,6 +65,10 @@ struct PortFabricCounters {
   std::uint64_t refused_strangers = 0;  // not from the partner's address
   std::uint64_t refused_limit = 0;      // more requests than wait at a time: the oldest gave way
   std::uint64_t broken_rules = 0;       // a frame of an accepted connection that broke another rule: told, and ended
+
+  [[nodiscard]] std::uint64_t total() const {
+    return refused_tokens + refused_malformed + refused_access + refused_strangers + refused_limit + broken_rules;
+  }
 };
 
 class PortFabric {

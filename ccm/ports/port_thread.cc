@@ -128,6 +128,9 @@ void PortThread::give_news() {
 void PortThread::show_traffic(Instant now) {
   if (now < next_traffic_) return;
   next_traffic_ = now + kTrafficEvery;
+  for (std::size_t i = 0; i < fabrics_.size(); ++i) {
+    turned_away_.at(i).store(fabrics_[i]->counters().total(), std::memory_order_relaxed);
+  }
   for (std::uint8_t slot = 0; slot < kMaxClients; ++slot) {
     for (std::uint8_t index = 0; index < kMaxClientPorts; ++index) {
       const PortTraffic now_at = host_->traffic({slot, index});

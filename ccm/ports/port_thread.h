@@ -38,6 +38,8 @@ class PortThread {
   void acknowledge_news() const;
   // A copy of what the ports have moved so far, no older than a tenth of a second while something moves.
   [[nodiscard]] PortTraffic traffic(PortRef port) const;
+  // What came to the ports of that rail from the network and was refused.
+  [[nodiscard]] std::uint64_t turned_away(RailId rail) const { return turned_away_.at(rail.value()); }
 
  private:
   static void* run(void* self);
@@ -63,6 +65,7 @@ class PortThread {
   SpscRing<PortNews, 256> news_;
   std::optional<PortNews> unsent_;
   std::array<std::array<SharedTraffic, kMaxClientPorts>, kMaxClients> traffic_{};
+  std::array<std::atomic<std::uint64_t>, kMaxRails> turned_away_{};
   Instant next_traffic_;
   std::atomic<bool> ended_ = false;
   bool running_ = false;

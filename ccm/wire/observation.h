@@ -65,8 +65,11 @@ struct RailSelfLayout {
   std::uint64_t round_trip_min_ns;
   std::uint64_t round_trip_mean_ns;  // moving: each read counts one in sixteen
   std::uint64_t round_trip_max_ns;
+  // What came from the network and was refused, or ended because it broke a rule.
+  std::uint64_t turned_away;        // at the early channel
+  std::uint64_t ports_turned_away;  // at the ports' service
 };
-static_assert(sizeof(RailSelfLayout) == 128);
+static_assert(sizeof(RailSelfLayout) == 144);
 
 // What the CCM says of one client's port; counters are since the client's registration.
 struct PortSelfLayout {

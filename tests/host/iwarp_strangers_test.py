@@ -91,12 +91,20 @@ class Strangers(unittest.TestCase):
         for node in NODES:
             self.assertEqual(self.pair.connected(node), {"one", "two"})
 
+    def turned_away(self):
+        return self.pair.rails_of("alpha")["one"]["turned_away"]
+
+    def assert_counted(self, before, count):
+        self.pair.wait_until(lambda: self.turned_away() >= before + count, f"{count} more are counted as turned away")
+
     def test_whoever_speaks_something_else_is_closed(self):
+        before = self.turned_away()
         for what, said in NO_IWARP.items():
             with self.subTest(what):
                 one = self.dial()
                 one.send(said)
                 self.assertEqual(one.until_closed(), b"")
+        self.assert_counted(before, len(NO_IWARP))
         self.assert_own_connection_untouched()
 
     def test_whoever_speaks_mpa_and_is_not_the_partner_is_rejected(self):
@@ -109,11 +117,13 @@ class Strangers(unittest.TestCase):
         self.assert_own_connection_untouched()
 
     def test_every_broken_rule_is_told_by_its_terminate(self):
+        before = self.turned_away()
         for what, (said, owed) in BROKEN_RULES.items():
             with self.subTest(what):
                 one = self.dial().enter()
                 one.send(said)
                 self.assertEqual(one.terminate_code(), owed)
+        self.assert_counted(before, len(BROKEN_RULES))
         self.assert_own_connection_untouched()
 
     def test_a_frame_that_never_ends_is_waited_for_by_nobody_else(self):

@@ -181,13 +181,21 @@ class MirrorOverTwoRails(Mirrored):
         self.end_receiver()
         self.verify()
 
-    def test_ports_that_cannot_be_had_are_refused_with_the_limit(self):
-        for slots, record, words in ((4096, 1 << 24, "allowed now: 4096 to 268435456 bytes"),):
-            process = self.pair.mirror("alpha", "receive", "--slots", str(slots), "--record-bytes", str(record))
-            process.communicate(timeout=30)
-            self.assertEqual(process.returncode, 1)
-            with open(self.pair.path("alpha-receive.log"), encoding="utf-8") as log:
-                self.assertIn(words, log.read())
+    def test_a_port_larger_than_all_that_can_be_had_is_refused_with_the_limit(self):
+        process = self.pair.mirror("alpha", "receive", "--slots", "4096", "--record-bytes", str(1 << 24))
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 1)
+        with open(self.pair.path("alpha-receive.log"), encoding="utf-8") as log:
+            self.assertIn("allowed now: 4096 to 268435456 bytes", log.read())
+
+    def test_storage_software_in_c_exchanges_messages_and_writes(self):
+        def play(node, role):
+            return subprocess.Popen([*self.pair.within(node), f"{self.pair.build}/ccm/client/examples/ping_pong",
+                                     self.pair.path(f"run-{node}/ccm.sock"), role, "500"], stdout=subprocess.PIPE, text=True)
+        players = [play("beta", "pong"), play("alpha", "ping")]
+        shown = [player.communicate(timeout=60)[0] for player in players]
+        self.assertEqual(shown, ["pong: 500 of 500 rounds\n", "ping: 500 of 500 rounds\n"])
+        self.assertEqual([player.returncode for player in players], [0, 0])
 
 
 class MirrorOverTwoFabrics(Mirrored):
