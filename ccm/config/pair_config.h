@@ -35,12 +35,12 @@ struct PairConfig {
   PairName pair;
   NodeName node;  // this one
   NodeName partner;
-  std::string key_file;           // at least 32 bytes; readable by its owner alone
-  std::string run_dir;            // sockets, locks and the runtime phase; gone after a reboot
-  std::string boot_id_file;       // /proc/sys/kernel/random/boot_id; of a namespace node, its own
-  std::vector<RailConfig> rails;  // 1 to kMaxRails
-  Duration pace{};                // between two beats, and between two reads of the partner's page
-  Duration operation_deadline{};  // after which the application gives the connection up
+  std::string key_file;                 // at least 32 bytes; readable by its owner alone
+  std::string run_dir;                  // sockets, locks and the runtime phase; gone after a reboot
+  std::string boot_id_file;             // /proc/sys/kernel/random/boot_id; of a namespace node, its own
+  std::vector<RailConfig> rails;        // 1 to kMaxRails
+  Duration pace{};                      // between two beats, and between two reads of the partner's page
+  Duration operation_deadline{};        // after which the application gives the connection up
   std::uint64_t port_memory_bytes = 0;  // of all ports of all clients together, at the most
 
   [[nodiscard]] std::string ccm_socket() const { return run_dir + "/ccm.sock"; }

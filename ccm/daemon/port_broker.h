@@ -64,7 +64,7 @@ class PortBroker final : public PortRequests {
   SessionState logged_ = SessionState::none;
   std::array<Held, kMaxClients> held_;
   std::array<std::array<bool, kMaxClientPorts>, kMaxClients> ready_{};  // as it was logged last
-  FixedRing<PortCommand, 256> waiting_;  // the thread was behind
+  FixedRing<PortCommand, 256> waiting_;                                 // the thread was behind
 };
 
 }  // namespace hapair::ccm
