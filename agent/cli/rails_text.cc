@@ -102,15 +102,15 @@ std::string ports_text(const ccm::CcmSelfLayout& self, const Style& style) {
 }  // namespace
 
 std::string rails_text(const ccm::CcmSelfLayout& self, Instant now, const Style& style) {
-  std::vector<std::array<std::string, 8>> rows{
-      {"RAIL", "FABRIC", "STATE", "FOR", "ROUND TRIP last/min/mean/max", "READS", "TURNED AWAY", "ERRORS"}};
+  std::vector<std::array<std::string, 9>> rows{
+      {"RAIL", "FABRIC", "DEVICE", "STATE", "FOR", "ROUND TRIP last/min/mean/max", "READS", "TURNED AWAY", "ERRORS"}};
   for (const RailSelfLayout& rail : rails_of(self)) {
     rows.push_back({std::string(ccm::name_in(rail.name)), std::string(ccm::name_in(rail.fabric)),
-                    std::string(state_of(rail)), duration_text(ns_of(now) - rail.since_ns), round_trips(rail),
-                    std::to_string(rail.reads), std::to_string(rail.turned_away + rail.ports_turned_away),
-                    errors_of(rail)});
+                    std::string(ccm::name_in(rail.device)), std::string(state_of(rail)),
+                    duration_text(ns_of(now) - rail.since_ns), round_trips(rail), std::to_string(rail.reads),
+                    std::to_string(rail.turned_away + rail.ports_turned_away), errors_of(rail)});
   }
-  return table(rows, 2, "connected", style) + "\n" + session_text(self) + "\n" + ports_text(self, style);
+  return table(rows, 3, "connected", style) + "\n" + session_text(self) + "\n" + ports_text(self, style);
 }
 
 Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
@@ -118,6 +118,7 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
   for (const RailSelfLayout& rail : rails_of(self)) {
     rails.push_back({{"name", ccm::name_in(rail.name)},
                      {"fabric", ccm::name_in(rail.fabric)},
+                     {"device", ccm::name_in(rail.device)},
                      {"handshake", state_of(rail)},
                      {"since_ns", rail.since_ns},
                      {"connected_in_us", rail.connected_in_us},

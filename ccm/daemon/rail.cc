@@ -60,6 +60,7 @@ void Rail::turn(Instant now, bool beats, Duration late) {
   poll_fabric(now);
   if (!beats) return;
   self_.turned_away = fabric_->turned_away();
+  put_name(self_.device, fabric_->device());
   log_trouble();
   // Looking without seeing is an observation too: it is what silence is made of.
   if (!observed_since_beat_) observe(now, ObservationKind::pending, FabricError::none, nullptr);

@@ -70,6 +70,8 @@ class Fabric {
 
   // Round-trip time of the last operation that succeeded; zero before the first.
   [[nodiscard]] virtual Duration last_round_trip() const = 0;
+  // What carries it, as an operator names it: an RDMA device, an address, a folder. May change with the device.
+  [[nodiscard]] virtual std::string_view device() const = 0;
   // How often something that came from the network was refused, or ended because it broke a rule.
   [[nodiscard]] virtual std::uint64_t turned_away() const { return 0; }
   [[nodiscard]] virtual std::string_view kind() const = 0;  // "shm", "verbs", "iwarp", "sim"

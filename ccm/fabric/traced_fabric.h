@@ -27,6 +27,7 @@ class TracedFabric final : public Fabric {
   std::size_t poll(Instant now, std::span<FabricEvent> into) override;
   [[nodiscard]] int poll_fd() const override { return real_->poll_fd(); }
   [[nodiscard]] Duration last_round_trip() const override { return real_->last_round_trip(); }
+  [[nodiscard]] std::string_view device() const override { return real_->device(); }
   [[nodiscard]] std::uint64_t turned_away() const override { return real_->turned_away(); }
   [[nodiscard]] std::string_view kind() const override { return real_->kind(); }
   [[nodiscard]] std::string_view trouble() const override { return real_->trouble(); }

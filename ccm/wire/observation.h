@@ -51,6 +51,7 @@ static_assert(std::is_trivially_copyable_v<ObservationLayout>);
 struct RailSelfLayout {
   std::array<char, kNameBytes> name;
   std::array<char, 8> fabric;
+  std::array<char, kNameBytes> device;  // an RDMA device, an address, a folder; cut where it is longer
   std::uint8_t handshake;   // HandshakeState
   std::uint8_t last_error;  // FabricError; none while operations succeed
   std::uint16_t zero_a;
@@ -69,7 +70,7 @@ struct RailSelfLayout {
   std::uint64_t turned_away;        // at the early channel
   std::uint64_t ports_turned_away;  // at the ports' service
 };
-static_assert(sizeof(RailSelfLayout) == 144);
+static_assert(sizeof(RailSelfLayout) == 176);
 
 // What the CCM says of one client's port; counters are since the client's registration.
 struct PortSelfLayout {

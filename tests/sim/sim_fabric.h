@@ -30,6 +30,7 @@ class SimFabric final : public ccm::Fabric {
   std::size_t poll(Instant now, std::span<ccm::FabricEvent> into) override;
   [[nodiscard]] int poll_fd() const override { return -1; }
   [[nodiscard]] Duration last_round_trip() const override { return own_.last_round_trip(); }
+  [[nodiscard]] std::string_view device() const override { return "simulated"; }
   [[nodiscard]] std::string_view kind() const override { return "sim"; }
 
  private:

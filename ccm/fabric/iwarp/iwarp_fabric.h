@@ -70,6 +70,7 @@ class IwarpFabric final : public Fabric {
   [[nodiscard]] std::string_view kind() const override { return "iwarp"; }
   [[nodiscard]] std::uint64_t remote_address(RemotePage page) const override { return remote(page, 0).offset; }
   [[nodiscard]] const IwarpCounters& counters() const { return counters_; }
+  [[nodiscard]] std::string_view device() const override { return settings_.address; }
   [[nodiscard]] std::uint64_t turned_away() const override {
     return counters_.refused_address + counters_.refused_limit + counters_.refused_malformed +
            counters_.refused_silent + counters_.terminated;

@@ -62,6 +62,7 @@ class ShmFabric final : public Fabric {
   std::size_t poll(Instant now, std::span<FabricEvent> into) override;
   [[nodiscard]] int poll_fd() const override { return -1; }
   [[nodiscard]] Duration last_round_trip() const override { return last_round_trip_; }
+  [[nodiscard]] std::string_view device() const override { return settings_.dir; }
   [[nodiscard]] std::string_view kind() const override { return "shm"; }
 
  private:

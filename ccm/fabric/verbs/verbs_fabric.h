@@ -83,6 +83,9 @@ class VerbsFabric final : public Fabric {
   [[nodiscard]] Duration last_round_trip() const override { return own_.last_round_trip(); }
   [[nodiscard]] std::string_view kind() const override { return "verbs"; }
   [[nodiscard]] const VerbsCounters& counters() const { return counters_; }
+  [[nodiscard]] std::string_view device() const override {
+    return device_ ? std::string_view(::ibv_get_device_name(device_->context()->device)) : settings_.address;
+  }
   [[nodiscard]] std::uint64_t turned_away() const override {
     return counters_.refused_address + counters_.refused_malformed + counters_.refused_device;
   }
