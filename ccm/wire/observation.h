@@ -52,8 +52,8 @@ struct RailSelfLayout {
   std::array<char, kNameBytes> name;
   std::array<char, 8> fabric;
   std::array<char, kNameBytes> device;  // an RDMA device, an address, a folder; cut where it is longer
-  std::uint8_t handshake;   // HandshakeState
-  std::uint8_t last_error;  // FabricError; none while operations succeed
+  std::uint8_t handshake;               // HandshakeState
+  std::uint8_t last_error;              // FabricError; none while operations succeed
   std::uint16_t zero_a;
   std::uint32_t zero_b;
   std::int64_t since_ns;          // CLOCK_BOOTTIME since which the handshake state is what it is
