@@ -6,8 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
+import unittest
 
 PATIENCE_S = 30
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -17,6 +19,20 @@ RAILS = ("one", "two")
 
 def dying_with_us(*command):
     return ["setpriv", "--pdeathsig", "KILL", *command]
+
+
+SKIPPED = 77  # what ctest is told by SKIP_RETURN_CODE
+
+
+def run_tests(use_build):
+    """The unittest cases of the main program; its first argument, the build folder, goes to `use_build`. Its exit status."""
+    if os.geteuid() != 0:
+        print("skipped: not root: network namespaces cannot be made")
+        return SKIPPED
+    # An interrupted test cleans up like one that failed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    use_build(sys.argv.pop(1))
+    return 0 if unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]], exit=False).result.wasSuccessful() else 1
 
 
 class Rail:

@@ -3,15 +3,13 @@ skipped without, and says why.
 
 usage: iwarp_test.py BUILD_FOLDER [TEST...]"""
 
-import os
 import signal
 import sys
 import time
 import unittest
 
-from iwarp_pair import NODES, Pair
+from iwarp_pair import NODES, Pair, run_tests
 
-SKIPPED = 77  # what ctest is told by SKIP_RETURN_CODE
 BUILD_FOLDER = ""
 
 
@@ -108,16 +106,10 @@ class IwarpRails(unittest.TestCase):
         self.assertEqual(self.pair.connected("alpha"), {"one", "two"})
 
 
-def main():
+def use_build(folder):
     global BUILD_FOLDER
-    if os.geteuid() != 0:
-        print("skipped: not root: network namespaces cannot be made")
-        return SKIPPED
-    # An interrupted test cleans up like one that failed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    BUILD_FOLDER = sys.argv.pop(1)
-    return 0 if unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]], exit=False).result.wasSuccessful() else 1
+    BUILD_FOLDER = folder
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(use_build))
