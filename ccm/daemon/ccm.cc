@@ -31,7 +31,7 @@ Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, PortThre
       phase_(std::move(phase)),
       ports_(config_.node, config_.partner, identity.incarnation, config_.port_memory_bytes, ports),
       clients_(identity.incarnation, random, *this, ports_),
-      next_beat_(clock.now()) {
+      grid_(clock.now(), config_.pace) {
   ports_.set_clients(clients_);
   HAPAIR_CHECK(fabrics.size() == config_.rails.size(), "every rail has its fabric");
   rails_.reserve(fabrics.size());
@@ -58,33 +58,33 @@ std::expected<void, std::string> Ccm::open(int epoll) {
   return {};
 }
 
+void Ccm::woken_by(int fd) {
+  for (const Rail& rail : rails_) partner_looks_ |= rail.hears_partner_at(fd);
+}
+
 Instant Ccm::turn(Instant now) {
-  const bool beats = now >= next_beat_;
-  if (beats) beat(now);
+  if (std::exchange(partner_looks_, false)) grid_.partner_looks(now);
+  // Before the rails answer the partner, which then reads this very beat.
+  const bool beats = grid_.take(now);
+  if (beats) {
+    ++beat_;
+    publish(now);
+  }
   bool news = false;
   for (Rail& rail : rails_) {
-    rail.turn(now, beats, late_);
+    rail.turn(now, beats, grid_.late());
     news |= rail.take_news();
   }
   ports_.take_rails(rails_);
   if (ports_.turn(now, rails_)) publish(now);
   if (beats) publish_self();
   if (news) clients_.wake_clients();
-  Instant next = next_beat_;
+  Instant next = grid_.next();
   if (const auto wake = ports_.next_wake()) next = std::min(next, *wake);
   for (const Rail& rail : rails_) {
     if (const auto wake = rail.next_wake()) next = std::min(next, *wake);
   }
   return next;
-}
-
-// Beats fall on absolute times; those that were missed while this process did not run are not made up for.
-void Ccm::beat(Instant now) {
-  late_ = now - next_beat_;
-  next_beat_ += config_.pace;
-  if (next_beat_ <= now) next_beat_ = now + config_.pace;
-  ++beat_;
-  publish(now);
 }
 
 // What all rails tell alike.

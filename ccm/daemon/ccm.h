@@ -9,6 +9,7 @@
 
 #include "ccm/base/time.h"
 #include "ccm/config/pair_config.h"
+#include "ccm/daemon/beat_grid.h"
 #include "ccm/daemon/client_registry.h"
 #include "ccm/daemon/phase_record.h"
 #include "ccm/daemon/port_broker.h"
@@ -36,6 +37,8 @@ class Ccm final : public PhaseSetter {
   std::expected<void, std::string> open(int epoll);
   ClientRegistry& clients() { return clients_; }
 
+  // What woke the loop, before its next turn: a rail's descriptor is how one hears that the partner looks.
+  void woken_by(int fd);
   // One turn: whatever is due at `now` is done. Returns when the next turn is due at the latest.
   Instant turn(Instant now);
   // Takes the node's pages back: the partner reads what it would of a CCM that is not there.
@@ -44,7 +47,6 @@ class Ccm final : public PhaseSetter {
   ClientRefusal set_phase(BootPhase phase) override;
 
  private:
-  void beat(Instant now);
   void publish(Instant now);
   void publish_self();
 
@@ -56,8 +58,8 @@ class Ccm final : public PhaseSetter {
   std::vector<Rail> rails_;
   CcmSelfLayout self_{};
   std::uint64_t beat_ = 0;
-  Instant next_beat_;
-  Duration late_{};
+  BeatGrid grid_;
+  bool partner_looks_ = false;
 };
 
 }  // namespace hapair::ccm

@@ -234,6 +234,7 @@ void run(const Loop& loop, Ccm& ccm, std::span<Fabric* const> fabrics, const Por
       const int fd = event.data.fd;
       if (fd == loop.signals.get()) return;
       if (fd == ports.news_fd()) ports.acknowledge_news();  // before the next turn takes the news
+      ccm.woken_by(fd);
       ccm.clients().handle(fd, event.events);
     }
   }

@@ -55,6 +55,7 @@ void Rail::withdraw(Instant now) {
 
 void Rail::turn(Instant now, bool beats, Duration late) {
   late_ = late;
+  if (beats) handshake_.beat(now);
   poll_fabric(now);
   carry_out(now, handshake_.tick(now, fabric_->mailbox_memory()));
   poll_fabric(now);

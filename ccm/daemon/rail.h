@@ -35,6 +35,8 @@ class Rail {
   // One turn. `beats`: a beat is due, and looking without seeing counts; `late`: by how much the loop missed it.
   void turn(Instant now, bool beats, Duration late);
   [[nodiscard]] std::optional<Instant> next_wake() const { return handshake_.next_wake(); }
+  // True where news at this descriptor is not the answer to a read of this node's: the partner does something itself.
+  [[nodiscard]] bool hears_partner_at(int fd) const { return fabric_->poll_fd() == fd && !read_posted_; }
   // True once after observations were written.
   bool take_news();
 

@@ -12,7 +12,8 @@ namespace {
 // just begun; then the waits double up to the pace.
 constexpr Duration kQuickWait = std::chrono::microseconds(500);
 constexpr int kQuickTries = 16;
-constexpr int kSlackShare = 8;            // a read may come an eighth of a pace early
+constexpr int kSlackShare = 8;            // of a pace: see slack_
+constexpr int kBeatShare = 2;             // of a pace: a read that is due so soon comes with the beat
 constexpr int kRewritePaces = 1;          // until a record without effect is written again
 constexpr int kRefusedRewritePaces = 10;  // the same while the partner is refused: only the operator can change that
 
@@ -60,6 +61,10 @@ HandshakeOutput Handshake::tick(Instant now, std::span<const std::byte> mailbox)
   }
   advance(now, out);
   return finish(out);
+}
+
+void Handshake::beat(Instant now) {
+  if (session_ && now + settings_.pace / kBeatShare + slack_ >= next_read_) next_read_ = std::min(next_read_, now);
 }
 
 HandshakeOutput Handshake::connected(Instant now) {
@@ -135,7 +140,7 @@ HandshakeOutput Handshake::page(Instant now, std::span<const std::byte> bytes) {
     look_at_proof(now, *head, out);
     out.page = judge_mac(bytes, *head, out);
   }
-  next_read_ = session_ ? std::max(posted + settings_.pace, now) : now + next_wait();
+  next_read_ = session_ ? std::max(posted + settings_.pace + slack_, now) : now + next_wait();
   advance(now, out);
   return finish(out);
 }
@@ -425,10 +430,7 @@ void Handshake::write_if_due(Instant now, HandshakeOutput& out) {
 }
 
 void Handshake::read_if_due(Instant now, HandshakeOutput& out) {
-  if (read_out_) return;
-  // Early by the slack only at the pace: a quick look is its own beat.
-  const Duration slack = session_ ? slack_ : Duration{};
-  if (now + slack < next_read_) return;
+  if (read_out_ || now < next_read_) return;
   read_out_ = now;
   out.read = true;
 }

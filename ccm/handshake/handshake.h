@@ -85,6 +85,9 @@ class Handshake {
   // `random` outlives this object; it gives nonces and jitter.
   Handshake(const HandshakeIdentity& identity, const HandshakeSettings& settings, const Key& pair_key, Random& random);
 
+  // The shell beats at `now`, and ticks in the same round: a read of a session that is due soon comes with the beat,
+  // one that the beats do not fetch comes a little late.
+  void beat(Instant now);
   // `mailbox` is this node's own mailbox page.
   HandshakeOutput tick(Instant now, std::span<const std::byte> mailbox);
   HandshakeOutput connected(Instant now);
@@ -196,7 +199,7 @@ class Handshake {
   Instant attempt_at_;
   Instant next_connect_;
   Instant next_read_;
-  Duration slack_{};  // a read or attempt may come this much early, so that it falls on the shell's own beat
+  Duration slack_{};  // an attempt may come this much early, a read this much late, so that it falls on a beat
 
   std::optional<HandshakeEnd> partner_;
   std::uint64_t round_number_ = 0;

@@ -22,7 +22,9 @@ constexpr std::uint64_t kOutbound = 101;
 constexpr Duration kSilenceAllowed = std::chrono::seconds(2);
 // A kernel's passive end may not look at the stream until something more arrives.
 constexpr Duration kNudgeAfter = std::chrono::milliseconds(5);
+// Where an answer is late; what is answered in time shows by itself that the link is up.
 constexpr Duration kLinkCheckEvery = std::chrono::milliseconds(20);
+constexpr Duration kLinkCheckWell = std::chrono::milliseconds(200);
 // A partner reads far more often than this.
 constexpr Duration kQuietAfter = std::chrono::seconds(1);
 
@@ -56,8 +58,8 @@ std::expected<void, std::string> IwarpFabric::open() {
 void IwarpFabric::connect(Instant now) {
   HAPAIR_CHECK(service_.has_value(), "it is open");
   own_.begin(now);
-  next_link_check_ = now;
   nudged_ = false;
+  link_checked_at_ = now;
   if (!service_->link.up()) return end_outbound(FabricError::link_down);
   if (outbound_.dial(service_->local, service_->partner, {ConnectService::early_channel, {}}, settings_.crc,
                      settings_.retry_timeout, now)) {
@@ -125,14 +127,15 @@ void IwarpFabric::collect(Instant now) {
 
 void IwarpFabric::check_times(Instant now) {
   if (own_.none()) return;
-  if (now >= next_link_check_) {
-    next_link_check_ = now + kLinkCheckEvery;
+  const std::optional<Instant> since = own_.waiting_since();
+  const bool late = since && now - *since >= kNudgeAfter;
+  if (now - link_checked_at_ >= (late ? kLinkCheckEvery : kLinkCheckWell)) {
+    link_checked_at_ = now;
     if (!service_->link.up()) return end_outbound(FabricError::link_down);
   }
-  const std::optional<Instant> since = own_.waiting_since();
   if (!since) return;
   if (now - *since >= settings_.retry_timeout) return end_outbound(FabricError::retry_exceeded);
-  if (own_.up() && !nudged_ && now - *since >= kNudgeAfter) {
+  if (own_.up() && !nudged_ && late) {
     nudged_ = true;
     outbound_.stream().nudge(remote(RemotePage::mailbox, 0));
     outbound_.flush();

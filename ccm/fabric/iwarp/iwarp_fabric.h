@@ -106,7 +106,7 @@ class IwarpFabric final : public Fabric {
   std::array<iwarp::Region, 2> regions_;
 
   OwnConnection own_;
-  Instant next_link_check_;
+  Instant link_checked_at_;
   Instant polled_at_;
   bool nudged_ = false;
   iwarp::Connection outbound_;

@@ -27,12 +27,14 @@ World connected_pair() {
 
 HandshakeState state_of(const World& world, std::size_t n) { return world.nodes[n].machine.state(); }
 
-// Runs a node as its shell does: whatever the fabric has is done at once, then the tick when the machine asks for it.
-void run_node(World& world, std::size_t n) {
+// Runs a node as its shell does: whatever the fabric has is done at once, then the tick when the machine asks for it or
+// the shell beats.
+void run_node(World& world, std::size_t n, bool beats = false) {
+  if (beats) world.nodes[n].machine.beat(world.now);
   while (world.notice_broken(n) || world.answer_connect(n) || world.read(n) || world.write(n)) {
   }
   const auto wake = world.nodes[n].machine.next_wake();
-  if (wake && *wake <= world.now) world.tick(n, Duration{});
+  if (beats || (wake && *wake <= world.now)) world.tick(n, Duration{});
   while (world.answer_connect(n) || world.read(n) || world.write(n)) {
   }
 }
@@ -40,8 +42,9 @@ void run_node(World& world, std::size_t n) {
 void run_for(World& world, Duration span) {
   const Instant end = world.now + span;
   while (world.now < end) {
-    run_node(world, 0);
-    run_node(world, 1);
+    const bool beats = world.now.time_since_epoch() % kPace < microseconds(100);
+    run_node(world, 0, beats);
+    run_node(world, 1, beats);
     world.now += microseconds(100);
   }
 }
@@ -113,6 +116,37 @@ TEST(Handshake, ReadsOnceAPaceWhileConnected) {
   EXPECT_NEAR(world.nodes[0].reads - before, 100, 3);
   EXPECT_EQ(world.nodes[0].judgement->proof, PageProof::session);
   EXPECT_EQ(world.nodes[0].ends, 0);
+}
+
+TEST(Handshake, ReadsWithTheBeatsWhereverTheyFall) {
+  World world = connected_pair();
+  run_for(world, milliseconds(50));
+  // The shell's beats move by a third of a pace: the reads move with them, and are neither doubled nor left out.
+  world.now += kPace / 3;
+  int with_beat = 0;
+  const int before = world.nodes[0].reads;
+  for (int i = 0; i < 10; ++i) {
+    const int reads = world.nodes[0].reads;
+    run_node(world, 0, true);
+    with_beat += world.nodes[0].reads - reads;
+    for (int rest = 0; rest < 99; ++rest) {
+      world.now += kPace / 100;
+      run_node(world, 0);
+    }
+    world.now += kPace / 100;
+  }
+  EXPECT_EQ(with_beat, 10);
+  EXPECT_EQ(world.nodes[0].reads - before, 10);
+}
+
+TEST(Handshake, ReadsWithoutABeatWhereNoneComes) {
+  World world = connected_pair();
+  const int before = world.nodes[0].reads;
+  for (int i = 0; i < 1000; ++i) {
+    world.now += kPace / 100;
+    run_node(world, 0);
+  }
+  EXPECT_GE(world.nodes[0].reads - before, 8);
 }
 
 TEST(Handshake, EndsTheSessionAtOnceWhenThePartnerRestarts) {
