@@ -66,11 +66,19 @@ std::string refusals(const control::v1::CcmStatus& ccm) {
   return joined(parts);
 }
 
+std::string early_boot(const control::v1::CcmStatus& ccm, const Style& style) {
+  std::string out;
+  for (const std::string& problem : ccm.early_boot_problems()) {
+    out += line(out.empty() ? "early boot" : "", toned(problem, Tone::wary, style), style);
+  }
+  return out;
+}
+
 std::string early_channel(const StatusReply& status, const Style& style) {
   const auto& ccm = status.ccm();
   if (!ccm.running()) {
     const std::string what = ccm.problem().empty() ? "this node's CCM does not run" : ccm.problem();
-    return line("early channel", toned(what, Tone::bad, style), style);
+    return line("early channel", toned(what, Tone::bad, style), style) + early_boot(ccm, style);
   }
   std::string out = line("early channel", joined({ccm.handshake(), with("this node in phase", ccm.phase())}), style);
   for (const auto& rail : ccm.rails()) {
@@ -83,7 +91,7 @@ std::string early_channel(const StatusReply& status, const Style& style) {
     out += line("  " + rail.name(), text, style);
   }
   if (const std::string refused = refusals(ccm); !refused.empty()) out += line("  refused", refused, style);
-  return out;
+  return out + early_boot(ccm, style);
 }
 
 // Verdicts under which no page of the partner is read that it proves to be its own, or the page stands still.

@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "agent/daemon/agent.h"
+#include "agent/shell/printable.h"
+#include "ccm/config/early_boot_note.h"
 
 namespace hapair::agent {
 namespace {
@@ -51,6 +53,9 @@ void Agent::describe_ccm(control::v1::StatusReply& reply) const {
   const auto self = link_.own_ccm();
   ccm.set_running(ccm_problem_.empty() && self.has_value());
   ccm.set_problem(ccm_problem_);
+  if (const auto note = ccm::read_early_boot_note(config_.pair.run_dir)) {
+    for (const std::string& problem : note->problems) ccm.add_early_boot_problems(printable_line(problem));
+  }
   if (!self) return;
   ccm.set_incarnation(self->incarnation);
   ccm.set_boot_id(BootId{self->boot_id}.text());

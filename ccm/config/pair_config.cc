@@ -7,10 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -79,6 +81,46 @@ void read_network(ConfigObject& rail, RailConfig& config, const Duration& operat
   }
 }
 
+// What is said here becomes words of a shell's plan.
+bool is_word(std::string_view text, std::string_view others) {
+  return !text.empty() && std::ranges::all_of(text, [others](char c) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    return plain || others.contains(c);
+  });
+}
+
+bool is_interface(std::string_view text) {
+  for (const std::string_view way : {"name:", "mac:", "path:"}) {
+    if (text.starts_with(way)) return is_word(text.substr(way.size()), ":._-@");
+  }
+  return false;
+}
+
+void read_early_boot(ConfigObject& rail, RailConfig& config) {
+  if (!rail.has("early_boot")) return;
+  static constexpr std::array<std::string_view, 3> kSoft{"none", "rxe", "siw"};
+  ConfigObject early = rail.object("early_boot", false);
+  EarlyBootConfig& read = config.early_boot.emplace();
+  read.interface = early.text("interface", std::nullopt);
+  if (!read.interface.empty() && !is_interface(read.interface)) {
+    early.problems().add(early.path("interface"), in_quotes(read.interface),
+                         "name:NAME, mac:52:54:00:12:34:56 or path:PATH, as udev names it (ID_PATH)");
+  }
+  const bool ipv6 = family_of(config.address) == AF_INET6;
+  read.prefix_length = static_cast<std::uint8_t>(early.integer("prefix_length", ipv6 ? 64 : 24, 1, ipv6 ? 128 : 32));
+  if (config.fabric == FabricKind::verbs) {
+    const std::size_t soft = early.choice("soft_rdma", 0, kSoft);
+    if (soft != 0) read.soft_rdma = kSoft.at(soft);
+  }
+  read.modules = early.texts("modules");
+  for (const std::string& module : read.modules) {
+    if (!is_word(module, "_-")) {
+      early.problems().add(early.path("modules"), in_quotes(module), "the name of a kernel module, such as mlx5_ib");
+    }
+  }
+  early.finish();
+}
+
 void read_rail(ConfigObject& rail, RailConfig& config, const Duration& operation_deadline) {
   static constexpr std::array<std::string_view, 3> kFabrics{"shm", "iwarp", "verbs"};
   config.name = read_name<RailName>(rail, "name");
@@ -91,11 +133,13 @@ void read_rail(ConfigObject& rail, RailConfig& config, const Duration& operation
     case FabricKind::iwarp:
       read_network(rail, config, operation_deadline);
       config.crc = rail.boolean("crc", true);
+      read_early_boot(rail, config);
       break;
     case FabricKind::verbs:
       read_network(rail, config, operation_deadline);
       config.ack_timeout = static_cast<std::uint8_t>(rail.integer("ack_timeout_exponent", 10, 1, 31));
       config.retry_count = static_cast<std::uint8_t>(rail.integer("retry_count", 3, 0, 6));
+      read_early_boot(rail, config);
       break;
   }
   rail.finish();

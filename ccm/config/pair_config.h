@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,14 @@
 namespace hapair::ccm {
 
 enum class FabricKind : std::uint8_t { shm, iwarp, verbs };
+
+// How an initramfs brings a rail's interface up, before anything else of the system would.
+struct EarlyBootConfig {
+  std::string interface;  // "name:eth1", "mac:52:54:00:12:34:56" or "path:pci-0000:00:03.0"
+  std::uint8_t prefix_length = 24;
+  std::string soft_rdma;  // "rxe" or "siw": the RDMA device to make on it; empty: it has its own, or needs none
+  std::vector<std::string> modules;  // of the kernel: the interface's driver and its RDMA driver
+};
 
 // One interconnect device and path. A rail's number is its place in the list, which both nodes must have alike.
 struct RailConfig {
@@ -29,6 +38,7 @@ struct RailConfig {
   std::uint8_t ack_timeout = 0;  // of verbs: a queue pair's try takes 4.096 us x 2^ack_timeout
   std::uint8_t retry_count = 0;  // of verbs: tries after the first; 7 would mean for ever
   bool crc = true;               // of iwarp: a CRC32C in every frame
+  std::optional<EarlyBootConfig> early_boot;
 };
 
 struct PairConfig {

@@ -27,6 +27,7 @@ std::uint32_t us_of(Duration pace) {
 Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, PortThread& ports, Random& random,
          PhaseRecord phase, const Clock& clock)
     : config_(identity.config),
+      trouble_(identity.trouble),
       clock_(&clock),
       phase_(std::move(phase)),
       ports_(config_.node, config_.partner, identity.incarnation, config_.port_memory_bytes, ports),
@@ -89,10 +90,13 @@ Instant Ccm::turn(Instant now) {
 
 // What all rails tell alike.
 void Ccm::publish(Instant now) {
+  const bool unusable = std::ranges::any_of(rails_, [](const Rail& rail) { return rail.unusable(); });
+  const auto trouble = static_cast<std::uint8_t>(trouble_ | (unusable ? kTroubleRail : 0));
   for (Rail& rail : rails_) {
     StatusPageLayout& page = rail.page();
     page.ccm_beat = beat_;
     page.phase = static_cast<std::uint8_t>(phase_.phase());
+    page.trouble = trouble;
     page.phase_since_ms = ns_between(phase_.since(), now) / 1'000'000;
     clients_.copy_to(page);
     page.session = ports_.block();

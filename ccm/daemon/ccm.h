@@ -24,6 +24,7 @@ struct CcmIdentity {
   Key key;
   Incarnation incarnation;
   BootId boot_id;
+  std::uint8_t trouble = 0;  // what is known at the start: kTroubleNoKey
 };
 
 class Ccm final : public PhaseSetter {
@@ -45,12 +46,14 @@ class Ccm final : public PhaseSetter {
   void withdraw();
 
   ClientRefusal set_phase(BootPhase phase) override;
+  [[nodiscard]] BootPhase phase() const { return phase_.phase(); }
 
  private:
   void publish(Instant now);
   void publish_self();
 
   PairConfig config_;
+  std::uint8_t trouble_;
   const Clock* clock_;
   PhaseRecord phase_;
   PortBroker ports_;

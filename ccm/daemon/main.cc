@@ -26,115 +26,72 @@
 #include <vector>
 
 #include "ccm/config/pair_config.h"
+#include "ccm/daemon/adoption.h"
+#include "ccm/daemon/boot_plan.h"
 #include "ccm/daemon/ccm.h"
+#include "ccm/daemon/early_boot.h"
 #include "ccm/daemon/fabrics.h"
 #include "ccm/daemon/notify.h"
+#include "ccm/daemon/options.h"
+#include "ccm/daemon/say.h"
 
 namespace hapair::ccm {
 namespace {
-
-constexpr int kExitUsage = 2;
-constexpr int kExitRunning = 3;
-constexpr int kExitConfig = 78;  // EX_CONFIG of sysexits.h
-
-constexpr const char* kUsage =
-    "usage: ccmd [--config FILE] [--phase PHASE] [--trace] [--check] [--version] [--help]\n"
-    "  --config FILE  the node's configuration (default /etc/hapair/hapair.json)\n"
-    "  --phase PHASE  the boot phase to publish where this life of the kernel has none recorded yet;\n"
-    "                 an initramfs passes early\n"
-    "  --trace        tell each operation on the partner's memory on standard error: its rail, remote address,\n"
-    "                 bytes, result and duration\n"
-    "  --check        validate configuration and key, then exit\n"
-    "exit status: 0 ended as asked, 1 failed, 2 usage, 3 already running, 78 configuration\n";
-
-struct Options {
-  std::string config = "/etc/hapair/hapair.json";
-  BootPhase phase = BootPhase::unknown;
-  bool check = false;
-  bool trace = false;
-};
-
-// The exit status where the arguments alone decide.
-std::optional<int> parse_arguments(int argc, char** argv, Options& options) {
-  const auto value_of = [&](int& i) -> const char* { return i + 1 < argc ? argv[++i] : nullptr; };
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    if (argument == "--help" || argument == "-h") {
-      std::fputs(kUsage, stdout);
-      return 0;
-    }
-    if (argument == "--version") {
-      std::puts("ccmd " HAPAIR_VERSION);
-      return 0;
-    }
-    if (argument == "--check") {
-      options.check = true;
-      continue;
-    }
-    if (argument == "--trace") {
-      options.trace = true;
-      continue;
-    }
-    if (argument == "--config" || argument == "--phase") {
-      const char* value = value_of(i);
-      if (value == nullptr) {
-        std::fprintf(stderr, "ccmd: %s needs a value\n%s", argument.c_str(), kUsage);
-        return kExitUsage;
-      }
-      if (argument == "--config") {
-        options.config = value;
-        continue;
-      }
-      const auto phase = parse_boot_phase(value);
-      if (!phase) {
-        std::fprintf(stderr,
-                     "ccmd: --phase: found \"%s\"; allowed: early, root, awaiting-giveback, storage-starting, "
-                     "storage-active, storage-stopping, shutting-down, panicked, unknown\n",
-                     value);
-        return kExitUsage;
-      }
-      options.phase = *phase;
-      continue;
-    }
-    std::fprintf(stderr, "ccmd: unknown argument \"%s\"\n%s", argument.c_str(), kUsage);
-    return kExitUsage;
-  }
-  return std::nullopt;
-}
 
 // Keys of the same file that are the agent's; hapaird checks them.
 constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter", "fencing", "takeover",
                                 "giveback",  "shutdown",  "records", "pools"};
 
-std::optional<CcmIdentity> load_identity(const Options& options) {
+// What this process runs with, and what it has to say about it.
+struct Startup {
+  CcmIdentity identity;
+  EarlyBootNote note;  // its fingerprints, and each problem as a sentence
+  bool usable = false;
+};
+
+void load_config(const Options& options, Startup& startup) {
   auto document = load_document(options.config);
   ConfigProblems problems(options.config);
-  CcmIdentity identity;
   if (!document) {
     problems = document.error();
   } else {
     ConfigObject root(&*document, "", problems);
     for (const char* key : kAgentKeys) root.leave(key);
-    identity.config = read_pair_config(root);
+    startup.identity.config = read_pair_config(root);
     root.finish();
   }
-  for (const std::string& line : problems.lines()) std::fprintf(stderr, "<3>ccmd: %s\n", line.c_str());
-  bool good = problems.empty();
-  if (!good) return std::nullopt;
+  startup.note.problems = problems.lines();
+  startup.usable = problems.empty();
+}
+
+// `without_key`: it runs all the same, with a key that nobody has, and says so on its page. That the partner can read
+// where this node stands is worth more than silence.
+Startup load(const Options& options, bool without_key, Random& random) {
+  Startup startup;
+  startup.note.version = HAPAIR_VERSION;
+  startup.note.config = fingerprint_of_file(options.config);
+  load_config(options, startup);
+  if (!startup.usable) return startup;
+  CcmIdentity& identity = startup.identity;
+  const auto problem = [&](const std::string& what) { startup.note.problems.push_back(options.config + ": " + what); };
   if (auto key = load_key(identity.config.key_file)) {
     identity.key = *key;
+    startup.note.key = fingerprint_of(*key);
   } else {
-    std::fprintf(stderr, "<3>ccmd: %s: %s\n", options.config.c_str(), key.error().c_str());
-    good = false;
+    problem(key.error());
+    startup.usable = without_key;
+    std::array<std::byte, kKeyBytes> nobodys{};
+    random.fill(nobodys);
+    identity.key = Key::from_secret(nobodys);
+    identity.trouble |= kTroubleNoKey;
   }
   if (auto boot_id = load_boot_id(identity.config.boot_id_file)) {
     identity.boot_id = *boot_id;
   } else {
-    std::fprintf(stderr, "<3>ccmd: %s: %s\n", options.config.c_str(), boot_id.error().c_str());
-    good = false;
+    problem(boot_id.error());
+    startup.usable = false;
   }
-  if (!good) return std::nullopt;
-  return identity;
+  return startup;
 }
 
 // Held as long as the process lives. The exit status where it cannot be had.
@@ -188,6 +145,7 @@ struct Loop {
     ::sigemptyset(&set);
     ::sigaddset(&set, SIGTERM);
     ::sigaddset(&set, SIGINT);
+    ::sigaddset(&set, SIGUSR1);  // of whoever adopts this process
     ::sigprocmask(SIG_BLOCK, &set, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
     loop.epoll = Fd(::epoll_create1(EPOLL_CLOEXEC));
@@ -213,102 +171,186 @@ struct Loop {
   }
 };
 
-void run(const Loop& loop, Ccm& ccm, std::span<Fabric* const> fabrics, const PortThread& ports, const Clock& clock,
-         const ServiceNotifier& notifier) {
-  loop.watch(ports.news_fd());
-  for (const Fabric* fabric : fabrics) {
+// Of a ccmd that --early started: it goes on to the real root when it is adopted, or is told a phase after `early`.
+class WayToRealRoot {
+ public:
+  explicit WayToRealRoot(std::string run_dir) : run_dir_(std::move(run_dir)) {}
+
+  void follow() {
+    if (std::exchange(followed_, true)) return;
+    if (auto there = root_.follow(); !there) {
+      say(4, "ccmd stays in the initramfs's root (" + there.error() +
+                 "): a device that appears from now on is not found; restart ccmd when the system is up");
+    }
+  }
+  void look(BootPhase phase) {
+    const bool here = phase == BootPhase::early || phase == BootPhase::unknown || phase == BootPhase::panicked;
+    if (!followed_ && !here) follow();
+  }
+  // What the service that adopts this process wants of it.
+  void be_adopted(Ccm& ccm, ServiceNotifier& notifier) {
+    follow();
+    const auto adoption = read_adoption(run_dir_);
+    if (!adoption) return;
+    take_standard_error(adoption->adopter);
+    notifier = ServiceNotifier::at(adoption->notify_socket, adoption->watchdog_us);
+    notifier.watchdog();
+    if (ccm.phase() != adoption->phase) (void)ccm.set_phase(adoption->phase);
+    remove_adoption(run_dir_);
+  }
+
+ private:
+  std::string run_dir_;
+  RealRoot root_;
+  bool followed_ = false;
+};
+
+enum class Signal : std::uint8_t { end, adopt };
+
+Signal read_signal(const Fd& signals) {
+  signalfd_siginfo info{};
+  const bool whole = ::read(signals.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info);
+  return whole && info.ssi_signo == SIGUSR1 ? Signal::adopt : Signal::end;
+}
+
+struct Around {
+  std::span<Fabric* const> fabrics;
+  const PortThread* ports = nullptr;
+  const Clock* clock = nullptr;
+  std::optional<WayToRealRoot>* way = nullptr;
+};
+
+void run(const Loop& loop, Ccm& ccm, const Around& around, ServiceNotifier& notifier) {
+  loop.watch(around.ports->news_fd());
+  for (const Fabric* fabric : around.fabrics) {
     if (fabric->poll_fd() >= 0) loop.watch(fabric->poll_fd());
   }
-  Instant next_watchdog = clock.now();
+  std::optional<WayToRealRoot>& way = *around.way;
+  Instant next_watchdog = around.clock->now();
   std::array<epoll_event, 16> events{};
   while (true) {
-    const Instant now = clock.now();
+    const Instant now = around.clock->now();
     const Instant next = ccm.turn(now);
     if (const auto interval = notifier.watchdog_interval(); interval && now >= next_watchdog) {
       notifier.watchdog();
       next_watchdog = now + *interval;
     }
-    const int count = loop.wait(events, next - clock.now());
+    if (way) way->look(ccm.phase());
+    const int count = loop.wait(events, next - around.clock->now());
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events[static_cast<std::size_t>(i)];
       const int fd = event.data.fd;
-      if (fd == loop.signals.get()) return;
-      if (fd == ports.news_fd()) ports.acknowledge_news();  // before the next turn takes the news
+      if (fd == loop.signals.get()) {
+        if (read_signal(loop.signals) == Signal::end) return;
+        if (way) way->be_adopted(ccm, notifier);
+        continue;
+      }
+      if (fd == around.ports->news_fd()) around.ports->acknowledge_news();  // before the next turn takes the news
       ccm.woken_by(fd);
       ccm.clients().handle(fd, event.events);
     }
   }
 }
 
-int start(const Options& options) {
-  if (!start_crypto()) {
-    std::fputs("<3>ccmd: this machine gives no randomness; nothing was started\n", stderr);
-    return 1;
-  }
-  auto identity = load_identity(options);
-  if (!identity) return kExitConfig;
-  if (options.check) {
-    std::printf("%s: the part that ccmd reads is in order\n", options.config.c_str());
-    return 0;
-  }
-  auto lock = take_lock(identity->config);
-  if (!lock) return lock.error();
+int failed(const std::string& what) {
+  say(3, "ccmd: " + what);
+  return 1;
+}
 
-  const SystemClock clock;
-  SystemRandom random;
+Incarnation draw_incarnation(Random& random) {
   std::uint64_t incarnation = 0;
   while (incarnation == 0) {
     random.fill(std::as_writable_bytes(std::span(&incarnation, 1)));
     incarnation >>= 1;  // 63 bits: it also fits the signed numbers of others' tools
   }
-  identity->incarnation = Incarnation(incarnation);
+  return Incarnation(incarnation);
+}
 
-  const PairConfig& config = identity->config;
+PhaseRecord phase_record(const Options& options, const CcmIdentity& identity, Instant now) {
+  PhaseRecord phase(identity.config.run_dir + "/phase", identity.boot_id, options.phase, now);
+  const bool goes_on = options.adopt && options.phase != BootPhase::unknown && phase.allows(options.phase);
+  if (auto kept = phase.set(goes_on ? options.phase : phase.phase(), now); !kept) {
+    say(4, "ccmd: the boot phase cannot be kept for a restarted ccmd: " + kept.error());
+  }
+  return phase;
+}
+
+// Everything after it is known that this process is to be the node's ccmd.
+int serve(const Options& options, Startup& startup, Random& random, EarlyDaemon* daemon) {
+  CcmIdentity& identity = startup.identity;
+  const PairConfig& config = identity.config;
+  auto lock = take_lock(config);
+  if (!lock) return lock.error();
+  std::optional<WayToRealRoot> way;
+  if (options.early) {
+    way.emplace(config.run_dir);
+    startup.note.pid = ::getpid();
+    if (auto kept = write_early_boot_note(config.run_dir, startup.note); !kept) {
+      say(4, "ccmd: the service of the real root cannot adopt this process: " + kept.error());
+    }
+  }
+  const SystemClock clock;
+  identity.incarnation = draw_incarnation(random);
   auto fabrics = open_fabrics(config, options.trace);
-  if (!fabrics) {
-    std::fprintf(stderr, "<3>ccmd: the interconnect cannot be used: %s\n", fabrics.error().c_str());
-    return 1;
-  }
+  if (!fabrics) return failed("the interconnect cannot be used: " + fabrics.error());
   auto port_fabrics = open_port_fabrics(config);
-  if (!port_fabrics) {
-    std::fprintf(stderr, "<3>ccmd: ports cannot be served: %s\n", port_fabrics.error().c_str());
-    return 1;
-  }
+  if (!port_fabrics) return failed("ports cannot be served: " + port_fabrics.error());
   std::vector<Fabric*> rails;
   for (const auto& fabric : *fabrics) rails.push_back(fabric.get());
-  PhaseRecord phase(config.run_dir + "/phase", identity->boot_id, options.phase, clock.now());
-  if (auto kept = phase.set(phase.phase(), clock.now()); !kept) {
-    std::fprintf(stderr, "<4>ccmd: the boot phase cannot be kept for a restarted ccmd: %s\n", kept.error().c_str());
-  }
   auto loop = Loop::make();
-  if (!loop) {
-    std::fprintf(stderr, "<3>ccmd: %s\n", loop.error().c_str());
-    return 1;
-  }
+  if (!loop) return failed(loop.error());
   // It has no real-time priority, which is this thread's alone and comes later.
   PortThread ports(std::move(*port_fabrics), clock);
-  if (auto started = ports.start(); !started) {
-    std::fprintf(stderr, "<3>ccmd: ports cannot be served: %s\n", started.error().c_str());
-    return 1;
-  }
-  auto ccm = std::make_unique<Ccm>(*identity, rails, ports, random, std::move(phase), clock);
-  if (auto opened = ccm->open(loop->epoll.get()); !opened) {
-    std::fprintf(stderr, "<3>ccmd: clients cannot be served: %s\n", opened.error().c_str());
-    return 1;
-  }
+  if (auto started = ports.start(); !started) return failed("ports cannot be served: " + started.error());
+  auto ccm = std::make_unique<Ccm>(identity, rails, ports, random, phase_record(options, identity, clock.now()), clock);
+  if (auto opened = ccm->open(loop->epoll.get()); !opened) return failed("clients cannot be served: " + opened.error());
   become_real_time();
-  const ServiceNotifier notifier = ServiceNotifier::from_environment();
+  ServiceNotifier notifier = ServiceNotifier::from_environment();
   std::string named;
   for (const RailConfig& rail : config.rails) named += " " + rail.name.text();
-  std::fprintf(stderr, "<5>ccmd " HAPAIR_VERSION " of node %s, pair %s: incarnation %llu, boot id %s, rails%s\n",
-               config.node.text().c_str(), config.pair.text().c_str(), static_cast<unsigned long long>(incarnation),
-               identity->boot_id.text().c_str(), named.c_str());
+  say(5, "ccmd " HAPAIR_VERSION " of node " + config.node.text() + ", pair " + config.pair.text() + ": incarnation " +
+             std::to_string(identity.incarnation.value()) + ", boot id " + identity.boot_id.text() + ", rails" + named);
   notifier.ready("serves " + config.ccm_socket());
-  run(*loop, *ccm, rails, ports, clock, notifier);
+  if (daemon != nullptr) daemon->started();
+  run(*loop, *ccm, {rails, &ports, &clock, &way}, notifier);
   notifier.stopping();
   ccm->withdraw();
-  std::fputs("<5>ccmd ends as asked\n", stderr);
+  say(5, "ccmd ends as asked");
   return 0;
+}
+
+// Where nothing can be run, the system that comes up shall at least find out why.
+void leave_note_without_config(const EarlyBootNote& note) {
+  const std::string run_dir = "/run/hapair";
+  (void)::mkdir(run_dir.c_str(), 0755);
+  (void)write_early_boot_note(run_dir, note);
+}
+
+int start(const Options& options, char** argv) {
+  if (!start_crypto()) {
+    std::fputs("<3>ccmd: this machine gives no randomness; nothing was started\n", stderr);
+    return 1;
+  }
+  std::optional<EarlyDaemon> daemon;
+  if (options.early) daemon = EarlyDaemon::become();
+  SystemRandom random;
+  Startup startup = load(options, options.early, random);
+  for (const std::string& line : startup.note.problems) say(3, "ccmd: " + line);
+  if (!startup.usable) {
+    if (options.early) leave_note_without_config(startup.note);
+    return kExitConfig;
+  }
+  if (options.check) {
+    std::printf("%s: the part that ccmd reads is in order\n", options.config.c_str());
+    return 0;
+  }
+  if (options.boot_plan) {
+    std::fputs(boot_plan(options.config, startup.identity.config).c_str(), stdout);
+    return 0;
+  }
+  if (options.adopt && adopt(startup.identity.config, startup.note, options.phase) == Adopted::yes) return 0;
+  if (options.early || options.adopt) mark_as_storage_daemon(argv);
+  return serve(options, startup, random, daemon ? &*daemon : nullptr);
 }
 
 }  // namespace
@@ -317,5 +359,5 @@ int start(const Options& options) {
 int main(int argc, char** argv) {
   hapair::ccm::Options options;
   if (const auto status = hapair::ccm::parse_arguments(argc, argv, options)) return *status;
-  return hapair::ccm::start(options);
+  return hapair::ccm::start(options, argv);
 }

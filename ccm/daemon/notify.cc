@@ -9,16 +9,19 @@
 namespace hapair::ccm {
 
 ServiceNotifier ServiceNotifier::from_environment() {
+  const char* const path = std::getenv("NOTIFY_SOCKET");
+  const char* const usec = std::getenv("WATCHDOG_USEC");
+  return at(path == nullptr ? "" : path, usec == nullptr ? 0 : std::atoll(usec));
+}
+
+ServiceNotifier ServiceNotifier::at(const std::string& socket, long long watchdog_us) {
   ServiceNotifier notifier;
-  const char* path = std::getenv("NOTIFY_SOCKET");
-  if (path == nullptr || (path[0] != '/' && path[0] != '@') || std::strlen(path) >= sizeof(sockaddr_un::sun_path)) {
+  if (socket.empty() || (socket[0] != '/' && socket[0] != '@') || socket.size() >= sizeof(sockaddr_un::sun_path)) {
     return notifier;
   }
-  notifier.path_ = path;
+  notifier.path_ = socket;
   notifier.socket_ = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const char* usec = std::getenv("WATCHDOG_USEC");
-  const long long interval = usec == nullptr ? 0 : std::atoll(usec);
-  if (interval > 0) notifier.watchdog_interval_ = std::chrono::microseconds(interval / 2);
+  if (watchdog_us > 0) notifier.watchdog_interval_ = std::chrono::microseconds(watchdog_us / 2);
   return notifier;
 }
 

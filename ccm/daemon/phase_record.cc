@@ -21,6 +21,9 @@ bool of_storage(BootPhase phase) {
 
 PhaseRecord::PhaseRecord(std::string file, const BootId& boot_id, BootPhase first, Instant now)
     : file_(std::move(file)), boot_id_(boot_id), phase_(first), since_(now) {
+  const std::size_t slash = file_.rfind('/');
+  folder_ = Fd(::open(file_.substr(0, slash).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  name_ = file_.substr(slash + 1);
   const auto content = read_file(file_, 4096);
   if (!content) return;
   std::istringstream line(*content);
@@ -51,15 +54,17 @@ std::expected<void, std::string> PhaseRecord::set(BootPhase next, Instant now) {
 }
 
 std::expected<void, std::string> PhaseRecord::write() const {
-  const std::string temporary = file_ + ".new";
-  const Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd.valid()) return std::unexpected(errno_text(temporary));
+  const std::string temporary = name_ + ".new";
+  const Fd fd(::openat(folder_.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd.valid()) return std::unexpected(errno_text(file_ + ".new"));
   const std::string line =
       boot_id_.text() + " " + std::string(text_of(phase_)) + " " + std::to_string(ns_of(since_)) + "\n";
   if (::write(fd.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-    return std::unexpected(errno_text(temporary));
+    return std::unexpected(errno_text(file_ + ".new"));
   }
-  if (::rename(temporary.c_str(), file_.c_str()) != 0) return std::unexpected(errno_text(file_));
+  if (::renameat(folder_.get(), temporary.c_str(), folder_.get(), name_.c_str()) != 0) {
+    return std::unexpected(errno_text(file_));
+  }
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include <expected>
 #include <string>
 
+#include "ccm/base/fd.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/wire/names.h"
@@ -29,6 +30,9 @@ class PhaseRecord {
   std::expected<void, std::string> write() const;
 
   std::string file_;
+  // Its folder, held: a ccmd of the initramfs writes there also after the folder's path has become another root's.
+  Fd folder_;
+  std::string name_;
   BootId boot_id_;
   BootPhase phase_ = BootPhase::unknown;
   Instant since_;

@@ -37,6 +37,10 @@ class Rail {
   [[nodiscard]] std::optional<Instant> next_wake() const { return handshake_.next_wake(); }
   // True where news at this descriptor is not the answer to a read of this node's: the partner does something itself.
   [[nodiscard]] bool hears_partner_at(int fd) const { return fabric_->poll_fd() == fd && !read_posted_; }
+  // True where this node's own end, its interface or its device, cannot be used.
+  [[nodiscard]] bool unusable() const {
+    return !fabric_->trouble().empty() || self_.last_error == static_cast<std::uint8_t>(FabricError::link_down);
+  }
   // True once after observations were written.
   bool take_news();
 

@@ -36,6 +36,12 @@ std::optional<BootPhase> parse_boot_phase(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view text_of_trouble(std::uint8_t trouble) {
+  const bool rail = (trouble & kTroubleRail) != 0;
+  if ((trouble & kTroubleNoKey) == 0) return rail ? "a rail has no usable interface or device" : "";
+  return rail ? "it has no usable key, and a rail has no usable interface or device" : "it has no usable key";
+}
+
 bool before_storage(BootPhase phase) {
   return phase == BootPhase::early || phase == BootPhase::root || phase == BootPhase::awaiting_giveback;
 }

@@ -24,6 +24,12 @@ std::optional<BootPhase> parse_boot_phase(std::string_view text);
 // True where a node at this phase cannot have a pool's resources started in this life of its kernel.
 bool before_storage(BootPhase phase);
 
+// What keeps a CCM from all of its work; bits of the status page's `trouble`. Whoever reads it learns why no handshake
+// succeeds, without a proof that it is so.
+inline constexpr std::uint8_t kTroubleNoKey = 1;         // it has no usable key: it can prove nothing
+inline constexpr std::uint8_t kTroubleRail = 2;          // a rail of it has no usable interface or device
+std::string_view text_of_trouble(std::uint8_t trouble);  // empty for none
+
 // How far this node's handshake with its partner is (ccm/handshake).
 enum class HandshakeState : std::uint8_t {
   searching = 0,   // step 1: the partner's page is not readable, or not yet usable

@@ -89,6 +89,7 @@ std::expected<StatusHead, PageError> parse_status_head(std::span<const std::byte
   head.boot_id = BootId{page.boot_id};
   head.phase = static_cast<BootPhase>(page.phase);
   head.phase_since = std::chrono::milliseconds(page.phase_since_ms & kLargestMs);
+  head.trouble = page.trouble;
   head.handshake = static_cast<HandshakeState>(page.handshake);
   head.pace = std::chrono::microseconds(page.pace_us);
   head.nonce = page.nonce;

@@ -106,7 +106,8 @@ struct StatusPageLayout {
   std::array<std::uint8_t, 16> boot_id;
   std::uint8_t phase;      // BootPhase
   std::uint8_t handshake;  // HandshakeState
-  std::uint16_t zero_a;
+  std::uint8_t trouble;    // bits: kTroubleNoKey and so on
+  std::uint8_t zero_a;
   std::uint32_t pace_us;         // between two of the CCM's beats
   std::uint64_t phase_since_ms;  // how long the node has been in this phase
   Nonce nonce;
@@ -126,6 +127,7 @@ static_assert(offsetof(StatusPageLayout, pair) == 24);
 static_assert(offsetof(StatusPageLayout, incarnation) == 88);
 static_assert(offsetof(StatusPageLayout, boot_id) == 96);
 static_assert(offsetof(StatusPageLayout, phase) == 112);
+static_assert(offsetof(StatusPageLayout, trouble) == 114);
 static_assert(offsetof(StatusPageLayout, phase_since_ms) == 120);
 static_assert(offsetof(StatusPageLayout, nonce) == 128);
 static_assert(offsetof(StatusPageLayout, ccm_beat) == 160);
@@ -163,6 +165,7 @@ struct StatusHead {
   BootId boot_id;
   BootPhase phase = BootPhase::unknown;
   Duration phase_since{};
+  std::uint8_t trouble = 0;
   HandshakeState handshake = HandshakeState::searching;
   Duration pace{};
   Nonce nonce{};

@@ -159,6 +159,14 @@ TEST(StatusText, OfAnAgentThatKnowsNothingYetIsWhole) {
   EXPECT_THAT(status_text(status, {}), HasSubstr("fencing        no device: only a release permits a takeover\n"));
 }
 
+TEST(StatusText, RepeatsWhatWasWrongInTheInitramfs) {
+  StatusReply status;
+  status.mutable_ccm()->set_running(true);
+  status.mutable_ccm()->add_early_boot_problems("key_file /etc/hapair/pair.key: No such file or directory");
+  EXPECT_THAT(status_text(status, {}),
+              HasSubstr("early boot     key_file /etc/hapair/pair.key: No such file or directory\n"));
+}
+
 TEST(StatusText, IsColouredOnlyWhereAsked) {
   EXPECT_EQ(status_text(serving(), {}).find('\x1b'), std::string::npos);
   EXPECT_THAT(status_text(serving(), {.colour = true, .width = 0}), HasSubstr("\x1b[32mserving\x1b[0m"));

@@ -78,6 +78,7 @@ void RunningCcmd::start() {
     std::vector<const char*> words{CCMD_PROGRAM, "--config", config.c_str()};
     if (!options.phase.empty()) words.insert(words.end(), {"--phase", options.phase.c_str()});
     if (options.trace) words.push_back("--trace");
+    if (options.adopt) words.push_back("--adopt");
     words.push_back(nullptr);
     ::execv(CCMD_PROGRAM, const_cast<char* const*>(words.data()));
     ::_exit(127);
