@@ -8,7 +8,7 @@ import subprocess
 
 from kernel import cache, quietly
 
-PACKAGES = ("systemd systemd-sysv udev dbus kmod iproute2 procps rdma-core ibverbs-providers libsodium23 libfmt9 libprotobuf32 "
+PACKAGES = ("systemd systemd-sysv udev dbus kmod iproute2 procps rdma-core ibverbs-providers librdmacm1 libsodium23 libfmt9 libprotobuf32 "
             "initramfs-tools busybox zstd dracut-core cpio kexec-tools").split()
 SUITE = "bookworm"
 # The host's sources may be a snapshot; these are what its Debian is made of anyway.

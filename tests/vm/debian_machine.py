@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BOOT_S = 300
 # Of the disk and of the shell's port: what any machine's initramfs has.
 DISK_MODULES = "virtio_pci virtio_blk ext4".split()
-SYSTEM_MODULES = "virtio_pci virtio_console virtio_rng virtio_net ib_uverbs rdma_ucm rdma_rxe crc32_generic".split()
+SYSTEM_MODULES = "autofs4 virtio_pci virtio_console virtio_rng virtio_net ib_uverbs rdma_ucm rdma_rxe crc32_generic".split()
 UNITS = "ccmd hapaird hapair-storage-stopping hapair-shutting-down".split()
 
 SHELL = """[Unit]
