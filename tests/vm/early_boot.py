@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import image
 from debian_machine import DebianMachine, make_initramfs, make_root
@@ -74,6 +74,7 @@ class Boot:
     steps: dict
     texts: dict
     incarnations: dict
+    log: list = field(default_factory=list)  # of beta's kernel
 
 
 def observe(pair, powered_s, ordered_s=None):
@@ -91,14 +92,16 @@ def observe(pair, powered_s, ordered_s=None):
 
     writes = 0
     for when_ms, text in pair.looks(since_ms):
-        after = when_ms - alpha_ms >= powered_s * 1000
-        if not after and re.search(r"lost|bytes: (?!done)|not connected", text):
+        if re.search(r"lost|bytes: (?!done)|not connected", text):
             note("page unreadable", when_ms, text)
-        if not after:
-            continue
         if text.startswith("connected: done"):
             writes = 0
-        if seen := PHASE.search(text):
+        seen = PHASE.search(text)
+        if "page unreadable" not in boot.steps:
+            if seen and ordered_s is not None and seen[1].endswith(("stopping", "down")):
+                note(seen[1], when_ms, text)
+            continue
+        if seen:
             note("first read answered", when_ms, text)
             note(seen[1], when_ms, text)
             boot.incarnations.setdefault(seen[1], seen[2])
@@ -106,7 +109,9 @@ def observe(pair, powered_s, ordered_s=None):
             writes += 1
             if writes == 2:
                 note("handshake complete", when_ms, text)
-    mounted = [when for when, text in beta.kernel_log() if re.search(r"EXT4-fs \(vda\): mounted", text)]
+    log = beta.kernel_log()
+    boot.log = [((when - beta_ms / 1000 - powered_s), text) for when, text in log if re.search(r"hapair|ccmd|EXT4|systemd\[1\]: (System|Det)|rdma_rxe|lab:", text)]
+    mounted = [when for when, text in log if re.search(r"EXT4-fs \(vda\): mounted", text)]
     own = {"beta mounts its root": mounted[0] if mounted else None, "multi-user.target": beta.reached_s("multi-user.target")}
     for name, when in own.items():
         if when is not None:
@@ -118,6 +123,9 @@ def observe(pair, powered_s, ordered_s=None):
 def table(boot):
     for name, when in sorted(boot.steps.items(), key=lambda step: step[1]):
         show(f"  {when:8.2f} s  {name:22} {boot.texts[name]}")
+    show("from beta's kernel log:")
+    for when, text in boot.log:
+        show(f"  {when:8.2f} s  {text}")
     if share := share_of(boot):
         show(f"first read answered at {100 * share:.0f} % of the time to multi-user.target")
 
