@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "ccm/wire/names.h"
 #include "ccm/wire/status_page.h"
 
 namespace hapair::ccm {
@@ -69,11 +70,12 @@ void TracedFabric::tell_done(Instant now, const FabricEvent& event, const char* 
   std::snprintf(text.data(), text.size(), "%-5s 0x%012" PRIx64 "+%zu (%s page), %zu bytes: ", what, one.address,
                 one.offset, page, one.bytes);
   std::string line = text.data() + ending(event.error, now - one.when);
-  // What a look at the partner is for: a counter that moves, or stands.
+  // What a look at the partner is for: how far its boot is, and a counter that moves, or stands.
   if (event.error == FabricError::none && one.page == RemotePage::status && one.into.size() == kPageBytes) {
-    std::uint64_t beat = 0;
-    std::memcpy(&beat, one.into.data() + offsetof(StatusPageLayout, ccm_beat), sizeof beat);
-    line += ", beat " + std::to_string(beat);
+    StatusPageLayout seen;
+    std::memcpy(&seen, one.into.data(), sizeof seen);
+    line += ", phase " + std::string(text_of(static_cast<BootPhase>(seen.phase))) + " of incarnation " +
+            std::to_string(seen.incarnation) + ", beat " + std::to_string(seen.ccm_beat);
   }
   tell(now, line);
 }

@@ -36,6 +36,16 @@ class Machine:
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    # ---- what a machine of another kind has otherwise
+
+    memory_mb = 512
+
+    def boot_words(self, fabric):
+        return f"hostname={self.node} node={self.number} fabric={fabric}"
+
+    def more_hardware(self):
+        return []
+
     # ---- power
 
     def start(self, kernel_image, initramfs, fabric, owned):
@@ -44,10 +54,10 @@ class Machine:
         other = os.path.join(self.lab, NODES[2 - self.number])
         command = [
             "qemu-system-x86_64", "-name", f"hapair-lab-{self.node}", "-pidfile", self.path("pid"),
-            "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi", "-m", "512", "-smp", "1", "-nodefaults",
+            "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi", "-m", str(self.memory_mb), "-smp", "1", "-nodefaults",
             "-no-user-config", "-display", "none", "-kernel", kernel_image, "-initrd", initramfs,
             "-append", "console=ttyS0 quiet panic=0 nokaslr mitigations=off tsc=reliable no_timer_check random.trust_cpu=on "
-                       f"net.ifnames=0 hostname={self.node} node={self.number} fabric={fabric}",
+                       f"net.ifnames=0 {self.boot_words(fabric)}",
             "-chardev", f"file,id=console,path={self.path('console')}", "-serial", "chardev:console",
             "-chardev", f"socket,id=control,path={self.path('control')},server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control,name=control,nr=1",
@@ -56,6 +66,7 @@ class Machine:
             command += ["-netdev", f"dgram,id=rail{rail},local.type=unix,local.path={self.path(f'net{rail}')},"
                                    f"remote.type=unix,remote.path={other}/net{rail}",
                         "-device", f"virtio-net-pci,netdev=rail{rail},mac=52:54:00:0{rail}:00:0{self.number}"]
+        command += self.more_hardware()
         with open(self.path("how.json"), "w", encoding="utf-8") as file:
             json.dump({"kernel_image": kernel_image, "initramfs": initramfs, "fabric": fabric}, file)
         wrapper = ["timeout", "--foreground", "--signal", "KILL", str(LIFETIME_S)]

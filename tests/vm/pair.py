@@ -47,9 +47,8 @@ class Pair:
 
     # ---- its parts
 
-    def configure(self, node):
+    def configuration(self, node):
         own = NODES.index(node) + 1
-        machine = self.machines[node]
         rail = {"name": "one", "fabric": self.fabrics[node], "address": f"10.9.0.{own}", "partner_address": f"10.9.0.{3 - own}",
                 "retry_timeout_ms": RETRY_MS}
         if self.fabrics[node] == "verbs":
@@ -58,7 +57,7 @@ class Pair:
             # siw computes the CRC of what is read from it, and then sends what the memory holds by then: of a page that changes
             # all the time it is wrong now and then. The page has a checksum and a MAC of its own.
             rail["crc"] = False
-        config = {
+        return {
             "pair": "verbs", "node": node, "partner": other(node), "key_file": "/root/pair.key",
             "ccm": {"pace_ms": PACE_MS, "operation_deadline_ms": DEADLINE_MS,
                     "rails": [rail]},
@@ -70,7 +69,10 @@ class Pair:
             "pools": [{"name": f"pool-{home[0]}", "home": home,
                        "resources": [{"name": "note", "type": "ocf:heartbeat:note"}]} for home in NODES],
         }
-        machine.put("/root/hapair.json", json.dumps(config).encode())
+
+    def configure(self, node):
+        machine = self.machines[node]
+        machine.put("/root/hapair.json", json.dumps(self.configuration(node)).encode())
         machine.put("/root/pair.key", self.key)
         for name, into in (("note", "/usr/lib/ocf/resource.d/heartbeat/note"), ("fence_lab", "/usr/bin/fence_lab")):
             with open(os.path.join(HERE, "guest", name), "rb") as file:
