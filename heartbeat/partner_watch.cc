@@ -202,10 +202,11 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
     return std::nullopt;                              // a handshake is under way
   if (!sealed) page.phase = ccm::BootPhase::unknown;  // the proof does not cover it
   if (seen.proof == ccm::PageProof::none) {
+    const std::string_view trouble = ccm::text_of_trouble(page.trouble);
     return Finding{Verdict::unproven,
                    {{seen.when, channel,
-                     fmt::format("node {} of pair {} answers, but has not proved that it holds the pair's key",
-                                 page.node.view(), page.pair.view())}},
+                     fmt::format("node {} of pair {} answers, but has not proved that it holds the pair's key{}{}",
+                                 page.node.view(), page.pair.view(), trouble.empty() ? "" : "; it says: ", trouble)}},
                    false};
   }
   if (page.phase == ccm::BootPhase::panicked) {

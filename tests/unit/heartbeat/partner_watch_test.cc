@@ -1,5 +1,6 @@
 #include "heartbeat/partner_watch.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -372,6 +373,14 @@ TEST_F(Watching, says_unproven_of_another_key_and_nothing_that_costs_a_takeover_
   }
   EXPECT_EQ(verdict(), Verdict::unproven);
   EXPECT_FALSE(watch_.proven_page());
+}
+
+TEST_F(Watching, repeats_what_the_page_without_proof_says_is_wrong) {
+  proof_ = ccm::PageProof::none;
+  page_.trouble = ccm::kTroubleNoKey;
+  looks(20);
+  ASSERT_EQ(verdict(), Verdict::unproven);
+  EXPECT_THAT(watch_.assessment().because.back().fact, testing::EndsWith("; it says: it has no usable key"));
 }
 
 TEST_F(Watching, takes_no_phase_from_a_page_that_carries_only_the_handshakes_proof) {

@@ -98,6 +98,30 @@ TEST(PairConfig, RailsAreReadInTheirOrder) {
   EXPECT_FALSE(read.config.rails[1].crc);
 }
 
+TEST(PairConfig, AnInitramfsKnowsOfARailWhatIsSaidOfIt) {
+  const Read read = read_rails(R"([
+      {"name": "ib0", "fabric": "verbs", "address": "10.0.0.1", "partner_address": "10.0.0.2",
+       "early_boot": {"interface": "path:pci-0000:3b:00.0", "soft_rdma": "rxe", "modules": ["mlx5_ib"]}},
+      {"name": "eth1", "fabric": "iwarp", "address": "fd00::1", "partner_address": "fd00::2",
+       "early_boot": {"interface": "name:eth1"}},
+      {"name": "eth2", "fabric": "iwarp", "address": "10.1.0.1", "partner_address": "10.1.0.2"}])");
+  EXPECT_THAT(read.problems, IsEmpty());
+  ASSERT_EQ(read.config.rails.size(), 3U);
+  ASSERT_TRUE(read.config.rails[0].early_boot && read.config.rails[1].early_boot);
+  EXPECT_EQ(read.config.rails[0].early_boot->soft_rdma, "rxe");
+  EXPECT_EQ(read.config.rails[0].early_boot->prefix_length, 24);
+  EXPECT_EQ(read.config.rails[1].early_boot->prefix_length, 64);
+  EXPECT_FALSE(read.config.rails[2].early_boot);
+}
+
+TEST(PairConfig, WhatWouldNotReachAnInitramfsAsItIsMeantIsRefused) {
+  EXPECT_THAT(read_rails(R"([{"name": "r", "fabric": "iwarp", "address": "10.1.0.1", "partner_address": "10.1.0.2",
+       "early_boot": {"interface": "eth1", "prefix_length": 33, "soft_rdma": "rxe", "modules": ["a;b"]}}])")
+                  .problems,
+              ElementsAre(HasSubstr("early_boot.interface: found \"eth1\""), HasSubstr("early_boot.prefix_length"),
+                          HasSubstr("early_boot.modules"), HasSubstr("early_boot.soft_rdma")));
+}
+
 TEST(PairConfig, RailsThatCannotBeAreNamed) {
   const std::string ends = R"("address": "10.0.0.1", "partner_address": "10.0.0.2")";
   EXPECT_THAT(read(R"({"pair": "lab", "node": "a", "partner": "b", "ccm": {}})").problems,
