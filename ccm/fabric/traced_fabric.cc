@@ -75,7 +75,9 @@ void TracedFabric::tell_done(Instant now, const FabricEvent& event, const char* 
     StatusPageLayout seen;
     std::memcpy(&seen, one.into.data(), sizeof seen);
     line += ", phase " + std::string(text_of(static_cast<BootPhase>(seen.phase))) + " of incarnation " +
-            std::to_string(seen.incarnation) + ", beat " + std::to_string(seen.ccm_beat);
+            std::to_string(seen.incarnation);
+    if (seen.trouble != 0) line += ", trouble " + std::string(text_of_trouble(seen.trouble));
+    line += ", beat " + std::to_string(seen.ccm_beat);
   }
   tell(now, line);
 }

@@ -16,7 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BOOT_S = 300
 # Of the disk and of the shell's port: what any machine's initramfs has.
 DISK_MODULES = "virtio_pci virtio_blk ext4".split()
-SYSTEM_MODULES = "autofs4 virtio_pci virtio_console virtio_rng virtio_net ib_uverbs rdma_ucm rdma_rxe crc32_generic".split()
+SYSTEM_MODULES = ("autofs4 nfsd dm_mod configfs loop virtio_pci virtio_console virtio_rng virtio_net ib_uverbs rdma_ucm rdma_rxe "
+                  "crc32_generic").split()
 UNITS = "ccmd hapaird hapair-storage-stopping hapair-shutting-down".split()
 
 SHELL = """[Unit]
@@ -127,10 +128,8 @@ def make_root(machine, kernel, preset, configuration, key):
     root.run("systemctl", "enable", "lab-shell", *UNITS)
     root.run("systemctl", "set-default", "multi-user.target")
     root.run("ldconfig")
-    # What a machine of the lab has no use for, and would take its one processor.
-    root.run("systemctl", "mask", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_reap.service", "systemd-networkd.service",
-             "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer", "systemd-timesyncd.service", "kexec.service",
-             "kexec-load.service", "getty@tty1.service", "serial-getty@ttyS0.service")
+    # They would fetch packages, at an hour that they choose.
+    root.run("systemctl", "mask", "apt-daily.timer", "apt-daily-upgrade.timer")
     return root
 
 

@@ -15,7 +15,7 @@ from laboratory import Lab
 from machine import NODES, MachineError
 from pair import PROGRAMS, Pair
 
-PHASE = re.compile(r", phase (\S+) of incarnation (\d+), beat (\d+)$")
+PHASE = re.compile(r", phase (\S+) of incarnation (\d+)(?:, trouble (.*))?, beat (\d+)$")
 SOFT = {"verbs": "rxe", "iwarp": "none"}
 ORDER = ("early", "root", "storage-starting", "storage-active")
 
@@ -185,16 +185,6 @@ def check_restart(pair):
     return [] if after["boot_id"] == before["boot_id"] else ["a restart of ccmd changed the boot id"]
 
 
-def prepare(lab, pair, given):
-    """beta's disk and initramfs, while alpha comes up."""
-    beta = lab.machines["beta"]
-    root = make_root(beta, lab.kernel, given.preset, pair.configuration("beta"), pair.key)
-    if said := make_initramfs(root, beta.path("initramfs"), given.initramfs).strip():
-        show(f"{given.initramfs} said:\n{said}")
-    root.make_disk(beta.path("disk"))
-    return root
-
-
 def reboot(pair, lab):
     """Moments on the host's clock: of the order, and of the power-on."""
     beta = pair.machines["beta"]
@@ -204,21 +194,33 @@ def reboot(pair, lab):
     return ordered, beta.boot(lab.kernel)
 
 
-def scenario(lab, built, given):
+def start_pair(lab, built, given, more=lambda root: None, words=""):
+    """Both run and each pool is at home. `more`: with beta's root before its disk is made of it."""
     began = time.monotonic()
     pair = EarlyBootPair(lab, given.fabric)
     lab.start_alpha(given.fabric, built(given.preset, *PROGRAMS, "hapair_ports")[:-1])
-    root = prepare(lab, pair, given)
+    beta = lab.machines["beta"]
+    root = make_root(beta, lab.kernel, given.preset, pair.configuration("beta"), pair.key)
+    if said := make_initramfs(root, beta.path("initramfs"), given.initramfs).strip():
+        show(f"{given.initramfs} said:\n{said}")
+    more(root)
+    root.make_disk(beta.path("disk"))
     shutil.rmtree(root.folder)
     lab.machines["alpha"].wait_ready()
     show(f"alpha is up, beta's disk and its initramfs by {given.initramfs} are made, {time.monotonic() - began:.0f} s")
     pair.configure("alpha")
     pair.start("alpha")
-    beta = lab.machines["beta"]
-    beta.boot(lab.kernel)
+    beta.boot(lab.kernel, words=words)
     beta.wait_multi_user()
     pair.wait_well()
     show(f"beta has booted for the first time and each pool is at home, {time.monotonic() - began:.0f} s")
+    return pair
+
+
+def scenario(lab, built, given):
+    began = time.monotonic()
+    pair = start_pair(lab, built, given)
+    beta = lab.machines["beta"]
     ordered, powered = reboot(pair, lab)
     beta.wait_multi_user()
     pair.wait_well()

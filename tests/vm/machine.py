@@ -176,6 +176,18 @@ class Machine:
         for at in range(0, len(text), 2000):
             self.must(f"echo '{text[at:at + 2000]}' | base64 -d >> '{name}'")
 
+    def clock_ms(self):
+        """The machine's clock less the host's, and how far off that may be: both in milliseconds."""
+        best = None
+        for _ in range(20):
+            before = time.monotonic() * 1000
+            told = float(self.must("read up rest < /proc/uptime; echo $up")) * 1000
+            after = time.monotonic() * 1000
+            if best is None or after - before < best[1]:
+                # It is told in whole hundredths of a second, rounded down.
+                best = (told + 5 - (before + after) / 2, after - before)
+        return best[0], best[1] / 2 + 5
+
     # ---- faults
 
     def qmp(self, command, **arguments):

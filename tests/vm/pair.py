@@ -181,13 +181,4 @@ class Pair:
             self.wait(lambda n=node: self.is_well(n), f"{node} is well, and each pool at home")
 
     def clock_ms(self, node):
-        """The machine's clock less the host's, and how far off that may be: both in milliseconds."""
-        best = None
-        for _ in range(20):
-            before = time.monotonic() * 1000
-            told = float(self.machines[node].must("read up rest < /proc/uptime; echo $up")) * 1000
-            after = time.monotonic() * 1000
-            if best is None or after - before < best[1]:
-                # It is told in whole hundredths of a second, rounded down.
-                best = (told + 5 - (before + after) / 2, after - before)
-        return best[0], best[1] / 2 + 5
+        return self.machines[node].clock_ms()

@@ -52,7 +52,7 @@ hapair_provider() {
 
 install() {
   inst_script "$early_boot" "$early_boot"
-  inst_multiple sleep modprobe
+  inst_multiple sleep modprobe nice
   hapair_plan || return 0
   mkdir -p "$initdir/etc/hapair"
   printf '%s\n' "$hapair_lines" >"$initdir/etc/hapair/boot.plan"
