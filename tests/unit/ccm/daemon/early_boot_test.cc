@@ -25,7 +25,7 @@ constexpr int kConfig = 78;
 
 class EarlyBoot : public testing::Test {
  protected:
-  ~EarlyBoot() override { end(); }
+  void TearDown() override { end(); }
   [[nodiscard]] pid_t pid() const {
     const auto text = read_file(ccmd_.run_dir() + "/ccmd.lock", 64);
     return text ? std::atoi(text->c_str()) : 0;
