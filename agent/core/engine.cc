@@ -185,8 +185,9 @@ void Engine::on(Instant now, const Durable& event) {
     record(now, Severity::info, claim ? "claim-durable" : "epoch-durable", i, pool.decision,
            fmt::format("{}: {} {} is on disk", plan(i).name.view(), what,
                        claim ? durable(i).claim.value() : durable(i).epoch.value()));
+    // Whether it is still carried, and whether by a reboot or by a fence, is looked at with the rest of the world.
     if (claim) pools_[i].claimed_at = now;
-    if (claim && reboot_awaited(i)) continue;  // nobody is fenced: the next page decides
+    if (claim) continue;
     fire(now, i, PoolEvent::durable, pool.decision);
   }
 }

@@ -27,9 +27,11 @@ bool Engine::wants_sighting() const {
       pools_, [](const Pool& pool) { return pool.state == PoolState::claiming || pool.state == PoolState::fencing; });
 }
 
-// By what is on disk, the partner held the pool in an earlier life of its kernel than the one in which it is seen now.
+// By what is on disk, and by what is on its way there, the partner held the pool in an earlier life of its kernel than
+// the one in which it is seen now.
 bool Engine::partner_rebooted(PoolIndex index) const {
-  return sighting_ && rebooted_since(durable(index), config_.partner, *sighting_);
+  return sighting_ && rebooted_since(durable(index), config_.partner, *sighting_) &&
+         rebooted_since(wanted_.pools[index], config_.partner, *sighting_);
 }
 
 bool Engine::any_rebooted() const {
@@ -60,7 +62,7 @@ bool Engine::look_for_reboot(Instant now, PoolIndex index) {
       fire(now, index, PoolEvent::reboot_proved, pool.decision)) {
     return true;
   }
-  // Not seen any more before its next page: then it takes a fence after all.
+  // Not by a reboot, or not seen any more before its next page: then it takes a fence.
   return pool.state == PoolState::claiming && !reboot_awaited(index) && claim_carried(now, index) &&
          fire(now, index, PoolEvent::durable, pool.decision);
 }
