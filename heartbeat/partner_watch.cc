@@ -125,7 +125,21 @@ void PartnerWatch::take_page(const Observation& seen) {
     agent_beat_ = agent->beat;
   }
   last_page_ = page;
-  if (seen.proof == ccm::PageProof::session) proven_ = page;
+  if (seen.proof != ccm::PageProof::session) return;
+  proven_ = page;
+  note_phase(seen);
+}
+
+// The time in its phase is the partner's own word, under the session's MAC: no clock of this node is compared with it.
+void PartnerWatch::note_phase(const Observation& seen) {
+  const ccm::StatusView& page = *seen.page;
+  sighting_ = Sighting{seen.when, page.boot_id, page.phase};
+  const Duration bound = limits_.phase_bounds.at(static_cast<std::size_t>(page.phase));
+  if (bound.count() == 0 || page.phase_since <= bound) {
+    stalled_.reset();
+  } else if (!stalled_ || stalled_->boot_id != page.boot_id || stalled_->phase != page.phase) {
+    stalled_ = PhaseStall{page.boot_id, page.phase, page.phase_since, bound};
+  }
 }
 
 std::optional<PartnerWatch::Finding> PartnerWatch::judge(const Observation& seen) {
@@ -299,11 +313,21 @@ std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string wh
 }
 
 std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
-  if (finding.verdict == current_.verdict && finding.agent_left == current_.agent_left &&
-      finding.own_link_down == current_.own_link_down) {
-    return std::nullopt;
+  const bool same = finding.verdict == current_.verdict && finding.agent_left == current_.agent_left &&
+                    finding.own_link_down == current_.own_link_down;
+  const bool same_stall =
+      stalled_.has_value() == current_.stalled.has_value() &&
+      (!stalled_ || (stalled_->boot_id == current_.stalled->boot_id && stalled_->phase == current_.stalled->phase));
+  if (same && same_stall) return std::nullopt;
+  if (stalled_) {
+    finding.because.push_back(
+        {now, "phase",
+         fmt::format("it is stalled in phase {} for {:.0f} s (bound {:g} s)", text_of(stalled_->phase),
+                     ms_of(stalled_->in_phase) / 1000, ms_of(stalled_->bound) / 1000)});
   }
-  current_ = {finding.verdict, now, std::move(finding.because), finding.agent_left, finding.own_link_down};
+  // A verdict that stands goes on from when it was reached.
+  const Instant since = same ? current_.since : now;
+  current_ = {finding.verdict, since, std::move(finding.because), finding.agent_left, finding.own_link_down, stalled_};
   return current_;
 }
 

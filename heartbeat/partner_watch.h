@@ -16,6 +16,7 @@
 #include "ccm/wire/observation.h"
 #include "ccm/wire/status_page.h"
 #include "heartbeat/detector.h"
+#include "heartbeat/sighting.h"
 #include "heartbeat/verdict.h"
 
 namespace hapair::heartbeat {
@@ -35,6 +36,8 @@ struct WatchLimits {
   Duration floor{};        // of the limits for the rail and the CCM's beat
   Duration agent_floor{};  // of the limit for the agent's beat, which the CCM copies at its own pace
   Duration ceiling{};
+  // How long the partner may stand in each phase (by its number) before that is told; zero: as long as it likes.
+  std::array<Duration, ccm::kBootPhases> phase_bounds{};
 };
 
 class PartnerWatch {
@@ -51,6 +54,8 @@ class PartnerWatch {
   [[nodiscard]] const Assessment& assessment() const { return current_; }
   // The last page that was proved to be the partner's.
   [[nodiscard]] const std::optional<ccm::StatusView>& proven_page() const { return proven_; }
+  // Where in which life of its kernel it was last seen, by such a page.
+  [[nodiscard]] const std::optional<Sighting>& sighting() const { return sighting_; }
   [[nodiscard]] double suspicion() const;
   [[nodiscard]] const Detector& rail_detector() const { return rail_; }
   [[nodiscard]] const Detector& ccm_detector() const { return ccm_; }
@@ -78,6 +83,7 @@ class PartnerWatch {
   std::optional<Finding> judge(const Observation& seen);
   std::optional<Finding> judge_silence(const Observation& seen);
   void note_rail(const Observation& seen);
+  void note_phase(const Observation& seen);
   [[nodiscard]] bool proven_elsewhere(const Observation& seen) const;
   [[nodiscard]] const Rail* answering_host() const;
   std::optional<Finding> judge_page(const Observation& seen);
@@ -91,6 +97,8 @@ class PartnerWatch {
   Assessment current_;
   std::optional<ccm::StatusView> last_page_;  // readable, proved or not
   std::optional<ccm::StatusView> proven_;
+  std::optional<Sighting> sighting_;
+  std::optional<PhaseStall> stalled_;
   BootId settled_boot_;      // of the life of the partner's kernel in which its agent was last seen beating
   Incarnation settled_ccm_;  // likewise of its CCM
   std::uint64_t agent_life_ = 0;

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "ccm/base/ids.h"
 #include "ccm/base/time.h"
+#include "ccm/wire/names.h"
 
 namespace hapair::heartbeat {
 
@@ -36,6 +39,15 @@ struct Evidence {
   std::string fact;     // "the CCM's beat stands at 812 for 31.2 ms (limit 30 ms)"
 };
 
+// A partner that stands in one phase of its way up or down for longer than the configuration allows. It changes no
+// verdict: a slow boot is still a boot, and its pool is whose it was.
+struct PhaseStall {
+  BootId boot_id;
+  ccm::BootPhase phase = ccm::BootPhase::unknown;
+  Duration in_phase{};  // when it was noticed
+  Duration bound{};
+};
+
 struct Assessment {
   Verdict verdict = Verdict::unknown;
   Instant since;                  // when this verdict was reached
@@ -43,6 +55,7 @@ struct Assessment {
   bool agent_left = false;        // of agent_hung: it said goodbye, so an operator stopped it on purpose
   bool own_link_down =
       false;  // of unreachable: this node's own link is down, so it may well be the one that is cut off
+  std::optional<PhaseStall> stalled;  // as its last page with the session's MAC showed it
 };
 
 }  // namespace hapair::heartbeat

@@ -22,12 +22,33 @@ std::string ms_text(Duration d) {
   return text.data();
 }
 
+// Zero is allowed: that phase has no bound.
+void read_phase_bounds(ConfigObject& heartbeat, HeartbeatConfig& out) {
+  using ccm::BootPhase;
+  struct Bound {
+    BootPhase phase;
+    double fallback_ms;
+  };
+  static constexpr std::array<Bound, 5> kBounds{{{BootPhase::early, 60'000},
+                                                 {BootPhase::root, 300'000},
+                                                 {BootPhase::storage_starting, 300'000},
+                                                 {BootPhase::storage_stopping, 300'000},
+                                                 {BootPhase::shutting_down, 300'000}}};
+  ConfigObject object = heartbeat.object("phase_bounds_ms", false);
+  for (const Bound& bound : kBounds) {
+    out.phase_bounds.at(static_cast<std::size_t>(bound.phase)) =
+        object.milliseconds(ccm::text_of(bound.phase), bound.fallback_ms, 0, 24 * kHourMs);
+  }
+  object.finish();
+}
+
 HeartbeatConfig read_heartbeat(ConfigObject& root) {
   ConfigObject object = root.object("heartbeat", false);
   HeartbeatConfig heartbeat;
   heartbeat.floor = object.milliseconds("floor_ms", 30, 1, 60'000);
   heartbeat.ceiling = object.milliseconds("ceiling_ms", 500, 1, 60'000);
   heartbeat.agent_floor = object.milliseconds("agent_floor_ms", 60, 1, 60'000);
+  read_phase_bounds(object, heartbeat);
   object.finish();
   return heartbeat;
 }
@@ -39,6 +60,7 @@ TakeoverConfig read_takeover(ConfigObject& root) {
   takeover.hold = object.milliseconds("hold_ms", 25, 0, kHourMs);
   takeover.agent_silent = object.milliseconds("agent_silent_ms", 30'000, 0, kHourMs);
   takeover.ccm_silent = object.milliseconds("ccm_silent_ms", 30'000, 0, kHourMs);
+  takeover.reboot_silent = object.milliseconds("reboot_silent_ms", 180'000, 0, kHourMs);
   object.finish();
   return takeover;
 }
@@ -48,6 +70,7 @@ GivebackConfig read_giveback(ConfigObject& root) {
   GivebackConfig giveback;
   giveback.automatic = object.boolean("automatic", true);
   giveback.stable = object.milliseconds("stable_ms", 10'000, 0, kHourMs);
+  giveback.bound = object.milliseconds("bound_ms", 10'000, 1000, kHourMs);
   object.finish();
   return giveback;
 }

@@ -1,6 +1,7 @@
 // What the configuration says about pools, fencing and policy, as plain values.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "agent/core/pool_sequence.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
+#include "ccm/wire/names.h"
 
 namespace hapair::agent {
 
@@ -63,20 +65,24 @@ struct HeartbeatConfig {
   Duration floor{};        // a partner is never called silent earlier than this
   Duration ceiling{};      // nor later than this
   Duration agent_floor{};  // the same floor for the beat of the partner's agent
+  // How long the partner may stand in a phase of its boot or shutdown, by the phase's number; zero: without a bound.
+  std::array<Duration, ccm::kBootPhases> phase_bounds{};
 };
 
 enum class ArbiterKind : std::uint8_t { none };  // none: only confirmed fencing, a release or a reboot permits
 
 struct TakeoverConfig {
   bool automatic = true;
-  Duration hold{};          // how long a verdict must stand before it is acted on
-  Duration agent_silent{};  // how long a partner may be without its agent before its pools are taken
-  Duration ccm_silent{};    // the same of its CCM
+  Duration hold{};           // how long a verdict must stand before it is acted on
+  Duration agent_silent{};   // how long a partner may be without its agent before its pools are taken
+  Duration ccm_silent{};     // the same of its CCM
+  Duration reboot_silent{};  // the same of all of it, where it went down in an orderly way and keeps its pools
 };
 
 struct GivebackConfig {
   bool automatic = true;
   Duration stable{};  // how long the partner must be well before it gets its pool back
+  Duration bound{};   // how long it may take to take it; then this node takes it back
 };
 
 }  // namespace hapair::agent

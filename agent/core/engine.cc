@@ -79,6 +79,8 @@ void Engine::on(Instant now, const Started& event) {
       if (it == wanted_.pools.end()) continue;  // a pool that the configuration no longer has
       *it = entry;
       it->held = entry.held && event.durable->boot_id == boot_id_;
+      // While this node was away the partner may have come to the pool in another way than by this node's consent.
+      if (event.durable->boot_id != boot_id_) it->partner_boot = BootId();
       it->claim = Epoch();  // a claim of an earlier life of this agent has no one who pursues it
     }
   }
@@ -99,7 +101,10 @@ void Engine::on(Instant now, const Started& event) {
 
 void Engine::on(Instant now, const PartnerAssessed& event) {
   const Verdict before = assessment_.verdict;
+  const auto stalled_before = assessment_.stalled;
+  const bool verdict_stands = before == event.assessment.verdict && assessment_.since == event.assessment.since;
   assessment_ = event.assessment;
+  if (verdict_stands) return record_stall(now, stalled_before);
   switch (assessment_.verdict) {
     case Verdict::alive:
     case Verdict::agent_hung:
@@ -107,7 +112,10 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
     case Verdict::ccm_restarted:
     case Verdict::leaving:
       // A later life of the partner publishes anew; but a partner that beats on was never down.
-      if (partner_down_proven_ && assessment_.verdict == Verdict::alive) partner_ = unheeded_;
+      if (partner_down_proven_ && assessment_.verdict == Verdict::alive) {
+        partner_ = unheeded_;
+        partner_boot_ = unheeded_boot_;
+      }
       unheeded_.reset();
       partner_down_proven_ = false;
       break;
@@ -127,7 +135,9 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
       pool.takeover_refused = false;
     }
   }
+  note_going_down(before);
   record_assessment(now, event.assessment);
+  record_stall(now, stalled_before);
   if (doubted_fence_ && !partner_beats()) take_fence_report(now, FenceReport(*doubted_fence_));
 }
 
@@ -136,10 +146,12 @@ void Engine::on(Instant now, const PartnerBlock& event) {
   if (!view) return;
   if (partner_down_proven_) {
     unheeded_ = view;
+    unheeded_boot_ = event.boot_id;
     return;
   }
   const bool first = !partner_ || partner_->life != view->life;
   partner_ = view;
+  partner_boot_ = event.boot_id;
   const bool differs = view->config_hash != config_.shared_config_hash;
   if (differs && (first || !config_differs_)) {
     record(
@@ -173,6 +185,9 @@ void Engine::on(Instant now, const Durable& event) {
     record(now, Severity::info, claim ? "claim-durable" : "epoch-durable", i, pool.decision,
            fmt::format("{}: {} {} is on disk", plan(i).name.view(), what,
                        claim ? durable(i).claim.value() : durable(i).epoch.value()));
+    // Whether it is still carried, and whether by a reboot or by a fence, is looked at with the rest of the world.
+    if (claim) pools_[i].claimed_at = now;
+    if (claim) continue;
     fire(now, i, PoolEvent::durable, pool.decision);
   }
 }
@@ -267,6 +282,7 @@ void Engine::take_fence_report(Instant now, const FenceReport& report) {
           {"took_ms", fmt::format("{:.3f}", ms_of(report.took))}});
   if (confirmed) {
     fence_tries_ = 0;
+    unheeded_boot_ = partner_boot_;
     unheeded_ = std::exchange(partner_, std::nullopt);  // that life of the partner is over, and so is its page
     partner_down_proven_ = true;
     for (const PoolIndex i : concerned) fire(now, i, PoolEvent::fence_confirmed, pools_[i].decision);
@@ -281,8 +297,7 @@ void Engine::take_fence_report(Instant now, const FenceReport& report) {
       fire(now, i, PoolEvent::fence_given_up, pools_[i].decision);
     }
   }
-  const bool another = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::fencing; });
-  if (another) start_fence_round(now);
+  fence_if_wanted(now);
 }
 
 void Engine::start_fence_round(Instant now) {
@@ -380,9 +395,8 @@ void Engine::on(Instant now, const Tick& /*event*/) {
     take_fence_report(now, report);
   }
   if (fence_retry_at_ && now >= *fence_retry_at_ && !fence_in_flight_) {
-    const bool wanted = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::fencing; });
     fence_retry_at_.reset();
-    if (wanted) start_fence_round(now);
+    fence_if_wanted(now);
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) take_sequence(now, i, pools_[i].sequence.tick(now));
 }

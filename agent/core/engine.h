@@ -24,6 +24,7 @@
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/wire/names.h"
+#include "heartbeat/sighting.h"
 #include "heartbeat/verdict.h"
 
 namespace hapair::agent {
@@ -42,11 +43,15 @@ struct EnginePolicy {
   Duration takeover_hold{};  // how long a verdict must stand before it costs a takeover
   Duration agent_silent{};   // how long a partner may be without its agent, while the rest of it lives
   Duration ccm_silent{};     // likewise without its CCM
+  // How long a partner may be dark that goes down in an orderly way and said that it keeps its pools: it may well be
+  // rebooting, and then its next life is the proof.
+  Duration reboot_silent{};
   int fence_attempts = 3;
   Duration fence_retry{};
   Duration beats_end{};  // by then the beats of a partner that was fenced are known to have ended
   bool automatic_giveback = true;
-  Duration giveback_stable{};  // how long the home node must be alive and ready first
+  Duration giveback_stable{};                          // how long the home node must be alive and ready first
+  Duration giveback_bound = std::chrono::seconds(10);  // how long a release is offered before it is taken back
   bool hand_over_at_shutdown = true;
 };
 
@@ -71,6 +76,12 @@ struct PartnerAssessed {
 };
 struct PartnerBlock {  // from a page that was proved to be the partner's
   ccm::AgentBlockLayout block;
+  BootId boot_id{};  // of that page
+};
+// A page with the session's MAC, told before its verdict and its block: where the place is another one than before, and
+// every one while wants_sighting().
+struct PartnerSeen {
+  heartbeat::Sighting sighting;
 };
 struct Durable {
   std::uint64_t generation = 0;  // everything up to this one is on disk
@@ -99,8 +110,8 @@ struct OperatorCommand {
 };
 struct ShutdownAsked {};
 struct Tick {};
-using Event = std::variant<Started, PartnerAssessed, PartnerBlock, Durable, NotDurable, FenceProgress, FenceDone,
-                           ActionDone, OperatorCommand, ShutdownAsked, Tick>;
+using Event = std::variant<Started, PartnerAssessed, PartnerSeen, PartnerBlock, Durable, NotDurable, FenceProgress,
+                           FenceDone, ActionDone, OperatorCommand, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -170,6 +181,8 @@ class Engine {
   [[nodiscard]] const std::optional<FenceReport>& last_fence() const { return last_fence_; }
   // What the verdict means for this node's next act, in one sentence.
   [[nodiscard]] std::string implication() const;
+  // Every page of the partner that carries the session's MAC is to be told, not only one that shows another place.
+  [[nodiscard]] bool wants_sighting() const;
   // After ShutdownAsked: nothing is left to wait for.
   [[nodiscard]] bool may_exit() const;
   // How often each row of transitions() was taken.
@@ -178,8 +191,8 @@ class Engine {
  private:
   // Why a claim was made: what may end it again before it is proved.
   enum class ClaimCause : std::uint8_t {
-    verdict,    // withdrawn when the verdict no longer allows a takeover
-    operator_,  // withdrawn when the partner is seen alive or booting
+    verdict,    // withdrawn when the verdict no longer allows a takeover, unless its reboot is the proof
+    operator_,  // likewise when the partner is seen alive or booting
     force,      // never withdrawn: the operator knows that the partner may be well
   };
   enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray };
@@ -196,6 +209,8 @@ class Engine {
     std::uint64_t decision = 0;
     Instant decided_at;
     std::uint64_t asked_serial = 0;
+    Instant claimed_at;             // since when the claim is durable
+    Epoch partner_known;            // the highest epoch that an earlier life of the partner's kernel showed
     std::uint64_t fence_round = 0;  // the first round whose answer counts for this pool
     StopCause stop_cause = StopCause::none;
     ClaimCause claim_cause = ClaimCause::verdict;
@@ -210,6 +225,7 @@ class Engine {
   // engine.cc: events
   void on(Instant now, const Started& event);
   void on(Instant now, const PartnerAssessed& event);
+  void on(Instant now, const PartnerSeen& event);
   void on(Instant now, const PartnerBlock& event);
   void on(Instant now, const Durable& event);
   void on(Instant now, const NotDurable& event);
@@ -248,7 +264,18 @@ class Engine {
   [[nodiscard]] bool claim_carried(Instant now, PoolIndex index) const;
   [[nodiscard]] std::optional<Instant> giveback_at(PoolIndex index) const;
   [[nodiscard]] Duration stop_bound(PoolIndex index) const;
+  void note_going_down(heartbeat::Verdict before);
   bool make_permit(PoolIndex index, PoolEvent event);
+
+  // engine_reboot.cc: a partner that reboots
+  [[nodiscard]] bool partner_rebooted(PoolIndex index) const;
+  [[nodiscard]] bool any_rebooted() const;
+  [[nodiscard]] bool reboot_awaited(PoolIndex index) const;
+  bool look_for_reboot(Instant now, PoolIndex index);
+  void fence_if_wanted(Instant now);
+  [[nodiscard]] bool may_answer(const PublishedView& view) const;
+  void note_asking_life(PoolIndex index);
+  void record_stall(Instant now, const std::optional<heartbeat::PhaseStall>& before);
 
   // engine_report.cc: what others see
   void record(Instant now, Severity severity, std::string kind, std::optional<PoolIndex> pool, std::uint64_t decision,
@@ -256,6 +283,7 @@ class Engine {
   void record_transition(Instant now, PoolIndex index, const Transition& row);
   void record_notes(Instant now, PoolIndex index, const PoolSequence::Output& output);
   void record_serving(Instant now, PoolIndex index);
+  void tell_what_is_waited_for(Instant now);
   void record_assessment(Instant now, const heartbeat::Assessment& assessment);
   [[nodiscard]] PublishedView published() const;
   void publish_changes();
@@ -293,7 +321,12 @@ class Engine {
   heartbeat::Assessment assessment_;
   std::optional<PartnerView> partner_;
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
-  std::uint64_t partner_decision_ = 0;   // the decision that the last change of the verdict opened
+  BootId partner_boot_;                  // of the page that `partner_` is from
+  BootId unheeded_boot_;                 // of the page that `unheeded_` is from
+  std::optional<heartbeat::Sighting> sighting_;
+  bool went_down_with_pools_ = false;   // it said that it goes down and keeps its pools, and is dark since
+  bool told_to_wait_ = false;           // the operator was told what this node waits for
+  std::uint64_t partner_decision_ = 0;  // the decision that the last change of the verdict opened
   bool config_differs_ = false;
   bool partner_down_proven_ = false;  // by a fence; until a page of a later life is read
   bool record_of_this_life_ = false;  // the record that was read was written since this kernel booted

@@ -48,7 +48,7 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
   if (force) return std::nullopt;
   const bool down = assessment_.verdict == Verdict::unreachable || assessment_.verdict == Verdict::hung ||
                     assessment_.verdict == Verdict::panicked;
-  if (down) return std::nullopt;
+  if (down || reboot_awaited(index)) return std::nullopt;
   if (assessment_.verdict != Verdict::alive) {
     return fmt::format("{}: the partner is {}, so it cannot be asked to release it; wait, or use --force to fence it",
                        name, heartbeat::text_of(assessment_.verdict));

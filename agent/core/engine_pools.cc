@@ -11,8 +11,6 @@ namespace {
 
 using heartbeat::Verdict;
 
-// How long a release is offered before this node looks after the pool again.
-constexpr Duration kReleaseBound = std::chrono::seconds(10);
 // What a request may take besides the partner's own stop timeouts.
 constexpr Duration kRequestMargin = std::chrono::seconds(5);
 // How much longer a node whose own link is down waits before it claims: the time of a partner's verdict and fence.
@@ -90,11 +88,16 @@ bool Engine::make_permit(PoolIndex index, PoolEvent event) {
     case PoolState::fencing:
       if (event == PoolEvent::fence_confirmed && last_fence_)
         permit = TakeoverPermit::from_fence(durable(index), *last_fence_);
+      if (event == PoolEvent::reboot_proved && sighting_)
+        permit = TakeoverPermit::from_reboot(durable(index), config_.partner, *sighting_, pool.claimed_at);
+      break;
+    case PoolState::claiming:
+      if (event != PoolEvent::reboot_proved) return true;
+      if (sighting_) permit = TakeoverPermit::from_reboot(durable(index), config_.partner, *sighting_, pool.claimed_at);
       break;
     case PoolState::probing:
       permit = TakeoverPermit::from_possession(confirmed_, names_[index], config_.self, boot_id_);
       break;
-    case PoolState::claiming:
     case PoolState::acquiring:
     case PoolState::starting:
     case PoolState::serving:
@@ -179,8 +182,8 @@ void Engine::enter(Instant now, PoolIndex index) {
       const PartnerPool* partner = partner_pool(index);
       PoolDurable& record = draft(index);
       // Above what the partner may have made durable, on this node's own answer, just before it went silent.
-      const Epoch known =
-          std::max({record.epoch, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
+      const Epoch known = std::max(
+          {record.epoch, pool.partner_known, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
       record.claim = known.next().next();
       pool.awaits_generation = generation_ + 1;
       return;
@@ -189,7 +192,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       if (std::ranges::count(pools_, PoolState::fencing, &Pool::state) == 1 && !fence_in_flight_ && !fence_retry_at_) {
         fence_tries_ = 0;
       }
-      if (!fence_in_flight_ && !fence_retry_at_) start_fence_round(now);
+      fence_if_wanted(now);
       // A round that began before this claim was durable proves nothing for it; one of this very step does.
       pool.fence_round = fence_in_flight_ && fence_round_step_ == steps_ ? fence_round_ : fence_round_ + 1;
       return;
@@ -199,6 +202,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       entry.epoch = pool.permit->epoch();
       entry.owner = config_.self;
       entry.released = false;
+      entry.partner_boot = BootId();
       entry.claim = Epoch();
       entry.held = true;
       pool.awaits_generation = generation_ + 1;
@@ -234,7 +238,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       return;
     }
     case PoolState::released:
-      pool.bound = now + kReleaseBound;
+      pool.bound = now + config_.policy.giveback_bound;
       return;
   }
 }
@@ -244,12 +248,15 @@ void Engine::settle(Instant now) {
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     int rounds = 0;
     while (settle_pool(now, i)) HAPAIR_CHECK(++rounds < 16, "the transition table runs in a circle");
+    note_asking_life(i);
   }
+  fence_if_wanted(now);
+  tell_what_is_waited_for(now);
 }
 
 bool Engine::settle_pool(Instant now, PoolIndex index) {
   Pool& pool = pools_[index];
-  if (look_at_partner(now, index)) return true;
+  if (look_at_partner(now, index) || look_for_reboot(now, index)) return true;
   if (shutting_down_ && fire(now, index, PoolEvent::shutdown, pool.decision)) return true;
   const std::optional<Instant> down = down_at();
   if (down && now >= *down && !pool.takeover_refused && fire(now, index, PoolEvent::partner_down, partner_decision_)) {
@@ -288,6 +295,7 @@ bool Engine::partner_runs_above(PoolIndex index) const {
 // Whether what a claim was made for still holds.
 bool Engine::claim_carried(Instant now, PoolIndex index) const {
   const Verdict verdict = assessment_.verdict;
+  if (reboot_awaited(index)) return true;
   switch (pools_[index].claim_cause) {
     case ClaimCause::force:
       return true;
@@ -361,9 +369,11 @@ void Engine::follow_partner_record(PoolIndex index) {
   if (partner == nullptr || partner->owner != PoolOwner::publisher || !partner_holds(index)) return;
   const PoolDurable& mine = wanted_.pools[index];
   const Epoch epoch = std::max(mine.epoch, partner->epoch);
-  if (mine.owner == config_.partner && mine.epoch == epoch && !mine.released && !mine.held) return;
+  const bool known = mine.owner == config_.partner && mine.epoch == epoch && !mine.released && !mine.held;
+  if (known && mine.partner_boot == partner_boot_) return;
   PoolDurable& record = draft(index);
   record.owner = config_.partner;
+  record.partner_boot = partner_boot_;
   record.epoch = epoch;
   record.released = false;
   record.held = false;
@@ -375,7 +385,9 @@ std::optional<Instant> Engine::down_at() const {
   switch (assessment_.verdict) {
     case Verdict::unreachable:
       // With its own link down this node may be the one that is cut off: a partner that still has its link goes first.
-      return assessment_.since + policy.takeover_hold + (assessment_.own_link_down ? kOwnLinkDownHold : Duration{});
+      return assessment_.since +
+             std::max(policy.takeover_hold, went_down_with_pools_ ? policy.reboot_silent : Duration{}) +
+             (assessment_.own_link_down ? kOwnLinkDownHold : Duration{});
     case Verdict::hung:
     case Verdict::panicked:
       return assessment_.since + policy.takeover_hold;
@@ -385,7 +397,7 @@ std::optional<Instant> Engine::down_at() const {
     case Verdict::ccm_restarted:  // and its agent has not come back to it
       return assessment_.since + policy.agent_silent;
     case Verdict::ccm_gone:
-      return assessment_.since + policy.ccm_silent;
+      return assessment_.since + std::max(policy.ccm_silent, went_down_with_pools_ ? policy.reboot_silent : Duration{});
     case Verdict::unknown:
     case Verdict::unproven:
     case Verdict::alive:
@@ -406,6 +418,31 @@ std::optional<Instant> Engine::giveback_at(PoolIndex index) const {
     return std::nullopt;
   }
   return std::max(assessment_.since, pool.since) + config_.policy.giveback_stable;
+}
+
+// A partner that went down in an orderly way and keeps its pools says so first; what it does after it is dark.
+void Engine::note_going_down(Verdict before) {
+  switch (assessment_.verdict) {
+    case Verdict::unreachable:
+    case Verdict::ccm_gone:
+    case Verdict::unproven:
+      if (before == Verdict::leaving) {
+        went_down_with_pools_ =
+            partner_ && partner_->keeps_pools && sighting_ && sighting_->phase == ccm::BootPhase::shutting_down;
+      }
+      return;
+    case Verdict::unknown:
+    case Verdict::alive:
+    case Verdict::agent_hung:
+    case Verdict::hung:
+    case Verdict::rebooted:
+    case Verdict::ccm_restarted:
+    case Verdict::leaving:
+    case Verdict::panicked:
+    case Verdict::interconnect_lost:
+      went_down_with_pools_ = false;
+      return;
+  }
 }
 
 // The longest that an orderly stop of the pool may take: resources may have to stop one after the other.

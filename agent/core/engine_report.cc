@@ -134,14 +134,27 @@ std::string Engine::implication() const {
       return fmt::format(
           "says nothing about its storage: no takeover while its CCM may be restarted; its pools are taken {}",
           automatic.empty() ? after(policy.ccm_silent) : "only by an operator");
-    case Verdict::unreachable:
-    case Verdict::hung:
     case Verdict::panicked:
+    case Verdict::rebooted:
+      if (std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::elsewhere; }) &&
+          automatic.empty() && any_rebooted()) {
+        return "the life of it that had its pools is over: they are claimed, and started on its next page; no fence";
+      }
+      if (assessment_.verdict == Verdict::rebooted) return "it boots: it is not fenced, and it asks before it serves";
       return automatic.empty() ? fmt::format("its pools are claimed {}; they start when a fence is confirmed",
                                              after(policy.takeover_hold))
                                : automatic;
-    case Verdict::rebooted:
-      return "it boots: it is not fenced, and it asks before it serves";
+    case Verdict::unreachable:
+    case Verdict::hung:
+      if (went_down_with_pools_ && automatic.empty()) {
+        return fmt::format(
+            "it went down in an orderly way and keeps its pools: they are taken when it is seen to boot, "
+            "or by a fence {}",
+            after(policy.reboot_silent));
+      }
+      return automatic.empty() ? fmt::format("its pools are claimed {}; they start when a fence is confirmed",
+                                             after(policy.takeover_hold))
+                               : automatic;
     case Verdict::ccm_restarted:
       return fmt::format(
           "says nothing about its storage: no takeover while its agent may come back; its pools are taken {}",
@@ -158,6 +171,7 @@ PublishedView Engine::published() const {
   PublishedView view;
   view.node_state = node_state();
   view.leaving = shutting_down_;
+  view.keeps_pools = shutting_down_ && !config_.policy.hand_over_at_shutdown;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];
     const PoolDurable& record = confirmed_.pools[i];
@@ -184,14 +198,17 @@ PublishedView Engine::published() const {
 // seen is no reason to publish, or the two would publish at each other for ever.
 void Engine::publish_changes() {
   PublishedView view = published();
+  const bool safe = may_answer(view);
   const bool asked =
-      partner_ && !offline_ && started_ && !doubtful_ &&
+      partner_ && !offline_ && started_ && !doubtful_ && safe &&
       (partner_->serial != shown_saw_serial_ || partner_->life != shown_saw_life_) &&
       std::ranges::any_of(partner_->pools, [](const PartnerPool& p) { return p.request != PoolRequest::none; });
   if (view == shown_ && !asked) return;
   shown_ = std::move(view);
   ++serial_;
-  if (partner_ && !offline_ && !doubtful_) {
+  if (!safe) {
+    shown_saw_serial_ = shown_saw_life_ = 0;
+  } else if (partner_ && !offline_ && !doubtful_) {
     shown_saw_serial_ = partner_->serial;
     shown_saw_life_ = partner_->life;
   }
@@ -261,6 +278,22 @@ NodeState Engine::node_state() const {
   if (other) return NodeState::serving_both;
   if (waits) return NodeState::waiting_for_giveback;
   return own ? NodeState::serving : NodeState::standby;
+}
+
+// A node that serves nothing because it cannot prove that its partner does not tells that once, not only in its status.
+void Engine::tell_what_is_waited_for(Instant now) {
+  const bool unsettled = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::unsettled; });
+  const bool waits = unsettled && node_state() == NodeState::isolated;
+  if (!unsettled) told_to_wait_ = false;
+  if (!waits || told_to_wait_) return;
+  told_to_wait_ = true;
+  std::string names;
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    if (pools_[i].state == PoolState::unsettled) names += (names.empty() ? "" : ", ") + plan(i).name.text();
+  }
+  record(now, Severity::warning, "waits-for-partner", std::nullopt, partner_decision_,
+         fmt::format("{}: not served here, because nothing proves that {} does not serve it: {}", names,
+                     config_.partner.view(), node_reason().text()));
 }
 
 NodeReason Engine::node_reason() const {

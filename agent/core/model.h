@@ -56,7 +56,10 @@ struct PoolDurable {
   NodeName owner;         // who holds `epoch`; empty: nobody yet
   bool released = false;  // `owner` stopped the pool and offers it to its partner
   Epoch claim;            // this node's claim under way; 0: none
-  bool held = false;      // acquired in the life of the kernel that `boot_id` names: its resources may run here
+  // The life of the partner's kernel in which it holds the pool, or may have started it with this node's consent. Of
+  // `owner` partner only; not known after this node's own kernel booted, until the partner's page tells it again.
+  BootId partner_boot;
+  bool held = false;  // acquired in the life of the kernel that `boot_id` names: its resources may run here
   bool operator==(const PoolDurable&) const = default;
 };
 struct DurableState {

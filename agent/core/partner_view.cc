@@ -8,6 +8,7 @@ namespace {
 constexpr std::uint8_t kFlagReleased = 1;
 constexpr std::uint8_t kFlagFailed = 2;
 constexpr std::uint8_t kFlagLeaving = 1;
+constexpr std::uint8_t kFlagKeepsPools = 2;
 
 std::optional<PartnerPool> read_entry(const ccm::PoolEntryLayout& entry) {
   if (entry.owner > static_cast<std::uint8_t>(PoolOwner::reader) || entry.state >= kPoolStates ||
@@ -95,6 +96,7 @@ std::optional<PartnerView> read_block(const ccm::AgentBlockLayout& block, const 
   view.saw_life = block.saw_partner_life;
   view.node_state = static_cast<NodeState>(block.node_state);
   view.leaving = (block.flags & kFlagLeaving) != 0;
+  view.keeps_pools = (block.flags & kFlagKeepsPools) != 0;
   view.pools.resize(pools.size());
   for (std::size_t i = 0; i < block.pool_count; ++i) {
     const auto entry = read_entry(block.pools[i]);
@@ -117,7 +119,7 @@ ccm::AgentBlockLayout write_block(const PublishedView& view, std::uint64_t seria
   block.saw_partner_life = saw_life;
   block.pool_count = static_cast<std::uint16_t>(view.pools.size());
   block.node_state = static_cast<std::uint8_t>(view.node_state);
-  block.flags = view.leaving ? kFlagLeaving : std::uint8_t{0};
+  block.flags = static_cast<std::uint8_t>((view.leaving ? kFlagLeaving : 0) | (view.keeps_pools ? kFlagKeepsPools : 0));
   for (std::size_t i = 0; i < view.pools.size(); ++i) {
     const PublishedPool& pool = view.pools[i];
     ccm::PoolEntryLayout& entry = block.pools[i];

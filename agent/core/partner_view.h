@@ -61,6 +61,7 @@ struct PartnerView {
   std::uint64_t saw_life = 0;
   NodeState node_state = NodeState::joining;
   bool leaving = false;            // it shuts down: it takes nothing any more
+  bool keeps_pools = false;        // and keeps its pools while it does (shutdown.hand_over false)
   std::vector<PartnerPool> pools;  // in this node's order; a pool that the partner does not list is `probing`
 };
 
@@ -82,6 +83,7 @@ struct PublishedPool {
 struct PublishedView {
   NodeState node_state = NodeState::joining;
   bool leaving = false;
+  bool keeps_pools = false;
   std::vector<PublishedPool> pools;
   bool operator==(const PublishedView&) const = default;
 };

@@ -20,6 +20,8 @@ std::string_view text_of(PermitKind kind) {
       return "released";
     case PermitKind::fenced:
       return "fenced";
+    case PermitKind::rebooted:
+      return "rebooted";
     case PermitKind::held:
       return "held";
   }
@@ -50,6 +52,22 @@ std::optional<TakeoverPermit> TakeoverPermit::from_fence(const PoolDurable& dura
   return TakeoverPermit(PermitKind::fenced, durable.pool, durable.claim,
                         fmt::format("fence device {} confirmed that the partner is down, after {:.0f} ms",
                                     report.device, ms_of(report.took)));
+}
+
+bool rebooted_since(const PoolDurable& durable, const NodeName& partner, const heartbeat::Sighting& seen) {
+  const bool was_there = durable.owner == partner && durable.partner_boot.known();
+  const bool another_life = seen.boot_id.known() && seen.boot_id != durable.partner_boot;
+  return was_there && another_life && (ccm::before_storage(seen.phase) || seen.phase == ccm::BootPhase::panicked);
+}
+
+std::optional<TakeoverPermit> TakeoverPermit::from_reboot(const PoolDurable& durable, const NodeName& partner,
+                                                          const heartbeat::Sighting& seen, Instant claimed_at) {
+  const bool claimed = durable.claim.value() != 0 && seen.when > claimed_at;
+  if (!claimed || !rebooted_since(durable, partner, seen)) return std::nullopt;
+  return TakeoverPermit(
+      PermitKind::rebooted, durable.pool, durable.claim,
+      fmt::format("the partner held it under boot id {} and was seen under {} in phase {}, after the claim was durable",
+                  durable.partner_boot.text(), seen.boot_id.text(), text_of(seen.phase)));
 }
 
 std::optional<TakeoverPermit> TakeoverPermit::from_possession(const DurableState& durable, const PoolName& pool,

@@ -10,15 +10,20 @@
 #include "agent/core/model.h"
 #include "agent/core/partner_view.h"
 #include "ccm/base/ids.h"
+#include "heartbeat/sighting.h"
 
 namespace hapair::agent {
 
 enum class PermitKind : std::uint8_t {
   released,  // the owner stopped the pool and said so, or says that it neither has nor claims it
   fenced,    // a fence method confirmed that the partner is down
+  rebooted,  // after the claim was durable, the partner was seen in a later life of its kernel, before its storage
   held,      // no takeover: this node held it already, in this very life of its kernel, and never gave it up
 };
 std::string_view text_of(PermitKind kind);
+
+// The partner, which held the pool by `durable`, is seen in a later life of its kernel and before its storage there.
+bool rebooted_since(const PoolDurable& durable, const NodeName& partner, const heartbeat::Sighting& seen);
 
 class TakeoverPermit {
  public:
@@ -34,6 +39,30 @@ class TakeoverPermit {
 
   // `durable` is what is on disk by now: the claim must be there before the fence was asked for.
   static std::optional<TakeoverPermit> from_fence(const PoolDurable& durable, const FenceReport& report);
+
+  // `durable` is what is on disk by now: the claim, and in which life of its kernel the partner held the pool. `seen`
+  // is a page with the session's MAC, read after that (`claimed_at`).
+  //
+  // Why it is a proof, without a fence:
+  //  - Another boot id: the kernel under which the pool ran is gone, and everything that it had started with it. An
+  //    incarnation would not do: a CCM restarts on a node that serves on.
+  //  - In its new life the partner holds nothing (from_possession is bound to the boot id) and must have a permit of
+  //  its
+  //    own. By a release it would need an offer of this node's, and the record says that the partner is the owner. By
+  //    an answer it would need this node's, and this node gives none to a life of the partner's kernel before its
+  //    record names that life as `partner_boot` (Engine::may_answer): then it is not another boot id any more. By a
+  //    fence this node would be off. By a reboot of this node: its record would have to name an older life of this
+  //    node.
+  //  - `partner_boot` is forgotten when this node itself boots, so nothing rests on what it knew before it was away.
+  //  - The phase is one before the partner may touch a shared disk. That is a second line: the three above hold in any
+  //    phase. `unknown` is none: it is what a CCM says that knows nothing of its node.
+  //  - `panicked` counts too: it is published by a crash kernel, under its own boot id. The kernel that served runs no
+  //    instruction any more, nor does any agent; what may be left are disk writes which it had handed to an adapter.
+  //    The crash kernel resets its devices as it starts (reset_devices) and gets so far only seconds after the panic,
+  //    the same that is relied on where kdump's message counts as a fence (fence_kdump). And a fence would end the
+  //    dump.
+  static std::optional<TakeoverPermit> from_reboot(const PoolDurable& durable, const NodeName& partner,
+                                                   const heartbeat::Sighting& seen, Instant claimed_at);
 
   // `durable` says that this node owns the pool, and was written in the life of the kernel that still runs.
   static std::optional<TakeoverPermit> from_possession(const DurableState& durable, const PoolName& pool,

@@ -51,6 +51,9 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::elsewhere, E::partner_released, G::may_take, S::acquiring, "the partner stopped it and offers it"},
     {S::elsewhere, E::partner_down, G::automatic_may_take, S::claiming,
      "the partner is down by the verdict: this node claims its pool"},
+    {S::elsewhere, E::partner_rebooted, G::automatic_may_take, S::claiming,
+     "the partner is seen in a new life of its kernel, so the one that had the pool is over: this node claims it and "
+     "fences nobody"},
     {S::elsewhere, E::partner_vacant, G::home_or_owner_here, S::asking,
      "the partner does not have it after all: it is asked before this node starts it"},
     {S::elsewhere, E::operator_takeover, G::partner_alive, S::requesting,
@@ -62,6 +65,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::requesting, E::partner_released, G::always, S::acquiring, "the partner stopped it and released it"},
     {S::requesting, E::partner_down, G::always, S::claiming,
      "the partner went down while it was asked: this node claims the pool"},
+    {S::requesting, E::partner_rebooted, G::always, S::claiming,
+     "the partner rebooted while it was asked: this node claims the pool and fences nobody"},
     {S::requesting, E::bound_passed, G::always, S::elsewhere,
      "the partner did not release it in time: the request is withdrawn"},
     {S::requesting, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
@@ -70,10 +75,14 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::claiming, E::durable, G::always, S::fencing, "the claim is durable: now the proof that the partner stopped"},
     {S::claiming, E::not_durable, G::always, S::elsewhere,
      "the claim could not be made durable: nothing is done without it"},
+    {S::claiming, E::reboot_proved, G::always, S::acquiring,
+     "the partner is seen in its new life after the claim was durable: it is not fenced"},
     {S::claiming, E::partner_back, G::always, S::elsewhere,
      "the verdict no longer carries the claim: it is withdrawn before a fence was asked for"},
 
     {S::fencing, E::fence_confirmed, G::always, S::acquiring, "the fence is confirmed: the partner is down"},
+    {S::fencing, E::reboot_proved, G::always, S::acquiring,
+     "the partner is seen in a new life of its kernel after the claim was durable: no fence is waited for"},
     {S::fencing, E::fence_failed, G::always, S::fencing,
      "the fence is not confirmed, so nothing is taken; it is tried again"},
     {S::fencing, E::fence_given_up, G::always, S::elsewhere,
@@ -141,6 +150,30 @@ constexpr const char* kFinishes =
     "what is under way is finished first; the shutdown is looked at again in the next state";
 
 const IgnoredGroup kIgnored[] = {
+    {S::probing, {E::partner_rebooted, E::reboot_proved}, "its page is looked at again in the next state"},
+    {S::unsettled, {E::partner_rebooted}, "a node that has just booted itself asks its partner, when that is up"},
+    {S::asking, {E::partner_rebooted}, "its agent answers when it is up"},
+    {S::claiming, {E::partner_rebooted}, "a page that is read after the claim was durable decides"},
+    {S::fencing, {E::partner_rebooted}, "a page that is read after the claim was durable decides"},
+    {S::acquiring, {E::partner_rebooted}, "this node has its proof"},
+    {S::starting, {E::partner_rebooted}, "this node has it"},
+    {S::serving, {E::partner_rebooted}, "this node has it"},
+    {S::stopping, {E::partner_rebooted}, "what is under way is finished first"},
+    {S::releasing, {E::partner_rebooted}, "what is under way is finished first"},
+    {S::released, {E::partner_rebooted}, "it may have taken the offer: it is asked when its agent is up"},
+    {S::failed, {E::partner_rebooted}, "an operator is needed"},
+    {S::unsettled, {E::reboot_proved}, kNotUnderWay},
+    {S::asking, {E::reboot_proved}, kNotUnderWay},
+    {S::elsewhere, {E::reboot_proved}, kNotUnderWay},
+    {S::requesting, {E::reboot_proved}, kNotUnderWay},
+    {S::acquiring, {E::reboot_proved}, kNotUnderWay},
+    {S::starting, {E::reboot_proved}, kNotUnderWay},
+    {S::serving, {E::reboot_proved}, kNotUnderWay},
+    {S::stopping, {E::reboot_proved}, kNotUnderWay},
+    {S::releasing, {E::reboot_proved}, kNotUnderWay},
+    {S::released, {E::reboot_proved}, kNotUnderWay},
+    {S::failed, {E::reboot_proved}, kNotUnderWay},
+
     {S::probing,
      {E::partner_holds, E::partner_vacant, E::partner_released, E::partner_wants, E::partner_answered, E::partner_down,
       E::partner_back},
@@ -369,6 +402,10 @@ std::string_view text_of(PoolEvent event) {
       return "superseded";
     case E::partner_down:
       return "partner-down";
+    case E::partner_rebooted:
+      return "partner-rebooted";
+    case E::reboot_proved:
+      return "reboot-proved";
     case E::partner_back:
       return "partner-back";
     case E::durable:

@@ -18,7 +18,7 @@ enum class PoolState : std::uint8_t {
   asking = 2,      // asks the partner whether it neither has nor claims it; left by its answer
   elsewhere = 3,   // the partner's
   requesting = 4,  // asks the partner to release it; left by the release or at the bound
-  claiming = 5,    // the claim is being made durable
+  claiming = 5,    // the claim is being made durable; of a partner that boots, until its next page proves that
   fencing = 6,     // the claim is durable; proof that the partner stopped is being sought
   acquiring = 7,   // permit in hand; the new epoch is being made durable
   starting = 8,
@@ -42,6 +42,8 @@ enum class PoolEvent : std::uint8_t {
   partner_answered,  // the partner's page: asked, and it neither has nor claims it
   superseded,        // the partner runs it at a higher epoch than this node's
   partner_down,      // the verdict has stood as long as the configuration asks, and allows a takeover
+  partner_rebooted,  // it is seen in a later life of its kernel than the one in which it held the pool
+  reboot_proved,     // and still, by a page that was read after the claim was durable
   partner_back,      // the verdict no longer carries the claim: the partner is back, or nobody can tell
   durable,           // what this pool waited for is on disk
   not_durable,       // and cannot be written
@@ -60,7 +62,7 @@ enum class PoolEvent : std::uint8_t {
   operator_giveback,
   shutdown,
 };
-inline constexpr std::uint8_t kPoolEvents = 27;
+inline constexpr std::uint8_t kPoolEvents = 29;
 std::string_view text_of(PoolEvent event);
 
 // What must hold besides. Evaluated by the engine; the first row whose guard holds is taken.

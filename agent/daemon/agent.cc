@@ -32,11 +32,13 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .takeover_hold = config.takeover.hold,
                 .agent_silent = config.takeover.agent_silent,
                 .ccm_silent = config.takeover.ccm_silent,
+                .reboot_silent = config.takeover.reboot_silent,
                 .fence_attempts = config.fencing.attempts,
                 .fence_retry = config.fencing.retry,
                 .beats_end = config.heartbeat.ceiling + config.pair.operation_deadline + 2 * config.pair.pace,
                 .automatic_giveback = config.giveback.automatic,
                 .giveback_stable = config.giveback.stable,
+                .giveback_bound = config.giveback.bound,
                 .hand_over_at_shutdown = config.hand_over_at_shutdown};
   out.shared_config_hash = shared_config_hash(config);
   out.life = life;
@@ -48,7 +50,8 @@ heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
   return {.pace = config.pair.pace,
           .floor = config.heartbeat.floor,
           .agent_floor = config.heartbeat.agent_floor,
-          .ceiling = config.heartbeat.ceiling};
+          .ceiling = config.heartbeat.ceiling,
+          .phase_bounds = config.heartbeat.phase_bounds};
 }
 
 }  // namespace
@@ -198,7 +201,11 @@ void Agent::arm_wakeup() {
 void Agent::shut_down() { step(ShutdownAsked{}); }
 
 void Agent::partner_assessed(const heartbeat::Assessment& assessment) { step(PartnerAssessed{assessment}); }
-void Agent::partner_published(const ccm::AgentBlockLayout& block) { step(PartnerBlock{block}); }
+void Agent::partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) {
+  step(PartnerBlock{block, boot_id});
+}
+void Agent::partner_seen(const heartbeat::Sighting& sighting) { step(PartnerSeen{sighting}); }
+bool Agent::partner_sighting_wanted() const { return engine_.wants_sighting(); }
 
 void Agent::own_ccm_changed(bool there, const std::string& why) {
   ccm_problem_ = there ? "" : why;

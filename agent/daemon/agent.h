@@ -50,7 +50,9 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
 
   // PartnerLinkListener
   void partner_assessed(const heartbeat::Assessment& assessment) override;
-  void partner_published(const ccm::AgentBlockLayout& block) override;
+  void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) override;
+  void partner_seen(const heartbeat::Sighting& sighting) override;
+  [[nodiscard]] bool partner_sighting_wanted() const override;
   void own_ccm_changed(bool there, const std::string& why) override;
 
   // ControlHandler

@@ -140,14 +140,22 @@ void PartnerLink::drain() {
 
 void PartnerLink::take(const ccm::ObservationLayout& raw) {
   const heartbeat::Observation seen = parse(raw);
-  if (const auto assessment = watch_.observe(seen)) listener_->partner_assessed(*assessment);
-  // The handshake's proof does not cover what the page says of pools; the session's MAC does.
-  if (!seen.page || seen.proof != ccm::PageProof::session) return;
+  const auto assessment = watch_.observe(seen);
+  // The handshake's proof does not cover what the page says of phase and pools; the session's MAC does.
+  const bool sealed = seen.page && seen.proof == ccm::PageProof::session;
+  const auto& sighting = watch_.sighting();
+  const bool elsewhere = sighting && (!told_sighting_ || !told_sighting_->same_place(*sighting));
+  if (sealed && sighting && (elsewhere || listener_->partner_sighting_wanted())) {
+    told_sighting_ = sighting;
+    listener_->partner_seen(*sighting);
+  }
+  if (assessment) listener_->partner_assessed(*assessment);
+  if (!sealed) return;
   const ccm::AgentBlockLayout& block = seen.page->agent;
   if (block.serial == 0 || (block.serial == seen_serial_ && block.agent_life == seen_life_)) return;
   seen_serial_ = block.serial;
   seen_life_ = block.agent_life;
-  listener_->partner_published(block);
+  listener_->partner_published(block, seen.page->boot_id);
 }
 
 void PartnerLink::publish(const ccm::AgentBlockLayout& block) {

@@ -44,6 +44,7 @@ std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout)
                      .owner = *owner,
                      .released = layout.released == 1,
                      .claim = Epoch(layout.claim),
+                     .partner_boot = BootId{layout.partner_boot},
                      .held = layout.held == 1};
 }
 
@@ -95,6 +96,7 @@ std::vector<std::byte> encode_state(const StateIdentity& identity, const Durable
     layout.claim = pool.claim.value();
     layout.released = pool.released ? 1 : 0;
     layout.held = pool.held ? 1 : 0;
+    layout.partner_boot = pool.partner_boot.bytes;
     std::memcpy(bytes.data() + at, &layout, sizeof layout);
     at += sizeof layout;
   }

@@ -6,7 +6,7 @@
 //     16  crc                              CRC32C of the whole file with this field zero
 //     20  pool_count
 //     24  pair, node, boot id
-//    104  pool_count pools of 96 bytes
+//    104  pool_count pools of 112 bytes
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@
 namespace hapair::agent {
 
 inline constexpr std::uint64_t kStateMagic = 0x3145544154535048;  // "HPSTATE1"
-inline constexpr std::uint32_t kStateVersion = 1;
+inline constexpr std::uint32_t kStateVersion = 2;
 
 struct StateHeaderLayout {
   std::uint64_t magic;
@@ -51,8 +51,10 @@ struct StatePoolLayout {
   std::uint8_t released;  // 0 or 1
   std::uint8_t held;      // 0 or 1
   std::array<std::uint8_t, 14> zero;
+  std::array<std::uint8_t, 16> partner_boot;  // all zero: not known
 };
-static_assert(sizeof(StatePoolLayout) == 96);
+static_assert(sizeof(StatePoolLayout) == 112);
+static_assert(offsetof(StatePoolLayout, partner_boot) == 96);
 static_assert(offsetof(StatePoolLayout, epoch) == 64);
 static_assert(offsetof(StatePoolLayout, claim) == 72);
 static_assert(offsetof(StatePoolLayout, released) == 80);

@@ -19,6 +19,7 @@ enum class BootPhase : std::uint8_t {
   shutting_down = 7,
   panicked = 8,  // written by a crash kernel
 };
+inline constexpr std::size_t kBootPhases = 9;
 std::string_view text_of(BootPhase phase);
 std::optional<BootPhase> parse_boot_phase(std::string_view text);
 // True where a node at this phase cannot have a pool's resources started in this life of its kernel.

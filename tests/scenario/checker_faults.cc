@@ -1,4 +1,4 @@
-// Where nothing failed, nobody is fenced.
+// Where nothing failed, nobody is fenced; nor is a partner that is seen to boot, unless an operator forces it.
 #include <fmt/core.h>
 
 #include "tests/scenario/checker.h"
@@ -10,6 +10,10 @@ namespace {
 class Faults final : public Checker {
  public:
   void on_fence(World& world, NodeIndex asker) override {
+    const agent::Engine* engine = world.engine(asker);
+    if (engine != nullptr && engine->assessment().verdict == heartbeat::Verdict::rebooted && !world.forced(asker)) {
+      world.violation(fmt::format("{} fences its partner while it sees it boot", world.name(asker)));
+    }
     if (world.fault_injected()) return;
     world.violation(
         fmt::format("{} fences its partner and nothing has failed\n{}", world.name(asker), world.describe()));

@@ -50,6 +50,8 @@ class Schedule {
     options.policy.fence_retry = milliseconds(200);
     options.policy.automatic_giveback = chance(80);
     options.policy.giveback_stable = seconds(3);
+    options.policy.giveback_bound = seconds(chance(50) ? 10 : 2);
+    options.policy.reboot_silent = seconds(2);
     options.policy.hand_over_at_shutdown = chance(80);
     if (chance(70)) warm_ = true;
     return options;
@@ -91,7 +93,7 @@ class Schedule {
       say(fmt::format("{} {}", what, name));
       (world_.*act)(n);
     };
-    switch (pick(28)) {
+    switch (pick(32)) {
       case 0:
       case 1:
       case 2:
@@ -173,6 +175,14 @@ class Schedule {
       case 27:
         say("repair everything");
         return world_.repair_everything();
+      case 28:
+      case 29:
+        return node_command("reset", &World::reset);
+      case 30:
+        return node_command("panic", &World::panic);
+      case 31:
+        if (chance(50)) return node_command("stall-boot", &World::stall_boot);
+        return node_command("go-on-booting", &World::go_on_booting);
     }
   }
 

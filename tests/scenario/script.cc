@@ -131,6 +131,10 @@ const std::map<std::string, NodeCommand>& node_commands() {
   static const std::map<std::string, NodeCommand> commands = {
       {"boot", [](World& w, NodeIndex n) { w.boot(n); }},
       {"boot-without-agent", [](World& w, NodeIndex n) { w.boot(n, false); }},
+      {"reset", [](World& w, NodeIndex n) { w.reset(n); }},
+      {"panic", [](World& w, NodeIndex n) { w.panic(n); }},
+      {"stall-boot", [](World& w, NodeIndex n) { w.stall_boot(n); }},
+      {"go-on-booting", [](World& w, NodeIndex n) { w.go_on_booting(n); }},
       {"crash", [](World& w, NodeIndex n) { w.power_off(n); }},
       {"shutdown", [](World& w, NodeIndex n) { w.shut_down(n, false); }},
       {"reboot", [](World& w, NodeIndex n) { w.shut_down(n, true); }},

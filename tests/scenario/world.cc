@@ -42,6 +42,7 @@ agent::EnginePolicy scenario_policy() {
   policy.fence_retry = seconds(1);
   policy.beats_end = milliseconds(620);
   policy.giveback_stable = seconds(30);
+  policy.reboot_silent = seconds(60);
   return policy;
 }
 
@@ -116,9 +117,8 @@ bool World::advance_until(const std::function<bool()>& done, Duration at_most) {
   return true;
 }
 
-void World::boot(NodeIndex index, bool with_agent) {
+void World::boot_kernel(NodeIndex index, ccm::BootPhase phase) {
   Node& node = nodes_[index];
-  if (node.powered) return;
   node.powered = true;
   ++node.power_life;
   ++node.boots;
@@ -126,8 +126,40 @@ void World::boot(NodeIndex index, bool with_agent) {
   node.boot_id.bytes[0] = static_cast<std::uint8_t>(0xa0 + index);
   node.boot_id.bytes[15] = static_cast<std::uint8_t>(node.boots % 256);
   node.boot_id.bytes[14] = static_cast<std::uint8_t>(node.boots / 256);
-  node.phase = ccm::BootPhase::early;
+  node.phase = phase;
+  node.phase_since = now_;
+}
+
+void World::boot(NodeIndex index, bool with_agent) {
+  Node& node = nodes_[index];
+  if (node.powered) return;
+  boot_kernel(index, ccm::BootPhase::early);
   schedule(vary(milliseconds(20)), Scope::node, index, [this, index] { start_ccm(index); });
+  if (node.boot_stalls) return fault();
+  finish_boot(index, with_agent);
+}
+
+void World::stall_boot(NodeIndex index) { nodes_[index].boot_stalls = true; }
+
+void World::go_on_booting(NodeIndex index) {
+  if (std::exchange(nodes_[index].boot_stalls, false) && nodes_[index].powered) finish_boot(index, true);
+}
+
+void World::reset(NodeIndex index) {
+  if (!nodes_[index].powered) return;
+  power_off(index);
+  boot(index);
+}
+
+void World::panic(NodeIndex index) {
+  if (!nodes_[index].powered || nodes_[index].paused) return;
+  power_off(index);
+  boot_kernel(index, ccm::BootPhase::panicked);
+  schedule(vary(milliseconds(8500)), Scope::node, index, [this, index] { start_ccm(index); });
+  schedule(vary(seconds(60)), Scope::node, index, [this, index] { reset(index); });
+}
+
+void World::finish_boot(NodeIndex index, bool with_agent) {
   schedule(vary(milliseconds(200)), Scope::node, index, [this, index] { set_phase(index, ccm::BootPhase::root); });
   if (!with_agent) return fault();
   schedule(vary(milliseconds(1000)), Scope::node, index, [this, index] { start_agent(index); });
@@ -232,6 +264,7 @@ void World::start_agent(NodeIndex index) {
   limits.floor = milliseconds(30);
   limits.agent_floor = milliseconds(60);
   limits.ceiling = milliseconds(500);
+  limits.phase_bounds.at(static_cast<std::size_t>(ccm::BootPhase::early)) = seconds(60);
   node.agent = std::make_unique<Agent>(std::move(config), limits);
   node.agent->disk_free_at = now_;
   agent::Started started;
@@ -302,6 +335,7 @@ std::optional<agent::CommandReply> World::command(NodeIndex index, const agent::
   const bool blindly = command.kind == agent::OperatorCommand::Kind::takeover && !seen_alive;
   if (blindly) taken_blindly_ = true;
   if (command.force || blindly) fault();
+  node.forced = node.forced || command.force;
   reply_.reset();
   step(index, command);
   check();
@@ -348,6 +382,7 @@ void World::repair_everything() {
     resume(i);
     wake_agent(i);
     node.disk_fails = node.wrong_key = false;
+    go_on_booting(i);
     node.fence = {FenceBehaviour::confirmed};
     for (auto& resources : node.pools) {
       for (Resource& each : resources) each.fails = each.hangs = {};

@@ -65,6 +65,8 @@ class World {
   // Commands. Each is harmless where it does not apply.
   void boot(NodeIndex node, bool with_agent = true);  // without: its agent never comes up
   void power_off(NodeIndex node);
+  void reset(NodeIndex node);  // its power goes and comes back, without a warning
+  void panic(NodeIndex node);  // its crash kernel comes up, publishes that, and reboots later
   void shut_down(NodeIndex node, bool and_boot);
   void pause(NodeIndex node);
   void resume(NodeIndex node);
@@ -75,6 +77,8 @@ class World {
   void wake_agent(NodeIndex node);
   void kill_ccm(NodeIndex node);
   void start_ccm(NodeIndex node);
+  void stall_boot(NodeIndex node);  // the next boot gets no further than its initramfs
+  void go_on_booting(NodeIndex node);
   void set_link(bool up);
   std::optional<agent::CommandReply> command(NodeIndex node, const agent::OperatorCommand& command);
   // What the fence device says when `asker` asks; the last one holds for all that follow.
@@ -114,6 +118,7 @@ class World {
   // An operator had a pool taken by a node that had not seen its partner: it cannot know the partner's epoch.
   [[nodiscard]] bool taken_blindly() const { return taken_blindly_; }
   [[nodiscard]] bool record_reset(NodeIndex node) const { return nodes_[node].record_reset; }
+  [[nodiscard]] bool forced(NodeIndex node) const { return nodes_[node].forced; }
   [[nodiscard]] std::string describe() const;
 
   std::vector<Told>& told() { return told_; }
@@ -141,6 +146,7 @@ class World {
     std::deque<heartbeat::Observation> inbox;  // the CCM's ring
     std::uint64_t seen_serial = 0;
     std::uint64_t seen_life = 0;
+    std::optional<heartbeat::Sighting> told_sighting;
     std::optional<Instant> wakeup;
     std::optional<ccm::AgentBlockLayout> block;
     std::optional<ccm::BootPhase> phase;
@@ -177,6 +183,9 @@ class World {
     std::uint64_t boots = 0;
     BootId boot_id;
     ccm::BootPhase phase = ccm::BootPhase::unknown;
+    Instant phase_since;
+    bool boot_stalls = false;
+    bool forced = false;  // an operator once asked it to fence its partner whatever it sees
     std::optional<Ccm> ccm;
     std::unique_ptr<Agent> agent;
     std::optional<agent::DurableState> disk;
@@ -190,6 +199,8 @@ class World {
     std::uint64_t engine_steps = 0;
   };
 
+  void boot_kernel(NodeIndex node, ccm::BootPhase phase);
+  void finish_boot(NodeIndex node, bool with_agent);
   void schedule(Duration after, Scope scope, NodeIndex node, std::function<void()> run);
   void run_next();
   void release_deferred(NodeIndex node);

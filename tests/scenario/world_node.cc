@@ -57,7 +57,9 @@ bool phase_allowed(BootPhase from, BootPhase to) {
 
 void World::set_phase(NodeIndex index, BootPhase phase) {
   Node& node = nodes_[index];
-  if (phase_allowed(node.phase, phase)) node.phase = phase;
+  if (!phase_allowed(node.phase, phase) || node.phase == phase) return;
+  node.phase = phase;
+  node.phase_since = now_;
 }
 
 // One round of the CCM's loop: it beats, publishes, looks at its partner and tells its client.
@@ -75,6 +77,7 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   own.page.incarnation = own.incarnation;
   own.page.boot_id = node.boot_id;
   own.page.phase = node.phase;
+  own.page.phase_since = now_ - node.phase_since;
   own.page.ccm_beat = own.beat;
   own.page.clients.clear();
   if (own.slot) own.page.clients.push_back(*own.slot);
@@ -130,13 +133,21 @@ void World::drain(NodeIndex index) {
     Agent& own = *node.agent;
     const heartbeat::Observation seen = std::move(own.inbox.front());
     own.inbox.pop_front();
-    if (const auto assessment = own.watch.observe(seen)) step(index, agent::PartnerAssessed{*assessment});
-    if (!seen.page || seen.proof != ccm::PageProof::session) continue;
+    const auto assessment = own.watch.observe(seen);
+    const bool sealed = seen.page && seen.proof == ccm::PageProof::session;
+    const auto sighting = own.watch.sighting();
+    const bool elsewhere = sighting && (!own.told_sighting || !own.told_sighting->same_place(*sighting));
+    if (sealed && sighting && (elsewhere || own.engine.wants_sighting())) {
+      own.told_sighting = sighting;
+      step(index, agent::PartnerSeen{*sighting});
+    }
+    if (assessment) step(index, agent::PartnerAssessed{*assessment});
+    if (!sealed) continue;
     const ccm::AgentBlockLayout& block = seen.page->agent;
     if (block.serial == 0 || (block.serial == own.seen_serial && block.agent_life == own.seen_life)) continue;
     own.seen_serial = block.serial;
     own.seen_life = block.agent_life;
-    step(index, agent::PartnerBlock{block});
+    step(index, agent::PartnerBlock{block, seen.page->boot_id});
   }
 }
 

@@ -534,5 +534,61 @@ TEST_F(Watching, says_each_verdict_once_with_its_evidence) {
   EXPECT_FALSE(watch_.assessment().because.empty());
 }
 
+TEST_F(Watching, takes_a_sighting_only_from_a_page_with_the_sessions_mac) {
+  looks(20);
+  ASSERT_TRUE(watch_.sighting());
+  EXPECT_EQ(watch_.sighting()->boot_id, boot(1));
+  page_.boot_id = boot(2);
+  page_.phase = BootPhase::early;
+  for (const ccm::PageProof proof : {ccm::PageProof::none, ccm::PageProof::handshake}) {
+    proof_ = proof;
+    looks(20);
+    EXPECT_EQ(watch_.sighting()->boot_id, boot(1));
+  }
+  proof_ = ccm::PageProof::session;
+  look();
+  EXPECT_EQ(watch_.sighting()->boot_id, boot(2));
+  EXPECT_EQ(watch_.sighting()->phase, BootPhase::early);
+}
+
+TEST(WatchingPhases, makes_a_stalled_phase_evidence_once_and_leaves_the_verdict_and_its_time) {
+  WatchLimits limits{.pace = milliseconds(10),
+                     .floor = milliseconds(30),
+                     .agent_floor = milliseconds(60),
+                     .ceiling = milliseconds(500)};
+  limits.phase_bounds.at(static_cast<std::size_t>(BootPhase::early)) = seconds(60);
+  PartnerWatch watch(limits);
+  Instant now(seconds(10));
+  Observation seen;
+  seen.kind = ObservationKind::page;
+  seen.proof = ccm::PageProof::session;
+  seen.page.emplace();
+  seen.page->boot_id = boot(1);
+  seen.page->incarnation = Incarnation(1);
+  seen.page->phase = BootPhase::early;
+  const auto look = [&](Duration in_phase) {
+    now += milliseconds(10);
+    seen.when = now;
+    ++seen.page->ccm_beat;
+    seen.page->phase_since = in_phase;
+    return watch.observe(seen);
+  };
+  const auto first = look(seconds(59));
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->verdict, Verdict::rebooted);
+  const auto stalled = look(seconds(61));
+  ASSERT_TRUE(stalled);
+  EXPECT_EQ(stalled->verdict, Verdict::rebooted);
+  EXPECT_EQ(stalled->since, first->since);
+  ASSERT_TRUE(stalled->stalled);
+  EXPECT_EQ(stalled->stalled->phase, BootPhase::early);
+  EXPECT_EQ(stalled->because.back().fact, "it is stalled in phase early for 61 s (bound 60 s)");
+  EXPECT_FALSE(look(seconds(62)));
+  seen.page->phase = BootPhase::root;
+  const auto moved = look(Duration{});
+  ASSERT_TRUE(moved);
+  EXPECT_FALSE(moved->stalled);
+}
+
 }  // namespace
 }  // namespace hapair::heartbeat

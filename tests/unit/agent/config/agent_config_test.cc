@@ -71,6 +71,14 @@ TEST_F(AgentConfigFile, TheLeastConfigurationGetsTheDocumentedDefaults) {
   EXPECT_EQ(config->heartbeat.floor, milliseconds(30));
   EXPECT_EQ(config->heartbeat.ceiling, milliseconds(500));
   EXPECT_EQ(config->heartbeat.agent_floor, milliseconds(60));
+  const auto bound_of = [&](ccm::BootPhase phase) {
+    return config->heartbeat.phase_bounds.at(static_cast<std::size_t>(phase));
+  };
+  EXPECT_EQ(bound_of(ccm::BootPhase::early), milliseconds(60'000));
+  EXPECT_EQ(bound_of(ccm::BootPhase::shutting_down), milliseconds(300'000));
+  EXPECT_EQ(bound_of(ccm::BootPhase::storage_active), milliseconds(0)) << "a node serves as long as it likes";
+  EXPECT_EQ(config->takeover.reboot_silent, milliseconds(180'000));
+  EXPECT_EQ(config->giveback.bound, milliseconds(10'000));
   EXPECT_EQ(config->arbiter, ArbiterKind::none);
   EXPECT_EQ(config->fencing.attempts, 3);
   EXPECT_EQ(config->fencing.retry, milliseconds(2000));
@@ -240,6 +248,9 @@ TEST_F(AgentConfigFile, TimesThatContradictEachOtherAreRefusedWithTheArithmetic)
   };
   for (
       const Case& c : std::initializer_list<Case>{
+          {R"({"heartbeat": {"phase_bounds_ms": {"early": -1}}})", "heartbeat.phase_bounds_ms.early"},
+          {R"({"heartbeat": {"phase_bounds_ms": {"awaiting-giveback": 5}}})", "awaiting-giveback"},
+          {R"({"giveback": {"bound_ms": 10}})", "giveback.bound_ms"},
           {R"({"heartbeat": {"floor_ms": 15}})",
            "heartbeat.floor_ms: floor_ms (15) is shorter than 2 x ccm.pace_ms (2 x 10 = 20): "},
           {R"({"heartbeat": {"agent_floor_ms": 15, "floor_ms": 20}, "ccm": {"pace_ms": 9, "operation_deadline_ms": 20}})",

@@ -246,5 +246,138 @@ TEST_F(EngineContract, counts_the_rows_that_were_taken) {
   EXPECT_GT(std::ranges::count_if(engine_->rows_taken(), [](std::uint64_t taken) { return taken > 0; }), 0);
 }
 
+// The partner, which serves its pool in its first life, is seen in `life` of its kernel.
+class EngineSeesReboot : public EngineContract {
+ protected:
+  static BootId life(std::uint8_t number) {
+    BootId id;
+    id.bytes[0] = 0xb0;
+    id.bytes[1] = number;
+    return id;
+  }
+  EngineOutput seen(std::uint8_t number, ccm::BootPhase phase) {
+    now_ += milliseconds(10);
+    return step(PartnerSeen{{now_, life(number), phase}});
+  }
+  EngineOutput block(std::uint8_t number, PoolOwner owner, PoolState state, PoolRequest request) {
+    PublishedView view;
+    view.pools.push_back(
+        {kPool, Epoch(owner == PoolOwner::nobody ? 0 : 3), Epoch(), owner, state, request, false, false});
+    return step(PartnerBlock{write_block(view, ++partner_serial_, 10U + number, 0, 0, 0), life(number)});
+  }
+  void settle_with_boot() {
+    step(Started{std::nullopt, std::nullopt, boot_});
+    probed(ActionOutcome::not_running);
+    seen(1, ccm::BootPhase::storage_active);
+    verdict(Verdict::alive);
+    const EngineOutput out = block(1, PoolOwner::publisher, PoolState::serving, PoolRequest::none);
+    ASSERT_TRUE(out.persist);
+    EXPECT_EQ(out.persist->state.pools[0].partner_boot, life(1));
+    step(Durable{out.persist->generation});
+    ASSERT_EQ(state(), PoolState::elsewhere);
+  }
+  bool answered(std::uint8_t number) { return engine_->block().saw_partner_life == 10U + number; }
+};
+
+TEST_F(EngineSeesReboot, takes_the_pool_only_on_a_page_read_after_the_claim_is_durable_and_fences_nobody) {
+  settle_with_boot();
+  seen(2, ccm::BootPhase::early);
+  const EngineOutput claim = verdict(Verdict::rebooted);
+  ASSERT_EQ(state(), PoolState::claiming);
+  ASSERT_TRUE(claim.persist);
+  EXPECT_TRUE(engine_->wants_sighting());
+  seen(2, ccm::BootPhase::early);
+  EXPECT_EQ(state(), PoolState::claiming) << "the claim is not on disk yet";
+  now_ += milliseconds(1);
+  const EngineOutput durable = step(Durable{claim.persist->generation});
+  EXPECT_EQ(count<StartFence>(durable), 0);
+  EXPECT_EQ(state(), PoolState::claiming);
+  const EngineOutput taken = seen(2, ccm::BootPhase::early);
+  EXPECT_EQ(state(), PoolState::acquiring);
+  ASSERT_TRUE(taken.persist);
+  EXPECT_EQ(taken.persist->state.pools[0].owner, kSelf);
+  EXPECT_FALSE(taken.persist->state.pools[0].partner_boot.known());
+}
+
+TEST_F(EngineSeesReboot, asks_for_a_fence_after_all_where_the_partner_is_not_seen_again) {
+  settle_with_boot();
+  seen(2, ccm::BootPhase::early);
+  const EngineOutput claim = verdict(Verdict::rebooted);
+  step(Durable{claim.persist->generation});
+  now_ += milliseconds(40);
+  EXPECT_EQ(count<StartFence>(verdict(Verdict::unreachable)), 1);
+  EXPECT_EQ(state(), PoolState::fencing);
+}
+
+TEST_F(EngineSeesReboot, claims_nothing_for_a_new_incarnation_in_the_same_life) {
+  settle_with_boot();
+  for (const auto phase : {ccm::BootPhase::early, ccm::BootPhase::root, ccm::BootPhase::unknown}) {
+    seen(1, phase);
+    verdict(Verdict::rebooted);
+    EXPECT_EQ(state(), PoolState::elsewhere);
+  }
+}
+
+TEST_F(EngineSeesReboot, answers_no_new_life_of_the_partner_before_its_record_names_it) {
+  settle_with_boot();
+  seen(2, ccm::BootPhase::root);
+  verdict(Verdict::alive);
+  const EngineOutput asked = block(2, PoolOwner::nobody, PoolState::asking, PoolRequest::answer);
+  EXPECT_FALSE(answered(2));
+  ASSERT_TRUE(asked.persist);
+  EXPECT_EQ(asked.persist->state.pools[0].partner_boot, life(2));
+  step(Durable{asked.persist->generation});
+  EXPECT_TRUE(answered(2));
+}
+
+TEST_F(EngineSeesReboot, answers_nothing_while_an_older_life_is_still_on_its_way_to_the_disk) {
+  step(Started{std::nullopt, std::nullopt, boot_});
+  probed(ActionOutcome::not_running);
+  verdict(Verdict::alive);
+  const EngineOutput first = block(1, PoolOwner::publisher, PoolState::serving, PoolRequest::none);
+  ASSERT_TRUE(first.persist);
+  seen(2, ccm::BootPhase::root);
+  block(2, PoolOwner::nobody, PoolState::asking, PoolRequest::answer);
+  EXPECT_FALSE(answered(2));
+  const EngineOutput second = step(Durable{first.persist->generation});
+  EXPECT_FALSE(answered(2));
+  ASSERT_TRUE(second.persist);
+  step(Durable{second.persist->generation});
+  EXPECT_TRUE(answered(2));
+}
+
+TEST_F(EngineSeesReboot, forgets_the_partners_life_when_its_own_kernel_booted) {
+  DurableState old;
+  old.boot_id.bytes[0] = 99;
+  PoolDurable entry;
+  entry.pool = kPool;
+  entry.owner = kPartner;
+  entry.epoch = Epoch(3);
+  entry.partner_boot = life(1);
+  old.pools = {entry};
+  step(Started{old, std::nullopt, boot_});
+  probed(ActionOutcome::not_running);
+  seen(2, ccm::BootPhase::early);
+  verdict(Verdict::rebooted);
+  EXPECT_EQ(state(), PoolState::unsettled) << "it asks; it takes nothing on what it knew before it was away";
+}
+
+TEST_F(EngineSeesReboot, tells_once_that_a_boot_stalls_and_once_that_it_goes_on) {
+  settle_with_boot();
+  heartbeat::Assessment assessment;
+  assessment.verdict = Verdict::alive;
+  assessment.since = engine_->assessment().since;
+  assessment.stalled = heartbeat::PhaseStall{life(1), ccm::BootPhase::storage_starting, seconds(61), seconds(60)};
+  const auto kinds = [](const EngineOutput& out) {
+    std::string all;
+    for (const Record& record : out.records) all += record.kind + " ";
+    return all;
+  };
+  EXPECT_EQ(kinds(step(PartnerAssessed{assessment})), "phase-stalled ");
+  EXPECT_EQ(kinds(step(PartnerAssessed{assessment})), "");
+  assessment.stalled.reset();
+  EXPECT_EQ(kinds(step(PartnerAssessed{assessment})), "phase-moved-on ");
+}
+
 }  // namespace
 }  // namespace hapair::agent

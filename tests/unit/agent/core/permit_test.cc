@@ -151,5 +151,62 @@ TEST(PermitByPossession, is_for_what_is_held_here_and_not_released) {
   EXPECT_FALSE(with([](PoolDurable& r) { r.pool = *PoolName::parse("pool-b"); }));
 }
 
+// What a claim is durable at, and a page of the partner after it.
+const Instant kClaimed = Instant(std::chrono::seconds(50));
+
+PoolDurable claimed_from(const BootId& partner_boot) {
+  PoolDurable record = mine(4, kPartner);
+  record.claim = Epoch(6);
+  record.partner_boot = partner_boot;
+  return record;
+}
+
+heartbeat::Sighting seen(const BootId& boot_id, ccm::BootPhase phase = ccm::BootPhase::early) {
+  return {kClaimed + std::chrono::milliseconds(1), boot_id, phase};
+}
+
+TEST(PermitByReboot, is_made_of_a_page_of_another_life_read_after_the_claim_was_durable) {
+  const auto permit = TakeoverPermit::from_reboot(claimed_from(boot(1)), kPartner, seen(boot(2)), kClaimed);
+  ASSERT_TRUE(permit);
+  EXPECT_EQ(permit->kind(), PermitKind::rebooted);
+  EXPECT_EQ(permit->epoch(), Epoch(6));
+  EXPECT_EQ(permit->pool(), kPool);
+}
+
+TEST(PermitByReboot, counts_in_every_phase_before_the_storage_and_in_a_crash_kernel_and_in_no_other) {
+  using ccm::BootPhase;
+  for (std::size_t i = 0; i < ccm::kBootPhases; ++i) {
+    const auto phase = static_cast<BootPhase>(i);
+    const bool counts = phase == BootPhase::early || phase == BootPhase::root ||
+                        phase == BootPhase::awaiting_giveback || phase == BootPhase::panicked;
+    const auto permit = TakeoverPermit::from_reboot(claimed_from(boot(1)), kPartner, seen(boot(2), phase), kClaimed);
+    EXPECT_EQ(permit.has_value(), counts) << text_of(phase);
+  }
+}
+
+TEST(PermitByReboot, is_not_made_in_the_life_that_held_the_pool_or_where_that_is_not_known) {
+  EXPECT_FALSE(TakeoverPermit::from_reboot(claimed_from(boot(1)), kPartner, seen(boot(1)), kClaimed));
+  EXPECT_FALSE(TakeoverPermit::from_reboot(claimed_from(BootId()), kPartner, seen(boot(2)), kClaimed));
+  EXPECT_FALSE(TakeoverPermit::from_reboot(claimed_from(boot(1)), kPartner, seen(BootId()), kClaimed));
+}
+
+TEST(PermitByReboot, is_not_made_of_a_page_that_is_not_later_than_the_claim_or_without_a_claim) {
+  heartbeat::Sighting early = seen(boot(2));
+  early.when = kClaimed;
+  EXPECT_FALSE(TakeoverPermit::from_reboot(claimed_from(boot(1)), kPartner, early, kClaimed));
+  PoolDurable record = claimed_from(boot(1));
+  record.claim = Epoch();
+  EXPECT_FALSE(TakeoverPermit::from_reboot(record, kPartner, seen(boot(2)), kClaimed));
+}
+
+TEST(PermitByReboot, is_not_made_for_a_pool_that_the_partner_did_not_hold) {
+  for (const NodeName& owner : {kSelf, NodeName()}) {
+    PoolDurable record = claimed_from(boot(1));
+    record.owner = owner;
+    record.released = owner == kSelf;
+    EXPECT_FALSE(TakeoverPermit::from_reboot(record, kPartner, seen(boot(2)), kClaimed)) << owner.view();
+  }
+}
+
 }  // namespace
 }  // namespace hapair::agent

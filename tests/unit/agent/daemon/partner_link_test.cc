@@ -82,7 +82,13 @@ ccm::ObservationLayout look(std::uint64_t serial, ccm::PageProof proof) {
 class Listener final : public PartnerLinkListener {
  public:
   void partner_assessed(const heartbeat::Assessment&) override {}
-  void partner_published(const ccm::AgentBlockLayout& block) override { serials.push_back(block.serial); }
+  void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) override {
+    EXPECT_TRUE(boot_id.known());
+    serials.push_back(block.serial);
+  }
+  void partner_seen(const heartbeat::Sighting& sighting) override { sightings.push_back(sighting); }
+  [[nodiscard]] bool partner_sighting_wanted() const override { return false; }
+  std::vector<heartbeat::Sighting> sightings;
   void own_ccm_changed(bool, const std::string&) override {}
   std::vector<std::uint64_t> serials;
 };

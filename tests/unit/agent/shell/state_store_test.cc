@@ -26,6 +26,7 @@ PoolDurable pool(const char* name, std::uint64_t epoch, const char* owner, bool 
           .owner = *owner == '\0' ? NodeName{} : *NodeName::parse(owner),
           .released = released,
           .claim = Epoch(claim),
+          .partner_boot = *BootId::parse("ffeeddcc-bbaa-9988-7766-554433221100"),
           .held = held};
 }
 
