@@ -85,7 +85,7 @@ TEST_F(AState, HasTheBytesThatVersion2Had) {
       name_b + zeros.substr(0, 64) + "0807060504030201" + zeros.substr(0, 16) + "01" + zeros.substr(0, 30) + life;
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
-  EXPECT_EQ(bytes.substr(32, 8), "94f1e86f");
+  EXPECT_EQ(bytes.substr(32, 8), "202c6a09");
   EXPECT_EQ(bytes.substr(40), after_crc);
 }
 
