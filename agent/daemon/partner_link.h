@@ -20,8 +20,8 @@ class PartnerLinkListener {
   virtual void partner_assessed(const heartbeat::Assessment& assessment) = 0;
   // A block that the partner published and proved to be its own; called when it is another one than before.
   virtual void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) = 0;
-  // A page with the session's MAC, before the verdict and the block that it carries: each one while partner_sighting_wanted(), else
-  // where the partner's boot id or phase is another one than before.
+  // A page with the session's MAC, before the verdict and the block that it carries: each one while
+  // partner_sighting_wanted(), else where the partner's boot id or phase is another one than before.
   virtual void partner_seen(const heartbeat::Sighting& sighting) = 0;
   [[nodiscard]] virtual bool partner_sighting_wanted() const = 0;
   // This node's own CCM came (empty text) or went, with a sentence about why.

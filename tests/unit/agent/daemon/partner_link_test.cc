@@ -83,12 +83,13 @@ class Listener final : public PartnerLinkListener {
  public:
   void partner_assessed(const heartbeat::Assessment&) override {}
   void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) override {
-    EXPECT_TRUE(boot_id.known());
+    boots.push_back(boot_id);
     serials.push_back(block.serial);
   }
   void partner_seen(const heartbeat::Sighting& sighting) override { sightings.push_back(sighting); }
   [[nodiscard]] bool partner_sighting_wanted() const override { return false; }
   std::vector<heartbeat::Sighting> sightings;
+  std::vector<BootId> boots;
   void own_ccm_changed(bool, const std::string&) override {}
   std::vector<std::uint64_t> serials;
 };
@@ -118,6 +119,8 @@ TEST(PartnerLink, BelievesWhatIsSaidOfPoolsOnlyUnderTheSessionsMac) {
     link.start();
     EXPECT_TRUE(loop.run_until([&] { return !listener.serials.empty() && listener.serials.back() == 11; }));
     EXPECT_EQ(listener.serials, (std::vector<std::uint64_t>{9, 11}));
+    EXPECT_EQ(listener.boots.size(), 2U);
+    EXPECT_EQ(listener.sightings.size(), 1U) << "of two pages that carry the MAC and show one place";
     link.leave();
   }
   ::kill(ccm, SIGKILL);

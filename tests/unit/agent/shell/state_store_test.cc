@@ -65,26 +65,27 @@ class AState : public testing::Test {
   test::TempFolder folder_;
 };
 
-TEST_F(AState, HasTheBytesThatVersion1Had) {
+TEST_F(AState, HasTheBytesThatVersion2Had) {
   const std::string zeros(200, '0');
   const std::string name_a = "706f6f6c2d61" + zeros.substr(0, 52);
   const std::string name_b = "706f6f6c2d62" + zeros.substr(0, 52);
   const std::string alpha = "616c706861" + zeros.substr(0, 54);
+  const std::string life = "ffeeddccbbaa99887766554433221100";
   const std::string head =
       "4850535441544531"
-      "01000000"
-      "28010000";
+      "02000000"
+      "48010000";
   const std::string after_crc =
       "02000000"
       "6c6162" +
       zeros.substr(0, 58) + alpha + "00112233445566778899aabbccddeeff" + name_a + alpha +
       "0700000000000000"
       "0800000000000000" +
-      "0001" + zeros.substr(0, 28) +  //
-      name_b + zeros.substr(0, 64) + "0807060504030201" + zeros.substr(0, 16) + "01" + zeros.substr(0, 30);
+      "0001" + zeros.substr(0, 28) + life +  //
+      name_b + zeros.substr(0, 64) + "0807060504030201" + zeros.substr(0, 16) + "01" + zeros.substr(0, 30) + life;
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
-  EXPECT_EQ(bytes.substr(32, 8), "94f1e86f");
+  EXPECT_EQ(bytes.substr(32, 8), "202c6a09");
   EXPECT_EQ(bytes.substr(40), after_crc);
 }
 
@@ -135,7 +136,7 @@ TEST_F(AState, WithAnyByteFlippedIsRefused) {
 TEST_F(AState, ThatCannotBeUsedIsKeptAsideOnceAndStaysInPlace) {
   const std::string cut = good_bytes().substr(0, 150);
   EXPECT_EQ(problem_with(cut),
-            (folder_ / "state") + " cannot be used: it has 150 bytes where its head says 296: it was cut or is torn");
+            (folder_ / "state") + " cannot be used: it has 150 bytes where its head says 328: it was cut or is torn");
   for (int start = 0; start < 3; ++start) {
     const auto again = load();
     ASSERT_FALSE(again);
@@ -153,8 +154,8 @@ TEST_F(AState, OfAnotherNodeOrVersionIsRefusedWithItsName) {
   EXPECT_THAT(problem_with(as_text(encode_state(other, some_state()))),
               HasSubstr("it is of node beta of pair lab, and this is node alpha of pair lab"));
   std::string newer = good_bytes();
-  newer[8] = 2;
-  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 2; this hapaird reads version 1"));
+  newer[8] = 3;
+  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 3; this hapaird reads version 2"));
   EXPECT_THAT(problem_with(std::string(200, 'x')), HasSubstr("it is no state file of hapair"));
 }
 
