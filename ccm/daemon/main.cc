@@ -334,7 +334,8 @@ int start(const Options& options, char** argv) {
   std::optional<EarlyDaemon> daemon;
   if (options.early) daemon = EarlyDaemon::become();
   SystemRandom random;
-  Startup startup = load(options, options.early, random);
+  // Without a key there is still something to put into an initramfs; what is wrong is told either way.
+  Startup startup = load(options, options.early || options.boot_plan, random);
   for (const std::string& line : startup.note.problems) say(3, "ccmd: " + line);
   if (!startup.usable) {
     if (options.early) leave_note_without_config(startup.note);

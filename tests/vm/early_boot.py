@@ -40,6 +40,8 @@ class EarlyBootLab(Lab):
 
 
 class EarlyBootPair(Pair):
+    patience_s = 180  # its system may still be starting
+
     def __init__(self, lab, fabric):
         super().__init__(lab, {node: fabric for node in NODES})
         self.fabric = fabric
@@ -53,6 +55,11 @@ class EarlyBootPair(Pair):
                 early["soft_rdma"] = "rxe"
             config["ccm"]["rails"][0]["early_boot"] = early
         return config
+
+    def logs(self):
+        beta = self.machines["beta"]
+        said = beta.run("dmesg | grep -E 'hapair|ccmd' | tail -n 20; hapair status; journalctl -b -u ccmd -u hapaird --no-pager | tail -n 20")[1]
+        return f"{super().logs()}\n{said}" if beta.pid() else super().logs()
 
     def looks(self, since_ms=0.0):
         """The lines of alpha's trace that are no more of the same: read in the machine, for there are thousands."""

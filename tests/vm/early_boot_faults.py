@@ -46,7 +46,7 @@ def bad_boot(pair, lab, kind, expected):
     alpha_ms, _ = pair.clock_ms("alpha")
     powered = beta.boot(lab.kernel, kind)
     beta.wait_multi_user()
-    if kind == "no-interface":
+    if kind in ("no-interface", "no-configuration"):
         # Nothing else sets this machine's addresses up: as its system's network configuration would have.
         beta.must("ip link set eth0 up; ip addr add 10.9.0.2/24 dev eth0; "
                   + ("modprobe rdma_rxe; rdma link add rxe_eth0 type rxe netdev eth0" if pair.fabric == "verbs" else ":"))

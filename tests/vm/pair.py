@@ -38,6 +38,8 @@ def other(node):
 
 
 class Pair:
+    patience_s = PATIENCE_S
+
     def __init__(self, lab, fabrics=None):
         """`fabrics`: of the rail's end in each node, where they are not both verbs."""
         self.lab = lab
@@ -156,10 +158,10 @@ class Pair:
         return [record for record in records if record["when_ns"] / 1e6 >= since_ms]
 
     def wait(self, condition, what):
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + self.patience_s
         while not (found := condition()):
             if time.monotonic() > until:
-                raise MachineError(f"waited {PATIENCE_S} s in vain until {what}\n{self.logs()}")
+                raise MachineError(f"waited {self.patience_s} s in vain until {what}\n{self.logs()}")
             time.sleep(0.1)
         return found
 
