@@ -48,7 +48,7 @@ def bad_boot(pair, lab, kind, expected):
     beta.wait_multi_user()
     if kind in ("no-interface", "no-configuration"):
         # Nothing else sets this machine's addresses up: as its system's network configuration would have.
-        beta.must("ip link set eth0 up; ip addr add 10.9.0.2/24 dev eth0; "
+        beta.must("modprobe virtio_net; until [ -e /sys/class/net/eth0 ]; do sleep 0.1; done; ip link set eth0 up; ip addr add 10.9.0.2/24 dev eth0; "
                   + ("modprobe rdma_rxe; rdma link add rxe_eth0 type rxe netdev eth0" if pair.fabric == "verbs" else ":"))
     pair.wait_well()
     seen = [match for _, text in pair.looks(powered * 1000 + alpha_ms) if (match := PHASE.search(text))]
