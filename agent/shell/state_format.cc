@@ -48,20 +48,23 @@ std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout)
                      .held = layout.held == 1};
 }
 
+std::size_t pool_bytes(const StateHeaderLayout& header) {
+  return header.version == 1 ? kPoolBytesOfVersion1 : sizeof(StatePoolLayout);
+}
+
 std::expected<void, std::string> check_header(const StateIdentity& identity, const StateHeaderLayout& header,
                                               std::span<const std::byte> bytes) {
   if (header.magic != kStateMagic) return wrong("it is no state file of hapair");
-  if (header.version != kStateVersion) {
-    return wrong("it has version " + std::to_string(header.version) + "; this hapaird reads version " +
-                 std::to_string(kStateVersion));
+  if (header.version < kOldestStateVersion || header.version > kStateVersion) {
+    return wrong("it has version " + std::to_string(header.version) + "; this hapaird reads versions " +
+                 std::to_string(kOldestStateVersion) + " to " + std::to_string(kStateVersion));
   }
   if (header.bytes != bytes.size()) {
     return wrong("it has " + std::to_string(bytes.size()) + " bytes where its head says " +
                  std::to_string(header.bytes) + ": it was cut or is torn");
   }
   if (header.crc != crc_of(bytes)) return wrong("its checksum (CRC32C) does not match: it is torn or decayed");
-  if (header.pool_count > ccm::kMaxPools ||
-      bytes.size() != sizeof header + header.pool_count * sizeof(StatePoolLayout)) {
+  if (header.pool_count > ccm::kMaxPools || bytes.size() != sizeof header + header.pool_count * pool_bytes(header)) {
     return wrong("its number of pools does not fit its length");
   }
   const auto pair = name_from<PairName>(header.pair, false);
@@ -117,7 +120,7 @@ std::expected<DurableState, std::string> decode_state(const StateIdentity& ident
   state.boot_id.bytes = header.boot_id;
   for (std::size_t i = 0; i < header.pool_count; ++i) {
     StatePoolLayout layout{};
-    std::memcpy(&layout, bytes.data() + sizeof header + i * sizeof layout, sizeof layout);
+    std::memcpy(&layout, bytes.data() + sizeof header + i * pool_bytes(header), pool_bytes(header));
     auto pool = pool_from(layout);
     if (!pool) return std::unexpected(pool.error());
     if (std::ranges::find(state.pools, pool->pool, &PoolDurable::pool) != state.pools.end()) {

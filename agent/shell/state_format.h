@@ -6,7 +6,7 @@
 //     16  crc                              CRC32C of the whole file with this field zero
 //     20  pool_count
 //     24  pair, node, boot id
-//    104  pool_count pools of 112 bytes
+//    104  pool_count pools of 112 bytes; of version 1, which is read too, their first 96
 #pragma once
 
 #include <array>
@@ -25,6 +25,8 @@ namespace hapair::agent {
 
 inline constexpr std::uint64_t kStateMagic = 0x3145544154535048;  // "HPSTATE1"
 inline constexpr std::uint32_t kStateVersion = 2;
+// Had no partner_boot: not known, so a takeover after an upgrade takes a fence or a release until the partner is seen.
+inline constexpr std::uint32_t kOldestStateVersion = 1;
 
 struct StateHeaderLayout {
   std::uint64_t magic;
@@ -55,6 +57,7 @@ struct StatePoolLayout {
 };
 static_assert(sizeof(StatePoolLayout) == 112);
 static_assert(offsetof(StatePoolLayout, partner_boot) == 96);
+inline constexpr std::size_t kPoolBytesOfVersion1 = offsetof(StatePoolLayout, partner_boot);
 static_assert(offsetof(StatePoolLayout, epoch) == 64);
 static_assert(offsetof(StatePoolLayout, claim) == 72);
 static_assert(offsetof(StatePoolLayout, released) == 80);

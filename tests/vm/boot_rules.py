@@ -41,7 +41,7 @@ class RulesPair(Pair):
         config["ccm"]["rails"][0]["early_boot"] = early
         # Who would rather wait for a reboot than fence lets silence stand for longer than a machine needs to its initramfs.
         config["takeover"]["hold_ms"] = HOLD_MS
-        # config["heartbeat"]["phase_bounds_ms"] = {"early": STALL_BOUND_MS}
+        config["heartbeat"]["phase_bounds_ms"] = {"early": STALL_BOUND_MS}
         return config
 
     # ---- what it says

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <future>
 
+#include "ccm/base/crc32c.h"
 #include "tests/unit/agent/shell/event_loop.h"
 #include "tests/unit/agent/temp_folder.h"
 
@@ -103,6 +104,29 @@ TEST_F(AState, ComesBackAsItWasWritten) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "state.new"));
 }
 
+// As hapaird 0.1 wrote it before it knew of the partner's boots.
+TEST_F(AState, OfVersionOneIsReadWithoutThePartnersBoot) {
+  DurableState state = some_state();
+  std::vector<std::byte> bytes = encode_state(identity(), state);
+  StateHeaderLayout header{};
+  std::memcpy(&header, bytes.data(), sizeof header);
+  std::vector<std::byte> old(bytes.begin(), bytes.begin() + sizeof header);
+  for (std::size_t i = 0; i < header.pool_count; ++i) {
+    const auto at = bytes.begin() + static_cast<std::ptrdiff_t>(sizeof header + i * sizeof(StatePoolLayout));
+    old.insert(old.end(), at, at + kPoolBytesOfVersion1);
+    state.pools[i].partner_boot = BootId{};
+  }
+  header.version = 1;
+  header.bytes = static_cast<std::uint32_t>(old.size());
+  header.crc = 0;
+  std::memcpy(old.data(), &header, sizeof header);
+  header.crc = crc32c(old);
+  std::memcpy(old.data(), &header, sizeof header);
+  const auto decoded = decode_state(identity(), old);
+  ASSERT_TRUE(decoded) << decoded.error();
+  EXPECT_EQ(*decoded, state);
+}
+
 TEST_F(AState, OfNoPoolsAndOfTheMostComesBack) {
   DurableState state;
   for (std::size_t i = 0; i <= ccm::kMaxPools; ++i) {
@@ -155,7 +179,7 @@ TEST_F(AState, OfAnotherNodeOrVersionIsRefusedWithItsName) {
               HasSubstr("it is of node beta of pair lab, and this is node alpha of pair lab"));
   std::string newer = good_bytes();
   newer[8] = 3;
-  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 3; this hapaird reads version 2"));
+  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 3; this hapaird reads versions 1 to 2"));
   EXPECT_THAT(problem_with(std::string(200, 'x')), HasSubstr("it is no state file of hapair"));
 }
 
