@@ -19,6 +19,11 @@ DISK_MODULES = "virtio_pci virtio_blk ext4".split()
 SYSTEM_MODULES = ("autofs4 nfsd dm_mod configfs loop virtio_pci virtio_console virtio_rng virtio_net ib_uverbs rdma_ucm rdma_rxe "
                   "crc32_generic").split()
 UNITS = "ccmd hapaird hapair-storage-stopping hapair-shutting-down".split()
+# Dracut's modules for both of its kinds of init.
+DRACUT_BASE = "base fs-lib rootfs-block udev-rules kernel-modules usrmount hapair"
+DRACUT_SYSTEMD = "systemd systemd-initrd dracut-systemd"
+INITRAMFS = {"initramfs-tools": [], "dracut": ["--omit", DRACUT_SYSTEMD, "--modules", DRACUT_BASE],
+             "dracut-systemd": ["--modules", f"{DRACUT_SYSTEMD} {DRACUT_BASE} shutdown"]}
 
 SHELL = """[Unit]
 Description=the lab's shell
@@ -134,14 +139,13 @@ def make_root(machine, kernel, preset, configuration, key):
 
 
 def make_initramfs(root, into, how):
-    """By Debian's own tool. What that said."""
+    """By Debian's own tool (`how`: of INITRAMFS). What that said."""
     version = root.kernel.version
     if how == "initramfs-tools":
         said = root.run("mkinitramfs", "-o", "/tmp/initramfs", version)
     else:
         said = root.run("dracut", "--force", "--quiet", "--no-hostonly", "--zstd", "--no-early-microcode", "--kver", version,
-                        "--modules", "systemd systemd-initrd dracut-systemd base fs-lib rootfs-block udev-rules kernel-modules usrmount "
-                        "shutdown hapair", "--drivers", " ".join(DISK_MODULES), "/tmp/initramfs", version)
+                        *INITRAMFS[how], "--drivers", " ".join(DISK_MODULES), "/tmp/initramfs", version)
     if (mode := os.stat(root.path("/tmp/initramfs")).st_mode & 0o077) != 0:
         raise MachineError(f"{how} made an initramfs with the pair's key that others may read (mode {mode:o})")
     shutil.move(root.path("/tmp/initramfs"), into)

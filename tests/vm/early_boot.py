@@ -99,15 +99,18 @@ def observe(pair, powered_s, ordered_s=None):
 
     writes = 0
     for when_ms, text in pair.looks(since_ms):
-        if re.search(r"lost|bytes: (?!done)|not connected", text):
+        seen = PHASE.search(text)
+        if "first read answered" not in boot.steps and re.search(r"lost|bytes: (?!done)|not connected", text):
             note("page unreadable", when_ms, text)
+        # A busy host may cost the old life a connection on its way down: what answers before the power-on is not the new one.
+        if when_ms - alpha_ms < powered_s * 1000:
+            if seen:
+                boot.steps.pop("page unreadable", None)
+                if ordered_s is not None and seen[1].endswith(("stopping", "down")):
+                    note(seen[1], when_ms, text)
+            continue
         if text.startswith("connected: done"):
             writes = 0
-        seen = PHASE.search(text)
-        if "page unreadable" not in boot.steps:
-            if seen and ordered_s is not None and seen[1].endswith(("stopping", "down")):
-                note(seen[1], when_ms, text)
-            continue
         if seen:
             note("first read answered", when_ms, text)
             note(seen[1], when_ms, text)
