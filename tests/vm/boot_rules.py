@@ -66,12 +66,18 @@ class RulesPair(Pair):
         words = "hapair status; hapair events --last 25; journalctl --no-pager -u ccmd -n 10"
         return "\n".join(f"{node}: {machine.run(words)[1]}" for node, machine in self.machines.items() if machine.pid())
 
+    def of_this_boot(self, node, since_ms):
+        """Its clock begins anew with each boot, its records do not."""
+        records = self.records(node, 0)
+        began = max((i for i in range(1, len(records)) if records[i]["when_ns"] < records[i - 1]["when_ns"]), default=0)
+        return [record for record in records[began:] if record["when_ns"] / 1e6 >= since_ms]
+
     def now_ms(self, node):
         return self.clock_ms(node)[0] + time.monotonic() * 1000
 
     def tell(self, node, since_ms, kinds):
         """The records of these kinds since then, as an operator reads them."""
-        for record in self.records(node, since_ms):
+        for record in self.of_this_boot(node, since_ms):
             if record["kind"] in kinds:
                 show(f"  {record['when_ns'] / 1e9 - since_ms / 1e3:7.2f} s  {node}: {record['text']}")
 
@@ -81,7 +87,7 @@ class RulesPair(Pair):
             self.problems.append(sentence)
 
     def nobody_was_fenced(self, node, since_ms):
-        fences = [record["text"] for record in self.records(node, since_ms) if record["kind"].startswith("fence")]
+        fences = [record["text"] for record in self.of_this_boot(node, since_ms) if record["kind"].startswith("fence")]
         self.expect(not fences, f"{node} fenced nobody{': ' + '; '.join(fences) if fences else ''}")
 
     def each_at_home(self):
@@ -98,7 +104,7 @@ class RulesPair(Pair):
             self.machines[node].boot(self.lab.kernel, words=words)
 
 
-TOLD = ("verdict", "permit", "pool-serving", "boot-stalled", "boot-goes-on", "waiting", "giveback")
+TOLD = ("verdict", "permit", "pool-serving", "phase-stalled", "phase-moved-on", "waits-for-partner")
 
 
 def power_reset(pair):
@@ -106,7 +112,7 @@ def power_reset(pair):
     since = pair.now_ms("alpha")
     pair.cut_power("beta")
     pair.power_on("beta")
-    taken = pair.until(lambda: next((r for r in pair.records("alpha", since) if r["kind"] == "pool-serving"), None), "alpha serves pool-b")
+    taken = pair.until(lambda: next((r for r in pair.of_this_boot("alpha", since) if r["kind"] == "pool-serving"), None), "alpha serves pool-b")
     pair.until(pair.each_at_home, "pool-b was given back")
     pair.tell("alpha", since, TOLD)
     pair.expect("rebooted" in taken["text"], f"pool-b was taken over on the evidence that beta rebooted: {taken['text']}")
@@ -136,7 +142,7 @@ def one_alone(pair):
     pair.expect(not served and "beta" in waiting.get("reason", ""), "alpha serves nothing and says for what it waits")
     pair.power_on("beta")
     pair.until(pair.each_at_home, "each pool is at home once beta has answered")
-    pair.tell("alpha", 0, ("verdict", "permit", "pool-serving"))
+    pair.tell("alpha", 0, TOLD)
     for node in NODES:
         pair.nobody_was_fenced(node, 0)
 
@@ -146,7 +152,7 @@ def stalled(pair):
     since = pair.now_ms("alpha")
     pair.cut_power("beta")
     pair.power_on("beta", words="break=premount")
-    told = pair.until(lambda: next((r for r in pair.records("alpha", since) if r["kind"] == "boot-stalled"), None),
+    told = pair.until(lambda: next((r for r in pair.of_this_boot("alpha", since) if r["kind"] == "phase-stalled"), None),
                       "alpha reports the stalled boot")
     pair.tell("alpha", since, TOLD)
     pair.expect("early" in told["text"], f"the stall is reported: {told['text']}")
