@@ -148,10 +148,10 @@ def one_alone(pair):
 
 
 def stalled(pair):
-    """Its initramfs does not get to the real root: a shell waits there for an operator."""
+    """Its initramfs does not get to the real root: it waits for a disk that is not there."""
     since = pair.now_ms("alpha")
     pair.cut_power("beta")
-    pair.power_on("beta", words="break=premount")
+    pair.power_on("beta", words="root=/dev/vdz rootdelay=900")
     told = pair.until(lambda: next((r for r in pair.of_this_boot("alpha", since) if r["kind"] == "phase-stalled"), None),
                       "alpha reports the stalled boot")
     pair.tell("alpha", since, TOLD)
