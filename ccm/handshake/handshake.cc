@@ -58,6 +58,9 @@ HandshakeOutput Handshake::tick(Instant now, std::span<const std::byte> mailbox)
     // It is there, and it waits: this is no time to sit out the wait for an absent partner.
     progress(now);
     next_connect_ = std::min(next_connect_, now);
+    if (link_ == Link::connecting && now - attempt_at_ >= settings_.pace) {
+      give_up_attempt(now, FabricError::disconnected, out);
+    }
   }
   advance(now, out);
   return finish(out);
@@ -303,6 +306,15 @@ void Handshake::fail_link(Instant now, SessionEnd why, std::optional<FabricError
   drained();
 }
 
+// One that began before the partner was there may have no answer for as long as the deadline: whoever greets meanwhile
+// is connected to anew. Nothing was established, so nothing is lost: the nonce stays.
+void Handshake::give_up_attempt(Instant next, FabricError why, HandshakeOutput& out) {
+  out.drop = why;
+  link_ = Link::draining;
+  next_connect_ = next;
+  drained();
+}
+
 void Handshake::drained() {
   if (!attempt_out_ && !read_out_ && !write_out_) link_ = Link::idle;
 }
@@ -398,11 +410,7 @@ void Handshake::establish_if_complete(Instant now, HandshakeOutput& out) {
 void Handshake::enforce_deadline(Instant now, HandshakeOutput& out) {
   const auto late = [&](Instant posted) { return now - posted >= settings_.operation_deadline; };
   if (link_ == Link::connecting && late(attempt_at_)) {
-    // Nothing was established, so nothing is lost: the nonce stays.
-    out.drop = FabricError::deadline;
-    link_ = Link::draining;
-    next_connect_ = now + settings_.pace;
-    drained();
+    give_up_attempt(now + settings_.pace, FabricError::deadline, out);
   }
   if (link_ == Link::up && ((read_out_ && late(*read_out_)) || (write_out_ && late(write_out_->posted)))) {
     fail_link(now, SessionEnd::deadline, FabricError::deadline, out);

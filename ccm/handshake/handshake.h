@@ -166,6 +166,7 @@ class Handshake {
   void adopt_partner(Instant now, const HandshakeEnd& end, HandshakeOutput& out);
   void end_session(SessionEnd why, HandshakeOutput& out);
   void fail_link(Instant now, SessionEnd why, std::optional<FabricError> drop, HandshakeOutput& out);
+  void give_up_attempt(Instant next, FabricError why, HandshakeOutput& out);
   void drained();
   void progress(Instant now);
   Duration next_wait();

@@ -93,6 +93,36 @@ TEST(Handshake, TriesAnAbsentPartnerOnceAPace) {
   EXPECT_NEAR(world.nodes[0].connects, 100, 2);
 }
 
+// An attempt that began before the partner was there may stay without an answer for as long as the deadline.
+TEST(Handshake, ConnectsAnewToWhoeverGreetsWhileAnOldAttemptHasNoAnswer) {
+  World world(alpha(), beta());
+  world.tick(0, Duration{});
+  ASSERT_EQ(world.nodes[0].connects, 1);
+  world.now += 2 * kPace;
+  world.tick(1, Duration{});
+  world.answer_connect(1);
+  world.read(1);
+  world.tick(1, Duration{});
+  world.write(1);
+  world.tick(0, Duration{});
+  world.tick_soon(0);
+  EXPECT_EQ(world.nodes[0].connects, 2) << "it does not wait for the deadline of the first";
+  EXPECT_TRUE(world.settle(10));
+}
+
+TEST(Handshake, LeavesAnAttemptAloneThatHasJustBegun) {
+  World world(alpha(), beta());
+  world.tick(0, Duration{});
+  world.tick(1, Duration{});
+  world.answer_connect(1);
+  world.read(1);
+  world.tick(1, Duration{});
+  world.write(1);
+  world.tick(0, Duration{});
+  EXPECT_EQ(world.nodes[0].connects, 1);
+  EXPECT_TRUE(world.settle(10));
+}
+
 TEST(Handshake, ReadsOnceAPaceOfAPartnerThatDoesNotAnswer) {
   World world(alpha(), beta());
   world.tick(0, Duration{});
