@@ -43,6 +43,14 @@ FabricError FabricContract::connect() {
   return event->error;
 }
 
+// The first packets over a link that has just come up may be lost, and a fabric may send its own again only later than
+// an attempt may take.
+FabricError FabricContract::connect_after_heal() {
+  FabricError error = connect();
+  for (int again = 0; again < 3 && error == FabricError::retry_exceeded; ++again) error = connect();
+  return error;
+}
+
 void FabricContract::expect_connected() {
   rig_->start_partner(kMark);
   ASSERT_EQ(connect(), FabricError::none);
@@ -181,7 +189,7 @@ TEST_P(FabricContract, ACutPartnerDoesNotAnswer) {
   EXPECT_EQ(next_event()->kind, Kind::lost);
   EXPECT_EQ(connect(), FabricError::retry_exceeded);
   rig_->heal();
-  EXPECT_EQ(connect(), FabricError::none);
+  EXPECT_EQ(connect_after_heal(), FabricError::none);
 }
 
 TEST_P(FabricContract, ACutPartnerIsNotToldFromAnAbsentOne) {
@@ -200,7 +208,7 @@ TEST_P(FabricContract, ItsOwnLinkDownSaysSoAtOnce) {
   EXPECT_EQ(next_event()->kind, Kind::lost);
   EXPECT_EQ(connect(), FabricError::link_down);
   rig_->heal();
-  EXPECT_EQ(connect(), FabricError::none);
+  EXPECT_EQ(connect_after_heal(), FabricError::none);
 }
 
 TEST_P(FabricContract, OperationsCompleteOnceAndInTheirOrder) {
@@ -238,7 +246,7 @@ TEST_P(FabricContract, DropCompletesWhatIsOutstandingAndNothingElse) {
   EXPECT_EQ(completed, (std::vector<std::uint64_t>{1, 2}));
   expect_no_event();
   rig_->heal();
-  EXPECT_EQ(connect(), FabricError::none);
+  EXPECT_EQ(connect_after_heal(), FabricError::none);
 }
 
 TEST_P(FabricContract, DropAnswersAnAttemptAsNotConnected) {

@@ -62,6 +62,7 @@ class FabricContract : public ::testing::TestWithParam<MakeRig> {
   std::optional<FabricEvent> next_event();
   void expect_no_event();
   FabricError connect();  // none: connected
+  FabricError connect_after_heal();
   FabricError read(std::span<std::byte> into);
   FabricError write(std::size_t offset, std::span<const std::byte> from);
   void expect_connected();
