@@ -46,11 +46,10 @@ class TakeoverPermit {
   // Why it is a proof, without a fence:
   //  - Another boot id: the kernel under which the pool ran is gone, and everything that it had started with it. An
   //    incarnation would not do: a CCM restarts on a node that serves on.
-  //  - In its new life the partner holds nothing (from_possession is bound to the boot id) and must have a permit of
-  //  its
-  //    own. By a release it would need an offer of this node's, and the record says that the partner is the owner. By
-  //    an answer it would need this node's, and this node gives none to a life of the partner's kernel before its
-  //    record names that life as `partner_boot` (Engine::may_answer): then it is not another boot id any more. By a
+  //  - In its new life the partner holds nothing (from_possession is bound to the boot id) and must have a permit
+  //    of its own. By a release it would need an offer of this node's, and the record says that the partner is the
+  //    owner. By an answer it would need this node's, and this node gives none to a life of the partner's kernel before
+  //    its record names that life as `partner_boot` (Engine::may_answer): then it is not another boot id any more. By a
   //    fence this node would be off. By a reboot of this node: its record would have to name an older life of this
   //    node.
   //  - `partner_boot` is forgotten when this node itself boots, so nothing rests on what it knew before it was away.

@@ -14,7 +14,6 @@ from pair import Pair, other
 
 STALL_BOUND_MS = 15000
 HOLD_MS = 120000
-PATIENCE_S = 240
 
 
 class RulesLab(Lab):
@@ -27,6 +26,8 @@ class RulesLab(Lab):
 
 
 class RulesPair(Pair):
+    patience_s = 240
+
     def __init__(self, lab, fabric):
         super().__init__(lab, {node: fabric for node in NODES})
         self.fabric = fabric
@@ -53,14 +54,6 @@ class RulesPair(Pair):
     def pools(self, node):
         status = self.status(node)
         return {pool["name"]: pool["state"] for pool in status["pools"]} if status else {}
-
-    def until(self, condition, what):
-        until = time.monotonic() + PATIENCE_S
-        while not (found := condition()):
-            if time.monotonic() > until:
-                raise MachineError(f"waited {PATIENCE_S} s in vain until {what}\n{self.logs()}")
-            time.sleep(0.2)
-        return found
 
     def logs(self):
         words = "hapair status; hapair events --last 25; journalctl --no-pager -u ccmd -n 10"
@@ -112,8 +105,8 @@ def power_reset(pair):
     since = pair.now_ms("alpha")
     pair.cut_power("beta")
     pair.power_on("beta")
-    taken = pair.until(lambda: next((r for r in pair.of_this_boot("alpha", since) if r["kind"] == "pool-serving"), None), "alpha serves pool-b")
-    pair.until(pair.each_at_home, "pool-b was given back")
+    taken = pair.wait(lambda: next((r for r in pair.of_this_boot("alpha", since) if r["kind"] == "pool-serving"), None), "alpha serves pool-b")
+    pair.wait(pair.each_at_home, "pool-b was given back")
     pair.tell("alpha", since, TOLD)
     pair.expect("rebooted" in taken["text"], f"pool-b was taken over on the evidence that beta rebooted: {taken['text']}")
     pair.nobody_was_fenced("alpha", since)
@@ -124,7 +117,7 @@ def both_power_cycled(pair):
     pair.power_on(*NODES)
     for node in NODES:
         pair.machines[node].wait_multi_user()
-    pair.until(pair.each_at_home, "each pool is at home")
+    pair.wait(pair.each_at_home, "each pool is at home")
     for node in NODES:
         show(f"  {node} {pair.status(node)['state']}: {pair.pools(node)}")
         pair.nobody_was_fenced(node, 0)
@@ -136,12 +129,12 @@ def one_alone(pair):
     pair.cut_power(*NODES)
     pair.power_on("alpha")
     pair.machines["alpha"].wait_multi_user()
-    waiting = pair.until(lambda: (now := pair.status("alpha")) and now["state"] == "isolated" and now, "alpha says that it waits")
+    waiting = pair.wait(lambda: (now := pair.status("alpha")) and now["state"] == "isolated" and now, "alpha says that it waits")
     show(f"  alpha {waiting['state']}: {waiting.get('reason', '')}")
     served = "serving" in pair.pools("alpha").values()
     pair.expect(not served and "beta" in waiting.get("reason", ""), "alpha serves nothing and says for what it waits")
     pair.power_on("beta")
-    pair.until(pair.each_at_home, "each pool is at home once beta has answered")
+    pair.wait(pair.each_at_home, "each pool is at home once beta has answered")
     pair.tell("alpha", 0, TOLD)
     for node in NODES:
         pair.nobody_was_fenced(node, 0)
@@ -152,7 +145,7 @@ def stalled(pair):
     since = pair.now_ms("alpha")
     pair.cut_power("beta")
     pair.power_on("beta", words="root=/dev/vdz rootdelay=900")
-    told = pair.until(lambda: next((r for r in pair.of_this_boot("alpha", since) if r["kind"] == "phase-stalled"), None),
+    told = pair.wait(lambda: next((r for r in pair.of_this_boot("alpha", since) if r["kind"] == "phase-stalled"), None),
                       "alpha reports the stalled boot")
     pair.tell("alpha", since, TOLD)
     pair.expect("early" in told["text"], f"the stall is reported: {told['text']}")
@@ -160,7 +153,7 @@ def stalled(pair):
     pair.nobody_was_fenced("alpha", since)
     pair.cut_power("beta")
     pair.power_on("beta")
-    pair.until(pair.each_at_home, "pool-b was given back after an ordinary boot")
+    pair.wait(pair.each_at_home, "pool-b was given back after an ordinary boot")
 
 
 CASES = {"power-reset": power_reset, "both-power-cycled": both_power_cycled, "one-alone": one_alone, "stalled": stalled}
@@ -182,7 +175,7 @@ def scenario(lab, built, given):
     pair.power_on(*NODES)
     for machine in lab.machines.values():
         machine.wait_multi_user()
-    pair.until(pair.each_at_home, "each pool is at home")
+    pair.wait(pair.each_at_home, "each pool is at home")
     show(f"two Debians with hapair in their initramfs, each pool at home, {time.monotonic() - began:.0f} s")
     for name in given.case or CASES:
         show(f"{name}:")

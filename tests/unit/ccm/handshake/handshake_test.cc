@@ -93,18 +93,22 @@ TEST(Handshake, TriesAnAbsentPartnerOnceAPace) {
   EXPECT_NEAR(world.nodes[0].connects, 100, 2);
 }
 
-// An attempt that began before the partner was there may stay without an answer for as long as the deadline.
-TEST(Handshake, ConnectsAnewToWhoeverGreetsWhileAnOldAttemptHasNoAnswer) {
-  World world(alpha(), beta());
-  world.tick(0, Duration{});
-  ASSERT_EQ(world.nodes[0].connects, 1);
-  world.now += 2 * kPace;
+void beta_greets_alpha(World& world) {
   world.tick(1, Duration{});
   world.answer_connect(1);
   world.read(1);
   world.tick(1, Duration{});
   world.write(1);
   world.tick(0, Duration{});
+}
+
+// An attempt that began before the partner was there may stay without an answer for as long as the deadline.
+TEST(Handshake, ConnectsAnewToWhoeverGreetsWhileAnOldAttemptHasNoAnswer) {
+  World world(alpha(), beta());
+  world.tick(0, Duration{});
+  ASSERT_EQ(world.nodes[0].connects, 1);
+  world.now += 2 * kPace;
+  beta_greets_alpha(world);
   world.tick_soon(0);
   EXPECT_EQ(world.nodes[0].connects, 2) << "it does not wait for the deadline of the first";
   EXPECT_TRUE(world.settle(10));
@@ -113,12 +117,7 @@ TEST(Handshake, ConnectsAnewToWhoeverGreetsWhileAnOldAttemptHasNoAnswer) {
 TEST(Handshake, LeavesAnAttemptAloneThatHasJustBegun) {
   World world(alpha(), beta());
   world.tick(0, Duration{});
-  world.tick(1, Duration{});
-  world.answer_connect(1);
-  world.read(1);
-  world.tick(1, Duration{});
-  world.write(1);
-  world.tick(0, Duration{});
+  beta_greets_alpha(world);
   EXPECT_EQ(world.nodes[0].connects, 1);
   EXPECT_TRUE(world.settle(10));
 }
