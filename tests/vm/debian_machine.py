@@ -41,13 +41,14 @@ WantedBy=basic.target
 class DebianMachine(Machine):
     memory_mb = 1024
     words = ""
+    forgets = False  # what it writes is gone with its power
 
     def boot_words(self, fabric):
         return f"root=/dev/vda rw systemd.show_status=0 {self.words}"
 
     def more_hardware(self):
         # Whoever restarts it gets a new QEMU: a reset inside one takes a minute under emulation.
-        return ["-drive", f"file={self.path('disk')},format=raw,if=virtio,cache=unsafe", "-no-reboot"]
+        return ["-drive", f"file={self.path('disk')},format=raw,if=virtio,cache=unsafe{',snapshot=on' * self.forgets}", "-no-reboot"]
 
     def boot(self, kernel, initramfs="initramfs", words=""):
         """Power on. The moment of it, on the host's clock."""

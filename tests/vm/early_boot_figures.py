@@ -6,7 +6,7 @@ import shutil
 import statistics
 import subprocess
 
-from debian_machine import holds, make_initramfs
+from debian_machine import DebianMachine, holds, make_initramfs
 from early_boot import observe, reboot, share_of, show, start_pair
 
 
@@ -31,32 +31,50 @@ def early_reads(pair, lab, count):
          f"{spread(shares, '{:.1f} %')}")
 
 
-def boot_alone(lab, initramfs):
-    """Seconds from power-on to multi-user.target, nobody on the other end: on the clock, and of the processor, which a busy host
-    does not lengthen so much."""
+def boot_side_by_side(lab, first, second):
+    """Seconds from power-on to multi-user.target of two machines with these initramfs, at the same time on one disk's content, nobody
+    on the other end: on the clock, and of the processor. What slows the host down slows down both."""
+    machines = [lab.machines["beta"], lab.machines["twin"]]
+    powered = [machine.boot(lab.kernel, initramfs) for machine, initramfs in zip(machines, (first, second))]
+    took = []
+    for machine, began in zip(machines, powered):
+        machine.wait_multi_user()
+        with open(f"/proc/{machine.pid()}/stat", encoding="ascii") as file:
+            ticks = file.read().rsplit(")", 1)[1].split()[11:13]
+        spent = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+        took.append((machine.reached_s("multi-user.target") - machine.clock_ms()[0] / 1000 - began, spent))
+    for machine in machines:
+        machine.power_off()
+    return took
+
+
+def make_twin(lab):
+    """Beside beta, with a copy of its disk; what either writes from now on is forgotten with its power."""
     beta = lab.machines["beta"]
     beta.send("systemctl poweroff")
     beta.wait_off()
-    powered = beta.boot(lab.kernel, initramfs)
-    beta.wait_multi_user()
-    with open(f"/proc/{beta.pid()}/stat", encoding="ascii") as file:
-        ticks = file.read().rsplit(")", 1)[1].split()[11:13]
-    spent = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
-    return beta.reached_s("multi-user.target") - beta.clock_ms()[0] / 1000 - powered, spent
+    twin = lab.machines["twin"] = DebianMachine(os.path.join(lab.folder, "twins"), "beta")
+    for name in ("disk", "initramfs", "without"):
+        subprocess.run(["cp", "--sparse=always", beta.path(name), twin.path(name)], check=True)
+    beta.forgets = twin.forgets = True
 
 
 def without_partner(lab, count):
     lab.machines["alpha"].power_off()
+    make_twin(lab)
     ratios = {"clock": [], "processor": []}
     for number in range(count):
-        # By turns, so that a host that becomes slower weighs on both.
-        kinds = ("without", "initramfs") if number % 2 == 0 else ("initramfs", "without")
-        took = {kind: boot_alone(lab, kind) for kind in kinds}
-        for (name, all_of_it), with_it, without in zip(ratios.items(), took["initramfs"], took["without"]):
-            all_of_it.append(100 * (with_it / without - 1))
-            show(f"  pair {number + 1}, {name}: without {without:.2f} s, with {with_it:.2f} s, {all_of_it[-1]:+.1f} %")
+        # By turns: neither machine, nor the one that is started first, is favoured.
+        without_first = number % 2 == 0
+        kinds = ("without", "initramfs") if without_first else ("initramfs", "without")
+        took = boot_side_by_side(lab, *kinds)
+        without, with_it = took if without_first else reversed(took)
+        for (name, all_of_it), plain, more in zip(ratios.items(), without, with_it):
+            all_of_it.append(100 * (more / plain - 1))
+            show(f"  pair {number + 1}, {name}: without {plain:.2f} s, with {more:.2f} s, {all_of_it[-1]:+.1f} %")
     for name, all_of_it in ratios.items():
-        show(f"a boot whose partner is absent takes longer by the {name}, {count} pairs, min / median / max: {spread(all_of_it, '{:+.1f} %')}")
+        show(f"a boot whose partner is absent takes longer by the {name}, {count} pairs side by side, min / median / max: "
+             f"{spread(all_of_it, '{:+.1f} %')}")
 
 
 def packed_bytes(archive, folder, unwanted):
@@ -92,6 +110,8 @@ def without_hook(root, beta, how):
 def measure(lab, built, given):
     pair = start_pair(lab, built, given, lambda root: without_hook(root, lab.machines["beta"], given.initramfs))
     image_bytes(lab.machines["beta"])
-    early_reads(pair, lab, given.figures)
-    without_partner(lab, given.figures)
+    if given.only != "cost":
+        early_reads(pair, lab, given.figures)
+    if given.only != "share":
+        without_partner(lab, given.figures)
     return 0
