@@ -5,6 +5,23 @@
 
 namespace hapair::heartbeat {
 
+std::string_view text_of(LimitReason reason) {
+  switch (reason) {
+    case LimitReason::floor:
+      return "floor";
+    case LimitReason::learnt:
+      return "learnt";
+    case LimitReason::ceiling:
+      return "ceiling";
+  }
+  return "unknown";
+}
+
+LimitReason Detector::limit_reason() const {
+  if (limit_ <= limits_.floor) return LimitReason::floor;
+  return limit_ >= limits_.ceiling ? LimitReason::ceiling : LimitReason::learnt;
+}
+
 void Detector::look(Instant now, bool moved) {
   if (!watching_) {
     watching_ = true;

@@ -11,6 +11,8 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 #include "ccm/base/time.h"
 
@@ -21,6 +23,10 @@ struct DetectorLimits {
   Duration ceiling{};  // never wait longer, whatever the jitter was
   Duration look{};     // how often one looks
 };
+
+// What decided the limit that is in force.
+enum class LimitReason : std::uint8_t { floor, learnt, ceiling };
+std::string_view text_of(LimitReason reason);
 
 class Detector {
  public:
@@ -36,6 +42,7 @@ class Detector {
   [[nodiscard]] double suspicion() const;
   [[nodiscard]] Duration silence() const { return silence_; }
   [[nodiscard]] Duration limit() const { return limit_; }
+  [[nodiscard]] LimitReason limit_reason() const;
   [[nodiscard]] Duration mean_arrival() const { return mean_; }
   [[nodiscard]] std::size_t arrivals() const { return count_; }
   // When the counter was last seen to move; the watch's begin before that.

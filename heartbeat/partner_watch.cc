@@ -8,6 +8,9 @@
 namespace hapair::heartbeat {
 namespace {
 
+// A network is silent after so many beats at the least, however slow its pace is.
+constexpr int kNetworkBeats = 3;
+
 std::string rail_name(RailId rail) { return fmt::format("rail {}", rail.value()); }
 
 const ccm::ClientView* agent_of(const ccm::StatusView& page) {
@@ -16,6 +19,8 @@ const ccm::ClientView* agent_of(const ccm::StatusView& page) {
   }
   return nullptr;
 }
+
+std::string network_name(std::uint8_t network) { return fmt::format("network {}", network); }
 
 // "stands for 31.2 ms (limit 30.0 ms, arrivals every 10.1 ms)"
 std::string standing(const Detector& detector) {
@@ -55,20 +60,39 @@ std::string_view text_of(Verdict verdict) {
   return "unknown";
 }
 
+Duration network_ceiling(const WatchLimits& limits, Duration network_pace) {
+  return std::max(limits.ceiling, kNetworkBeats * network_pace);
+}
+
 PartnerWatch::PartnerWatch(const WatchLimits& limits)
     : limits_(limits),
       rail_({limits.floor, limits.ceiling, limits.pace}),
       ccm_({limits.floor, limits.ceiling, limits.pace}),
-      agent_({limits.agent_floor, limits.ceiling, limits.pace}) {}
+      agent_({limits.agent_floor, limits.ceiling, limits.pace}) {
+  for (const Duration pace : limits.network_paces) {
+    if (pace == Duration{}) break;
+    const Duration floor = std::max(limits.floor, kNetworkBeats * pace);
+    networks_.push_back({Detector({floor, network_ceiling(limits, pace), limits.pace}), std::nullopt, Instant()});
+  }
+}
 
 double PartnerWatch::suspicion() const { return std::max({rail_.suspicion(), ccm_.suspicion(), agent_.suspicion()}); }
 
+const Detector* PartnerWatch::network_detector(NetworkId network) const {
+  return network.value() < networks_.size() ? &networks_[network.value()].detector : nullptr;
+}
+
 std::optional<Assessment> PartnerWatch::observe(const Observation& seen) {
+  if (seen.kind == ccm::ObservationKind::beat) return take_beat(seen);
   if (seen.rail.value() >= rails_.size()) return std::nullopt;
   const bool page = seen.kind == ccm::ObservationKind::page && seen.page.has_value();
   // A page that proves nothing says nothing new while another rail shows a page that does.
   if (page && seen.proof == ccm::PageProof::none && proven_elsewhere(seen)) return std::nullopt;
   rail_.look(seen.when, page);
+  // The CCM looks at its networks as often as at its rails; what it saw there is an observation of its own.
+  for (Network& network : networks_) {
+    if (network.last) network.detector.look(seen.when, false);
+  }
   note_rail(seen);
   if (page) take_page(seen);
   std::optional<Finding> finding = judge(seen);
@@ -184,9 +208,18 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observati
        fmt::format("no read is answered for {:.1f} ms (limit {:.1f} ms){}", ms_of(rail_.silence()),
                    ms_of(rail_.limit()),
                    last_error == ccm::FabricError::none ? "" : fmt::format("; last error {}", text_of(last_error)))});
-  if (heard_ && heard_->when > rail_.last_moved() && seen.when - heard_->when < 4 * rail_.limit()) {
-    because.push_back(*heard_);
+  if (const Network* network = beating_network()) {
+    // Its last beat may have been on its way when the rails fell silent: one that is clearly younger, or the network's
+    // own silence, decides.
+    if (network->heard - rail_.last_moved() <= 2 * limits_.pace) return std::nullopt;
+    because.push_back(beats_of(*network));
     return Finding{Verdict::interconnect_lost, std::move(because), false};
+  }
+  for (const Network& network : networks_) {
+    if (network.last) {
+      because.push_back(
+          {network.heard, network_name(network.last->network), fmt::format("the beat {}", standing(network.detector))});
+    }
   }
   // Where any rail's own port still has its link, this node is not the one that is cut off.
   bool own_link_down = false;
@@ -296,11 +329,31 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation
       false};
 }
 
-std::optional<Assessment> PartnerWatch::heard_elsewhere(Instant now, std::string channel) {
-  std::string fact = "the partner was heard on " + channel;
-  heard_ = Evidence{now, std::move(channel), std::move(fact)};
+std::optional<Assessment> PartnerWatch::take_beat(const Observation& seen) {
+  if (!seen.beat || seen.network.value() >= networks_.size()) return std::nullopt;
+  Network& network = networks_[seen.network.value()];
+  network.detector.look(seen.when, true);
+  network.last = seen.beat;
+  network.heard = seen.when;
   if (current_.verdict != Verdict::unreachable) return std::nullopt;
-  return conclude(now, {Verdict::interconnect_lost, {*heard_}, false});
+  return conclude(seen.when, {Verdict::interconnect_lost, {beats_of(network)}, false});
+}
+
+// The one that was heard last of those that are not silent.
+const PartnerWatch::Network* PartnerWatch::beating_network() const {
+  const Network* found = nullptr;
+  for (const Network& network : networks_) {
+    const bool beats = network.last && !network.detector.silent();
+    if (beats && (found == nullptr || network.heard > found->heard)) found = &network;
+  }
+  return found;
+}
+
+Evidence PartnerWatch::beats_of(const Network& network) const {
+  const ccm::BeatView& beat = *network.last;
+  return {network.heard, network_name(beat.network),
+          fmt::format("the partner beats there (CCM {}, agent {} {}), in phase {}", beat.news.ccm_beat,
+                      beat.news.agent_beat, ccm::text_of(beat.news.agent_state), ccm::text_of(beat.news.phase))};
 }
 
 std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string why) {
@@ -309,6 +362,10 @@ std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string wh
   agent_.reset();
   last_page_.reset();
   rails_ = {};
+  for (Network& network : networks_) {
+    network.detector.reset();
+    network.last.reset();
+  }
   return conclude(now, {Verdict::unknown, {{now, "own CCM", std::move(why)}}, false});
 }
 

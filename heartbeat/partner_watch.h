@@ -1,9 +1,11 @@
 // The pure judge of one partner: observations in, assessments out. It holds a detector for each thing that must keep
-// moving (the page's answers, the CCM's beat, the agent's beat) and applies the verdict table of DESIGN.md, section 4.
+// moving (the page's answers, the CCM's beat, the agent's beat, the beats of each IP network) and applies the verdict
+// table of DESIGN.md, section 4.
 //
 // Only what the partner proved counts for it: a boot id is taken from a page that carries the session's MAC or the
 // handshake's proof, a phase from one with the session's MAC alone. A page without either can show that memory answers
-// and that something beats, no more.
+// and that something beats, no more. A beat from a network was authenticated by the CCM; it shows that the partner runs
+// while its rails are silent, and moves no pool.
 #pragma once
 
 #include <array>
@@ -13,6 +15,7 @@
 
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
+#include "ccm/wire/beat_datagram.h"
 #include "ccm/wire/observation.h"
 #include "ccm/wire/status_page.h"
 #include "heartbeat/detector.h"
@@ -24,11 +27,13 @@ namespace hapair::heartbeat {
 // One look at the partner, as the CCM made it.
 struct Observation {
   Instant when;
-  RailId rail;
+  RailId rail;        // of all kinds but a beat
+  NetworkId network;  // of a beat
   ccm::ObservationKind kind = ccm::ObservationKind::pending;
   ccm::FabricError error = ccm::FabricError::none;  // of Kind::failed
   ccm::PageProof proof = ccm::PageProof::none;
   std::optional<ccm::StatusView> page;  // of Kind::page
+  std::optional<ccm::BeatView> beat;    // of Kind::beat
 };
 
 struct WatchLimits {
@@ -38,7 +43,12 @@ struct WatchLimits {
   Duration ceiling{};
   // How long the partner may stand in each phase (by its number) before that is told; zero: as long as it likes.
   std::array<Duration, ccm::kBootPhases> phase_bounds{};
+  // Between two beats over each network, by its number; zero: there is no such network.
+  std::array<Duration, ccm::kMaxNetworks> network_paces{};
 };
+
+// How long it takes at the most until beats that have ended are seen to have ended: of a network with this pace.
+Duration network_ceiling(const WatchLimits& limits, Duration network_pace);
 
 class PartnerWatch {
  public:
@@ -46,8 +56,6 @@ class PartnerWatch {
 
   // Each returns the new assessment where the verdict changed.
   std::optional<Assessment> observe(const Observation& seen);
-  // The partner was heard on a channel that is not a rail.
-  std::optional<Assessment> heard_elsewhere(Instant now, std::string channel);
   // Our own CCM stopped telling us anything: from here on we know nothing, and blame nobody.
   std::optional<Assessment> own_ccm_lost(Instant now, std::string why);
 
@@ -60,6 +68,8 @@ class PartnerWatch {
   [[nodiscard]] const Detector& rail_detector() const { return rail_; }
   [[nodiscard]] const Detector& ccm_detector() const { return ccm_; }
   [[nodiscard]] const Detector& agent_detector() const { return agent_; }
+  // Of a network that is configured; nothing of another.
+  [[nodiscard]] const Detector* network_detector(NetworkId network) const;
 
  private:
   // What is known of one rail. The detectors below are of the partner: any rail that shows it moving is enough.
@@ -72,6 +82,11 @@ class PartnerWatch {
     Instant unsealed_since;  // the first page in a row without it
     bool unsealed = false;
   };
+  struct Network {
+    Detector detector;
+    std::optional<ccm::BeatView> last;
+    Instant heard;
+  };
   struct Finding {
     Verdict verdict = Verdict::unknown;
     std::vector<Evidence> because;
@@ -82,6 +97,9 @@ class PartnerWatch {
   void take_page(const Observation& seen);
   std::optional<Finding> judge(const Observation& seen);
   std::optional<Finding> judge_silence(const Observation& seen);
+  std::optional<Assessment> take_beat(const Observation& seen);
+  [[nodiscard]] const Network* beating_network() const;
+  [[nodiscard]] Evidence beats_of(const Network& network) const;
   void note_rail(const Observation& seen);
   void note_phase(const Observation& seen);
   [[nodiscard]] bool proven_elsewhere(const Observation& seen) const;
@@ -104,7 +122,7 @@ class PartnerWatch {
   std::uint64_t agent_life_ = 0;
   std::uint64_t agent_beat_ = 0;
   std::array<Rail, ccm::kMaxRails> rails_;
-  std::optional<Evidence> heard_;
+  std::vector<Network> networks_;
 };
 
 }  // namespace hapair::heartbeat

@@ -22,11 +22,28 @@ std::string_view state_of(const RailSelfLayout& rail) {
   return ccm::text_of(static_cast<ccm::HandshakeState>(rail.handshake));
 }
 
-std::string round_trips(const RailSelfLayout& rail) {
-  if (rail.round_trip_ns == 0) return "-";
+std::span<const ccm::NetworkSelfLayout> networks_of(const ccm::CcmSelfLayout& self) {
+  return std::span(self.networks).first(std::min<std::size_t>(self.network_count, self.networks.size()));
+}
+
+// Of a rail or a network.
+template <class Channel>
+std::string round_trips(const Channel& channel) {
+  if (channel.round_trip_ns == 0) return "-";
   const auto us = [](std::uint64_t ns) { return static_cast<double>(ns) / 1000; };
-  return fmt::format("{:.1f} / {:.1f} / {:.1f} / {:.1f} us", us(rail.round_trip_ns), us(rail.round_trip_min_ns),
-                     us(rail.round_trip_mean_ns), us(rail.round_trip_max_ns));
+  return fmt::format("{:.1f} / {:.1f} / {:.1f} / {:.1f} us", us(channel.round_trip_ns), us(channel.round_trip_min_ns),
+                     us(channel.round_trip_mean_ns), us(channel.round_trip_max_ns));
+}
+
+std::uint64_t refused_by(const ccm::NetworkSelfLayout& network) {
+  std::uint64_t sum = 0;
+  for (std::size_t kind = 0; kind < network.refused.size(); ++kind) {
+    const auto refusal = static_cast<ccm::BeatRefusal>(kind);
+    // What any network of UDP does by itself.
+    if (refusal != ccm::BeatRefusal::unanswered && refusal != ccm::BeatRefusal::reordered)
+      sum += network.refused.at(kind);
+  }
+  return sum;
 }
 
 std::string errors_of(const RailSelfLayout& rail) {
@@ -86,6 +103,19 @@ std::string session_text(const ccm::CcmSelfLayout& self) {
   return {};
 }
 
+std::string networks_text(const ccm::CcmSelfLayout& self, Instant now, const Style& style) {
+  if (networks_of(self).empty()) return {};
+  std::vector<std::array<std::string, 9>> rows{
+      {"NETWORK", "ADDRESS", "STATE", "ROUND TRIP last/min/mean/max", "PACE", "SENT", "HEARD", "LOST", "REFUSED"}};
+  for (const ccm::NetworkSelfLayout& network : networks_of(self)) {
+    rows.push_back({std::string(ccm::name_in(network.name)), std::string(ccm::name_in(network.address)),
+                    std::string(ccm::text_of(ccm::state_of(network, now))), round_trips(network),
+                    fmt::format("{:g} ms", network.pace_us / 1000.0), std::to_string(network.sent),
+                    std::to_string(network.heard), std::to_string(network.lost), std::to_string(refused_by(network))});
+  }
+  return "\n" + table(rows, 2, "beats", style);
+}
+
 std::string ports_text(const ccm::CcmSelfLayout& self, const Style& style) {
   if (ports_of(self).empty()) return {};
   std::vector<std::array<std::string, 8>> rows{
@@ -110,7 +140,8 @@ std::string rails_text(const ccm::CcmSelfLayout& self, Instant now, const Style&
                     duration_text(ns_of(now) - rail.since_ns), round_trips(rail), std::to_string(rail.reads),
                     std::to_string(rail.turned_away + rail.ports_turned_away), errors_of(rail)});
   }
-  return table(rows, 3, "connected", style) + "\n" + session_text(self) + "\n" + ports_text(self, style);
+  return table(rows, 3, "connected", style) + networks_text(self, now, style) + "\n" + session_text(self) + "\n" +
+         ports_text(self, style);
 }
 
 Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
@@ -134,6 +165,30 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
                      {"round_trip_mean_ns", rail.round_trip_mean_ns},
                      {"round_trip_max_ns", rail.round_trip_max_ns}});
   }
+  Json networks = Json::array();
+  for (const ccm::NetworkSelfLayout& network : networks_of(self)) {
+    Json refused = Json::object();
+    for (std::size_t kind = 0; kind < network.refused.size(); ++kind) {
+      refused[std::string(ccm::text_of(static_cast<ccm::BeatRefusal>(kind)))] = network.refused.at(kind);
+    }
+    networks.push_back({{"name", ccm::name_in(network.name)},
+                        {"address", ccm::name_in(network.address)},
+                        {"state", ccm::text_of(ccm::state_of(network, now))},
+                        {"pace_us", network.pace_us},
+                        {"send_errno", network.send_errno},
+                        {"sent", network.sent},
+                        {"send_failed", network.send_failed},
+                        {"heard", network.heard},
+                        {"lost", network.lost},
+                        {"refused", refused},
+                        {"round_trip_ns", network.round_trip_ns},
+                        {"round_trip_min_ns", network.round_trip_min_ns},
+                        {"round_trip_mean_ns", network.round_trip_mean_ns},
+                        {"round_trip_max_ns", network.round_trip_max_ns},
+                        {"mean_arrival_ns", network.mean_arrival_ns},
+                        {"heard_at_ns", network.heard_at_ns},
+                        {"reached_at_ns", network.reached_at_ns}});
+  }
   Json ports = Json::array();
   for (const ccm::PortSelfLayout& port : ports_of(self)) {
     ports.push_back({{"client", ccm::name_in(port.client)},
@@ -149,6 +204,7 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
   }
   return {{"now_ns", ns_of(now)},
           {"rails", rails},
+          {"networks", networks},
           {"session",
            {{"state", ccm::text_of(static_cast<ccm::SessionState>(self.session))},
             {"protocol", self.protocol},

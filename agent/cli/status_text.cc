@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -66,6 +67,25 @@ std::string refusals(const control::v1::CcmStatus& ccm) {
   return joined(parts);
 }
 
+// What any network of UDP does by itself is no refusal to tell an operator of.
+constexpr std::array<std::string_view, 2> kUsualRefusals{"unanswered", "reordered"};
+
+std::string network_text(const control::v1::NetworkStatus& network) {
+  std::string text = network.state() + " (UDP)";
+  if (network.state() == "unsent") text += ": " + network.send_error();
+  if (network.state() == "one-way") text += ": the partner is heard, and does not hear this node";
+  if (network.round_trip_ns() > 0 && network.state() == "beats") {
+    text += fmt::format(", round trip {:.2f} ms", static_cast<double>(network.round_trip_mean_ns()) / 1e6);
+  }
+  std::vector<std::string> refused;
+  for (const auto& [kind, count] : std::map(network.refused().begin(), network.refused().end())) {
+    if (std::ranges::count(kUsualRefusals, kind) > 0) continue;
+    const bool named = kind == "foreign" && !network.foreign().empty();
+    refused.push_back(fmt::format("{} {}{}", count, kind, named ? " (" + network.foreign() + ")" : ""));
+  }
+  return refused.empty() ? text : text + "; refused: " + joined(refused);
+}
+
 std::string early_boot(const control::v1::CcmStatus& ccm, const Style& style) {
   std::string out;
   for (const std::string& problem : ccm.early_boot_problems()) {
@@ -90,6 +110,7 @@ std::string early_channel(const StatusReply& status, const Style& style) {
     }
     out += line("  " + rail.name(), text, style);
   }
+  for (const auto& network : ccm.networks()) out += line("  " + network.name(), network_text(network), style);
   if (const std::string refused = refusals(ccm); !refused.empty()) out += line("  refused", refused, style);
   return out + early_boot(ccm, style);
 }
@@ -114,6 +135,12 @@ std::string partner(const StatusReply& status, const Style& style) {
   for (const auto& evidence : partner.because()) {
     out += line("", fmt::format("{}: {}", evidence.channel(), evidence.fact()), style);
   }
+  std::vector<std::string> limits;
+  for (const auto& limit : partner.limits()) {
+    limits.push_back(
+        fmt::format("{} {:.1f} ms ({})", limit.what(), static_cast<double>(limit.limit_us()) / 1000, limit.why()));
+  }
+  if (!limits.empty()) out += line("", "silent after: " + joined(limits), style);
   if (status.configuration_differs()) {
     out += line("", toned("its configuration of the pools is another one: compare the two files", Tone::bad, style),
                 style);

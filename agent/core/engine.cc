@@ -249,6 +249,7 @@ bool Engine::partner_beats() const {
     case Verdict::agent_hung:
     case Verdict::ccm_restarted:
     case Verdict::leaving:
+    case Verdict::interconnect_lost:
       return true;
     case Verdict::unknown:
     case Verdict::unproven:
@@ -256,7 +257,6 @@ bool Engine::partner_beats() const {
     case Verdict::rebooted:  // so that life of it is over
     case Verdict::panicked:
     case Verdict::ccm_gone:
-    case Verdict::interconnect_lost:
     case Verdict::unreachable:
       return false;
   }

@@ -426,6 +426,7 @@ void Engine::note_going_down(Verdict before) {
     case Verdict::unreachable:
     case Verdict::ccm_gone:
     case Verdict::unproven:
+    case Verdict::interconnect_lost:  // its interfaces go down one after the other
       if (before == Verdict::leaving) {
         went_down_with_pools_ =
             partner_ && partner_->keeps_pools && sighting_ && sighting_->phase == ccm::BootPhase::shutting_down;
@@ -439,7 +440,6 @@ void Engine::note_going_down(Verdict before) {
     case Verdict::ccm_restarted:
     case Verdict::leaving:
     case Verdict::panicked:
-    case Verdict::interconnect_lost:
       went_down_with_pools_ = false;
       return;
   }

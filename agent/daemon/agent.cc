@@ -3,11 +3,32 @@
 #include <fmt/core.h>
 #include <systemd/sd-daemon.h>
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
 namespace hapair::agent {
 namespace {
+
+heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
+  heartbeat::WatchLimits limits{.pace = config.pair.pace,
+                                .floor = config.heartbeat.floor,
+                                .agent_floor = config.heartbeat.agent_floor,
+                                .ceiling = config.heartbeat.ceiling,
+                                .phase_bounds = config.heartbeat.phase_bounds};
+  for (std::size_t i = 0; i < config.pair.networks.size(); ++i)
+    limits.network_paces.at(i) = config.pair.networks[i].pace;
+  return limits;
+}
+
+// After a confirmed fence the last beat of a partner that is off is seen to be its last within this time.
+Duration beats_end(const AgentConfig& config) {
+  const heartbeat::WatchLimits limits = watch_limits(config);
+  Duration ceiling = limits.ceiling;
+  for (const Duration pace : limits.network_paces)
+    ceiling = std::max(ceiling, heartbeat::network_ceiling(limits, pace));
+  return ceiling + config.pair.operation_deadline + 2 * config.pair.pace;
+}
 
 EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::uint64_t first_decision) {
   EngineConfig out;
@@ -35,7 +56,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .reboot_silent = config.takeover.reboot_silent,
                 .fence_attempts = config.fencing.attempts,
                 .fence_retry = config.fencing.retry,
-                .beats_end = config.heartbeat.ceiling + config.pair.operation_deadline + 2 * config.pair.pace,
+                .beats_end = beats_end(config),
                 .automatic_giveback = config.giveback.automatic,
                 .giveback_stable = config.giveback.stable,
                 .giveback_bound = config.giveback.bound,
@@ -44,14 +65,6 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
   out.life = life;
   out.first_decision = first_decision;
   return out;
-}
-
-heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
-  return {.pace = config.pair.pace,
-          .floor = config.heartbeat.floor,
-          .agent_floor = config.heartbeat.agent_floor,
-          .ceiling = config.heartbeat.ceiling,
-          .phase_bounds = config.heartbeat.phase_bounds};
 }
 
 }  // namespace

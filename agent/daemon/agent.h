@@ -72,6 +72,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void take_leftovers();
   void describe_partner(control::v1::StatusReply& reply) const;
   void describe_ccm(control::v1::StatusReply& reply) const;
+  void describe_network(const ccm::NetworkSelfLayout& network, control::v1::NetworkStatus& out) const;
   void describe_pools(control::v1::StatusReply& reply) const;
 
   sd_event* loop_;

@@ -1,5 +1,10 @@
 // The agent's state as `hapair status` gets it.
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
 
 #include "agent/daemon/agent.h"
 #include "agent/shell/printable.h"
@@ -18,7 +23,43 @@ std::string agent_word(const ccm::StatusView& page, bool silent) {
   return {};
 }
 
+std::uint64_t us_of(Duration duration) { return static_cast<std::uint64_t>(duration / std::chrono::microseconds(1)); }
+
+void describe_limit(std::string what, const heartbeat::Detector& detector, control::v1::Limit& out) {
+  out.set_what(std::move(what));
+  out.set_limit_us(us_of(detector.limit()));
+  out.set_silence_us(us_of(detector.silence()));
+  out.set_mean_arrival_us(us_of(detector.mean_arrival()));
+  out.set_forgiven(detector.forgiven());
+  out.set_suspicion(detector.suspicion());
+  out.set_why(std::string(heartbeat::text_of(detector.limit_reason())));
+}
+
 }  // namespace
+
+void Agent::describe_network(const ccm::NetworkSelfLayout& network, control::v1::NetworkStatus& out) const {
+  out.set_name(std::string(ccm::name_in(network.name)));
+  out.set_address(std::string(ccm::name_in(network.address)));
+  out.set_state(std::string(ccm::text_of(ccm::state_of(network, clock_->now()))));
+  if (network.send_errno != 0) out.set_send_error(std::strerror(network.send_errno));
+  out.set_pace_us(network.pace_us);
+  out.set_sent(network.sent);
+  out.set_heard(network.heard);
+  out.set_lost(network.lost);
+  for (std::size_t kind = 0; kind < network.refused.size(); ++kind) {
+    if (network.refused[kind] == 0) continue;
+    (*out.mutable_refused())[std::string(ccm::text_of(static_cast<ccm::BeatRefusal>(kind)))] = network.refused[kind];
+  }
+  out.set_round_trip_ns(network.round_trip_ns);
+  out.set_round_trip_min_ns(network.round_trip_min_ns);
+  out.set_round_trip_mean_ns(network.round_trip_mean_ns);
+  out.set_round_trip_max_ns(network.round_trip_max_ns);
+  out.set_mean_arrival_ns(network.mean_arrival_ns);
+  out.set_heard_at_ns(network.heard_at_ns);
+  if (const std::string_view node = ccm::name_in(network.foreign_node); !node.empty()) {
+    out.set_foreign(fmt::format("node {} of pair {}", node, ccm::name_in(network.foreign_pair)));
+  }
+}
 
 control::v1::StatusReply Agent::status() {
   control::v1::StatusReply reply;
@@ -79,6 +120,9 @@ void Agent::describe_ccm(control::v1::StatusReply& reply) const {
     out.set_round_trip_mean_ns(rail.round_trip_mean_ns);
     out.set_round_trip_max_ns(rail.round_trip_max_ns);
   }
+  for (std::size_t i = 0; i < std::min<std::size_t>(self->network_count, self->networks.size()); ++i) {
+    describe_network(self->networks[i], *ccm.add_networks());
+  }
   ccm.set_refused_key(self->refused_key);
   ccm.set_refused_identity(self->refused_identity);
   ccm.set_refused_layout(self->refused_layout);
@@ -99,6 +143,14 @@ void Agent::describe_partner(control::v1::StatusReply& reply) const {
     out.set_fact(evidence.fact);
   }
   partner.set_suspicion(watch.suspicion());
+  describe_limit("rails", watch.rail_detector(), *partner.add_limits());
+  describe_limit("CCM", watch.ccm_detector(), *partner.add_limits());
+  describe_limit("agent", watch.agent_detector(), *partner.add_limits());
+  for (std::size_t i = 0; i < config_.pair.networks.size(); ++i) {
+    if (const heartbeat::Detector* detector = watch.network_detector(NetworkId(i))) {
+      describe_limit("network " + config_.pair.networks[i].name.text(), *detector, *partner.add_limits());
+    }
+  }
   if (const auto& page = watch.proven_page()) {
     partner.set_phase(std::string(ccm::text_of(page->phase)));
     partner.set_boot_id(page->boot_id.text());

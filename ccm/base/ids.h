@@ -31,6 +31,8 @@ using Incarnation = Number<struct IncarnationTag>;
 using Epoch = Number<struct EpochTag>;
 // An interconnect device and path between the two nodes, numbered from 0 in the order of the configuration.
 using RailId = Number<struct RailIdTag>;
+// An IP network that beats go over, likewise.
+using NetworkId = Number<struct NetworkIdTag>;
 // Matches a completion to the operation that was posted.
 using OperationId = Number<struct OperationIdTag>;
 
@@ -81,6 +83,7 @@ class Name {
 using NodeName = Name<struct NodeNameTag>;
 using PairName = Name<struct PairNameTag>;
 using RailName = Name<struct RailNameTag>;
+using NetworkName = Name<struct NetworkNameTag>;
 using PoolName = Name<struct PoolNameTag>;
 
 }  // namespace hapair

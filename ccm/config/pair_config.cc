@@ -55,24 +55,29 @@ void require_absolute(ConfigObject& object, std::string_view key, const std::str
 
 namespace {
 
-void read_network(ConfigObject& rail, RailConfig& config, const Duration& operation_deadline) {
-  config.address = rail.text("address", std::nullopt);
-  config.partner_address = rail.text("partner_address", std::nullopt);
-  const int own = family_of(config.address);
-  const int partner = family_of(config.partner_address);
+// The two ends of a rail or network.
+void read_addresses(ConfigObject& object, std::string& address, std::string& partner_address) {
+  address = object.text("address", std::nullopt);
+  partner_address = object.text("partner_address", std::nullopt);
+  const int own = family_of(address);
+  const int partner = family_of(partner_address);
   for (const auto& [key, text, family] :
-       {std::tuple{"address", &config.address, own}, std::tuple{"partner_address", &config.partner_address, partner}}) {
+       {std::tuple{"address", &address, own}, std::tuple{"partner_address", &partner_address, partner}}) {
     if (family == AF_UNSPEC && !text->empty()) {
-      rail.problems().add(rail.path(key), in_quotes(*text), "a numeric IPv4 or IPv6 address");
+      object.problems().add(object.path(key), in_quotes(*text), "a numeric IPv4 or IPv6 address");
     }
   }
   if (own != AF_UNSPEC && partner != AF_UNSPEC && own != partner) {
-    rail.problems().add_sentence(rail.path("partner_address"), "the two addresses of a rail are of one family");
+    object.problems().add_sentence(object.path("partner_address"), "the two addresses are not of one family");
   }
-  if (own != AF_UNSPEC && config.address == config.partner_address) {
-    rail.problems().add(rail.path("partner_address"), in_quotes(config.partner_address) + ", which is this node's own",
-                        "the address of the other node");
+  if (own != AF_UNSPEC && address == partner_address) {
+    object.problems().add(object.path("partner_address"), in_quotes(partner_address) + ", which is this node's own",
+                          "the address of the other node");
   }
+}
+
+void read_path(ConfigObject& rail, RailConfig& config, const Duration& operation_deadline) {
+  read_addresses(rail, config.address, config.partner_address);
   config.service_port = static_cast<std::uint16_t>(rail.integer("service_port", 7480, 1, 65534));
   config.retry_timeout = rail.milliseconds("retry_timeout_ms", 50, 1, 10'000);
   if (config.retry_timeout > operation_deadline) {
@@ -131,12 +136,12 @@ void read_rail(ConfigObject& rail, RailConfig& config, const Duration& operation
       require_absolute(rail, "dir", config.dir);
       break;
     case FabricKind::iwarp:
-      read_network(rail, config, operation_deadline);
+      read_path(rail, config, operation_deadline);
       config.crc = rail.boolean("crc", true);
       read_early_boot(rail, config);
       break;
     case FabricKind::verbs:
-      read_network(rail, config, operation_deadline);
+      read_path(rail, config, operation_deadline);
       config.ack_timeout = static_cast<std::uint8_t>(rail.integer("ack_timeout_exponent", 10, 1, 31));
       config.retry_count = static_cast<std::uint8_t>(rail.integer("retry_count", 3, 0, 6));
       read_early_boot(rail, config);
@@ -172,6 +177,45 @@ void read_rails(ConfigObject& ccm, PairConfig& config) {
   }
 }
 
+void read_network(ConfigObject& object, NetworkConfig& network, Duration pace) {
+  network.name = read_name<NetworkName>(object, "name");
+  read_addresses(object, network.address, network.partner_address);
+  network.port = static_cast<std::uint16_t>(object.integer("port", 7490, 1, 65535));
+  network.pace = object.milliseconds("pace_ms", ms_of(pace), ms_of(pace), 10'000);
+  if (network.pace % pace != Duration{}) {
+    std::array<char, 128> text{};
+    std::snprintf(text.data(), text.size(),
+                  "pace_ms (%g) is no multiple of ccm.pace_ms (%g), with whose beats these go out", ms_of(network.pace),
+                  ms_of(pace));
+    object.problems().add_sentence(object.path("pace_ms"), text.data());
+  }
+  object.finish();
+}
+
+void read_networks(ConfigObject& ccm, PairConfig& config) {
+  std::vector<ConfigObject> networks = ccm.objects("networks", false);
+  if (networks.size() > kMaxNetworks) {
+    ccm.problems().add(ccm.path("networks"), std::to_string(networks.size()) + " networks",
+                       "at most " + std::to_string(kMaxNetworks));
+  }
+  for (ConfigObject& object : networks) {
+    NetworkConfig network;
+    read_network(object, network, config.pace);
+    for (const NetworkConfig& other : config.networks) {
+      if (!network.name.empty() && other.name == network.name) {
+        object.problems().add(object.path("name"), in_quotes(network.name.text()) + " a second time",
+                              "a name of its own");
+      }
+      if (other.address == network.address && other.port == network.port) {
+        object.problems().add_sentence(
+            object.path("port"), "networks " + in_quotes(other.name.text()) + " and " + in_quotes(network.name.text()) +
+                                     " are both at " + network.address + " port " + std::to_string(network.port));
+      }
+    }
+    config.networks.push_back(network);
+  }
+}
+
 }  // namespace
 
 PairConfig read_pair_config(ConfigObject& root) {
@@ -204,6 +248,7 @@ PairConfig read_pair_config(ConfigObject& root) {
   }
   config.port_memory_bytes = static_cast<std::uint64_t>(ccm.integer("port_memory_mib", 256, 1, 65536)) << 20U;
   read_rails(ccm, config);
+  read_networks(ccm, config);
   ccm.finish();
   return config;
 }

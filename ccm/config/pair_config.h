@@ -41,6 +41,16 @@ struct RailConfig {
   std::optional<EarlyBootConfig> early_boot;
 };
 
+// An IP network that both nodes are on and that beats go over: what still tells of the partner when every rail is
+// silent. A network's number is its place in the list, which both nodes must have alike.
+struct NetworkConfig {
+  NetworkName name;
+  std::string address;  // this node's, IPv4 or IPv6
+  std::string partner_address;
+  std::uint16_t port = 0;  // UDP, of both ends
+  Duration pace{};         // between two beats over it; a multiple of PairConfig::pace
+};
+
 struct PairConfig {
   PairName pair;
   NodeName node;  // this one
@@ -49,6 +59,7 @@ struct PairConfig {
   std::string run_dir;                  // sockets, locks and the runtime phase; gone after a reboot
   std::string boot_id_file;             // /proc/sys/kernel/random/boot_id; of a namespace node, its own
   std::vector<RailConfig> rails;        // 1 to kMaxRails
+  std::vector<NetworkConfig> networks;  // 0 to kMaxNetworks
   Duration pace{};                      // between two beats, and between two reads of the partner's page
   Duration operation_deadline{};        // after which the application gives the connection up
   std::uint64_t port_memory_bytes = 0;  // of all ports of all clients together, at the most

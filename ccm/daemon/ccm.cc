@@ -24,14 +24,15 @@ std::uint32_t us_of(Duration pace) {
 
 }  // namespace
 
-Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, PortThread& ports, Random& random,
-         PhaseRecord phase, const Clock& clock)
+Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks,
+         PortThread& ports, Random& random, PhaseRecord phase, const Clock& clock)
     : config_(identity.config),
       trouble_(identity.trouble),
       clock_(&clock),
       phase_(std::move(phase)),
       ports_(config_.node, config_.partner, identity.incarnation, config_.port_memory_bytes, ports),
       clients_(identity.incarnation, random, *this, ports_),
+      networks_(std::move(networks)),
       grid_(clock.now(), config_.pace) {
   ports_.set_clients(clients_);
   HAPAIR_CHECK(fabrics.size() == config_.rails.size(), "every rail has its fabric");
@@ -51,6 +52,7 @@ Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, PortThre
   self_.boot_id = identity.boot_id.bytes;
   self_.pace_us = us_of(config_.pace);
   self_.rail_count = static_cast<std::uint8_t>(rails_.size());
+  self_.network_count = static_cast<std::uint8_t>(networks_.size());
 }
 
 std::expected<void, std::string> Ccm::open(int epoll) {
@@ -72,6 +74,10 @@ Instant Ccm::turn(Instant now) {
     publish(now);
   }
   bool news = false;
+  if (beats) {
+    const BeatNews own = this->news();
+    for (Network& network : networks_) news |= network.beat(now, own, grid_.late(), clients_.observations());
+  }
   for (Rail& rail : rails_) {
     rail.turn(now, beats, grid_.late());
     news |= rail.take_news();
@@ -132,8 +138,21 @@ void Ccm::publish_self() {
       self_.refused_layout_max = refused.foreign_layouts.max;
     }
   }
+  for (std::size_t i = 0; i < networks_.size(); ++i) self_.networks[i] = networks_[i].self();
   ports_.show(self_);
   clients_.observations().write_self(self_);
+}
+
+// What the beats of all networks tell, as the pages do.
+BeatNews Ccm::news() {
+  BeatNews news{.phase = phase_.phase(), .ccm_beat = beat_};
+  for (const ClientSlotLayout& client : rails_.front().page().clients) {
+    if (name_in(client.name) != kAgentClientName) continue;
+    news.agent_state = static_cast<ClientState>(client.state);
+    news.agent_beat = client.beat;
+    news.agent_life = client.life;
+  }
+  return news;
 }
 
 ClientRefusal Ccm::set_phase(BootPhase phase) {

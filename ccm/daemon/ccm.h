@@ -11,6 +11,7 @@
 #include "ccm/config/pair_config.h"
 #include "ccm/daemon/beat_grid.h"
 #include "ccm/daemon/client_registry.h"
+#include "ccm/daemon/network.h"
 #include "ccm/daemon/phase_record.h"
 #include "ccm/daemon/port_broker.h"
 #include "ccm/daemon/rail.h"
@@ -29,10 +30,10 @@ struct CcmIdentity {
 
 class Ccm final : public PhaseSetter {
  public:
-  // `fabrics` are open, one for each rail of the configuration, in its order, and `ports` is started; they and the
-  // others outlive this.
-  Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, PortThread& ports, Random& random,
-      PhaseRecord phase, const Clock& clock);
+  // `fabrics` are open; they and `networks` are one for each of the configuration's, in its order. `ports` is started.
+  // What is referred to outlives this.
+  Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks, PortThread& ports,
+      Random& random, PhaseRecord phase, const Clock& clock);
 
   // Serves clients at the configured socket; the first turn comes after it. Not real-time.
   std::expected<void, std::string> open(int epoll);
@@ -51,6 +52,7 @@ class Ccm final : public PhaseSetter {
  private:
   void publish(Instant now);
   void publish_self();
+  [[nodiscard]] BeatNews news();
 
   PairConfig config_;
   std::uint8_t trouble_;
@@ -59,6 +61,7 @@ class Ccm final : public PhaseSetter {
   PortBroker ports_;
   ClientRegistry clients_;
   std::vector<Rail> rails_;
+  std::vector<Network> networks_;
   CcmSelfLayout self_{};
   std::uint64_t beat_ = 0;
   BeatGrid grid_;

@@ -257,6 +257,17 @@ int failed(const std::string& what) {
   return 1;
 }
 
+std::vector<Network> networks_of(const CcmIdentity& identity) {
+  const PairConfig& config = identity.config;
+  std::vector<Network> networks;
+  for (std::size_t i = 0; i < config.networks.size(); ++i) {
+    const BeatIdentity own{config.pair,          config.node,      config.partner,
+                           identity.incarnation, identity.boot_id, static_cast<std::uint8_t>(i)};
+    networks.emplace_back(config.networks[i], own, identity.key, config.pace);
+  }
+  return networks;
+}
+
 Incarnation draw_incarnation(Random& random) {
   std::uint64_t incarnation = 0;
   while (incarnation == 0) {
@@ -302,12 +313,15 @@ int serve(const Options& options, Startup& startup, Random& random, EarlyDaemon*
   // It has no real-time priority, which is this thread's alone and comes later.
   PortThread ports(std::move(*port_fabrics), clock);
   if (auto started = ports.start(); !started) return failed("ports cannot be served: " + started.error());
-  auto ccm = std::make_unique<Ccm>(identity, rails, ports, random, phase_record(options, identity, clock.now()), clock);
+  auto ccm = std::make_unique<Ccm>(identity, rails, networks_of(identity), ports, random,
+                                   phase_record(options, identity, clock.now()), clock);
   if (auto opened = ccm->open(loop->epoll.get()); !opened) return failed("clients cannot be served: " + opened.error());
   become_real_time();
   ServiceNotifier notifier = ServiceNotifier::from_environment();
   std::string named;
   for (const RailConfig& rail : config.rails) named += " " + rail.name.text();
+  if (!config.networks.empty()) named += ", networks";
+  for (const NetworkConfig& network : config.networks) named += " " + network.name.text();
   say(5, "ccmd " HAPAIR_VERSION " of node " + config.node.text() + ", pair " + config.pair.text() + ": incarnation " +
              std::to_string(identity.incarnation.value()) + ", boot id " + identity.boot_id.text() + ", rails" + named);
   notifier.ready("serves " + config.ccm_socket());

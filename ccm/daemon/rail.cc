@@ -200,7 +200,7 @@ void Rail::observe(Instant now, ObservationKind kind, FabricError error, const P
   observation_.round_trip_ns =
       static_cast<std::uint64_t>(std::max<Duration::rep>(fabric_->last_round_trip().count(), 0));
   observation_.age_ns = read_posted_ ? ns_between(*read_posted_, now) : 0;
-  observation_.rail = static_cast<std::uint32_t>(id_.value());
+  observation_.channel = static_cast<std::uint32_t>(id_.value());
   observation_.kind = static_cast<std::uint32_t>(kind);
   observation_.error = static_cast<std::uint8_t>(error);
   observation_.page_error = judgement == nullptr ? std::uint8_t{0} : static_cast<std::uint8_t>(judgement->error);

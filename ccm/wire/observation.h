@@ -10,13 +10,16 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
+#include "ccm/base/time.h"
+#include "ccm/wire/beat_datagram.h"
 #include "ccm/wire/status_page.h"
 
 namespace hapair::ccm {
 
-inline constexpr std::uint32_t kClientProtocol = 2;
+inline constexpr std::uint32_t kClientProtocol = 3;
 inline constexpr std::size_t kMaxRails = 4;
 inline constexpr std::size_t kObservationSlots =
     128;  // at 10 ms pace and two rails: 640 ms before a slow client misses one
@@ -26,6 +29,7 @@ enum class ObservationKind : std::uint32_t {
   pending = 2,     // a read is posted and not answered yet; `age_ns` says for how long
   failed = 3,      // the last operation or the attempt to connect failed with `error`
   unreadable = 4,  // bytes came, but they are no page of the partner (`page_error`)
+  beat = 5,        // a beat of the partner's came over network `channel` and counts; `page` begins with its datagram
 };
 
 struct ObservationLayout {
@@ -34,9 +38,9 @@ struct ObservationLayout {
   std::int64_t posted_ns;  // when the read was posted that this is about
   std::uint64_t round_trip_ns;
   std::uint64_t age_ns;
-  std::uint32_t rail;
-  std::uint32_t kind;  // ObservationKind
-  std::uint8_t error;  // FabricError
+  std::uint32_t channel;  // the number of the rail; of a beat, of the network
+  std::uint32_t kind;     // ObservationKind
+  std::uint8_t error;     // FabricError
   std::uint8_t page_error;
   std::uint8_t handshake;  // HandshakeState of this node towards the partner
   std::uint8_t proof;      // PageProof
@@ -72,6 +76,37 @@ struct RailSelfLayout {
 };
 static_assert(sizeof(RailSelfLayout) == 176);
 
+// What the CCM says of one IP network that beats go over; counters are since the CCM's start.
+struct NetworkSelfLayout {
+  std::array<char, kNameBytes> name;
+  std::array<char, 48> address;  // this node's
+  std::uint32_t pace_us;
+  std::int32_t send_errno;  // of the last beat; 0: it went out
+  std::uint64_t sent;
+  std::uint64_t send_failed;
+  std::uint64_t heard;
+  std::uint64_t lost;
+  std::array<std::uint64_t, kBeatRefusals> refused;  // by BeatRefusal
+  std::uint64_t round_trip_ns;                       // 0: none yet. Likewise the three below
+  std::uint64_t round_trip_min_ns;
+  std::uint64_t round_trip_mean_ns;
+  std::uint64_t round_trip_max_ns;
+  std::uint64_t mean_arrival_ns;              // moving, between two beats that counted
+  std::int64_t heard_at_ns;                   // CLOCK_BOOTTIME of the last that counted; 0: never
+  std::int64_t reached_at_ns;                 // when the newest beat was sent that the partner says it heard; 0: none
+  std::array<char, kNameBytes> foreign_pair;  // what the last foreign beat called itself
+  std::array<char, kNameBytes> foreign_node;
+};
+static_assert(sizeof(NetworkSelfLayout) == 312);
+enum class NetworkState : std::uint8_t {
+  silent,   // no beat of the partner's counted for half a second and ten beats
+  beats,    // both directions
+  one_way,  // the partner is heard, and for so long has not heard this node
+  unsent,   // this node's own beats do not go out
+};
+std::string_view text_of(NetworkState state);
+NetworkState state_of(const NetworkSelfLayout& network, Instant now);
+
 // What the CCM says of one client's port; counters are since the client's registration.
 struct PortSelfLayout {
   std::array<char, 24> client;
@@ -97,7 +132,7 @@ struct CcmSelfLayout {
   std::uint8_t phase;      // BootPhase
   std::uint8_t handshake;  // HandshakeState of the rail that is furthest
   std::uint8_t rail_count;
-  std::uint8_t zero_a;
+  std::uint8_t network_count;
   std::uint32_t pace_us;
   // Refused input by kind, of all rails; each rises by one an occurrence.
   std::uint64_t refused_key;                  // a record or page whose MAC is not the pair's
@@ -117,8 +152,10 @@ struct CcmSelfLayout {
   std::uint32_t zero_c;
   std::array<char, 24> partner_software;
   std::array<PortSelfLayout, kMaxPorts> ports;
+  std::array<NetworkSelfLayout, kMaxNetworks> networks;
 };
-static_assert(sizeof(CcmSelfLayout) == 184 + kMaxRails * sizeof(RailSelfLayout) + kMaxPorts * sizeof(PortSelfLayout));
+static_assert(sizeof(CcmSelfLayout) == 184 + kMaxRails * sizeof(RailSelfLayout) + kMaxPorts * sizeof(PortSelfLayout) +
+                                           kMaxNetworks * sizeof(NetworkSelfLayout));
 
 struct ObservationRing {
   std::uint64_t magic;    // kRingMagic

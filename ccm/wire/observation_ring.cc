@@ -5,6 +5,28 @@
 #include <cstring>
 
 namespace hapair::ccm {
+
+std::string_view text_of(NetworkState state) {
+  switch (state) {
+    case NetworkState::silent:
+      return "silent";
+    case NetworkState::beats:
+      return "beats";
+    case NetworkState::one_way:
+      return "one-way";
+    case NetworkState::unsent:
+      return "unsent";
+  }
+  return "unknown";
+}
+
+NetworkState state_of(const NetworkSelfLayout& network, Instant now) {
+  const Duration bound =
+      std::max<Duration>(10 * std::chrono::microseconds(network.pace_us), std::chrono::milliseconds(500));
+  if (network.send_errno != 0) return NetworkState::unsent;
+  if (network.heard_at_ns == 0 || now - instant_of_ns(network.heard_at_ns) > bound) return NetworkState::silent;
+  return network.heard_at_ns - network.reached_at_ns > bound.count() ? NetworkState::one_way : NetworkState::beats;
+}
 namespace {
 
 constexpr std::size_t kWords = sizeof(ObservationLayout) / sizeof(std::uint64_t);

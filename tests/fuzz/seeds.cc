@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ccm/fabric/iwarp/mpa.h"
+#include "ccm/wire/beat_datagram.h"
 #include "ccm/wire/connect_data.h"
 #include "ccm/wire/mailbox_page.h"
 #include "ccm/wire/observation.h"
@@ -115,6 +116,9 @@ void pages() {
   const auto hello = golden_bytes(kGoldenHello, kRecordBytes);
   seed("status_page", "golden", join({0}, page));
   seed("status_page", "begun", join({1}, std::span(page).first(900)));
+  const auto beat = golden_bytes(kGoldenBeat, kBeatBytes);
+  seed("beat_datagram", "golden", join({0}, beat));
+  seed("beat_datagram", "sealed", join({1}, beat));
   seed("mailbox_record", "golden", join({4}, hello));
   seed("mailbox_record", "unread", join({3}, hello));
   Bytes both = hello;

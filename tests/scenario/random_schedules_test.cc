@@ -53,6 +53,7 @@ class Schedule {
     options.policy.giveback_bound = seconds(chance(50) ? 10 : 2);
     options.policy.reboot_silent = seconds(2);
     options.policy.hand_over_at_shutdown = chance(80);
+    options.network = seed % 2 == 0;
     if (chance(70)) warm_ = true;
     return options;
   }
@@ -93,7 +94,7 @@ class Schedule {
       say(fmt::format("{} {}", what, name));
       (world_.*act)(n);
     };
-    switch (pick(32)) {
+    switch (pick(34)) {
       case 0:
       case 1:
       case 2:
@@ -183,6 +184,12 @@ class Schedule {
       case 31:
         if (chance(50)) return node_command("stall-boot", &World::stall_boot);
         return node_command("go-on-booting", &World::go_on_booting);
+      case 32:
+        say("cut-network");
+        return world_.set_network(false);
+      case 33:
+        say("heal-network");
+        return world_.set_network(true);
     }
   }
 

@@ -201,9 +201,15 @@ Script::Script()
     : policy_(scenario_policy()),
       hidden_({"evidence", "implication", "resource-probed", "resource-started", "resource-stopped", "epoch-durable",
                "claim-durable"}) {
+  begin_anew();
+}
+
+void Script::begin_anew() {
   WorldOptions options;
   options.policy = policy_;
+  options.network = network_;
   world_ = std::make_unique<World>(options);
+  began_ = world_->now();
 }
 
 std::expected<std::vector<std::string>, std::string> Script::run(const Step& step) {
@@ -245,10 +251,13 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     } else {
       return std::unexpected("no such policy");
     }
-    WorldOptions options;
-    options.policy = policy_;
-    world_ = std::make_unique<World>(options);
-    began_ = world_->now();
+    begin_anew();
+    return {};
+  }
+  if (what == "with-network") {
+    // Before the first boot: beats go over an IP network too.
+    network_ = true;
+    begin_anew();
     return {};
   }
   if (what == "show" || what == "hide") {
@@ -274,6 +283,10 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
   }
   if (what == "cut" || what == "heal") {
     world_->set_link(what == "heal");
+    return {};
+  }
+  if (what == "cut-network" || what == "heal-network") {
+    world_->set_network(what == "heal-network");
     return {};
   }
   if (what == "advance") {

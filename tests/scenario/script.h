@@ -29,9 +29,11 @@ class Script {
  private:
   std::expected<void, std::string> run_command(const std::string& line, std::vector<std::string>& log);
   void collect(std::vector<std::string>& log);
+  void begin_anew();
 
   std::unique_ptr<World> world_;
   agent::EnginePolicy policy_;
+  bool network_ = false;
   std::vector<std::string> hidden_;
   Instant began_;
 };

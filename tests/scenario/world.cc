@@ -264,6 +264,7 @@ void World::start_agent(NodeIndex index) {
   limits.floor = milliseconds(30);
   limits.agent_floor = milliseconds(60);
   limits.ceiling = milliseconds(500);
+  if (options_.network) limits.network_paces.front() = milliseconds(10);
   limits.phase_bounds.at(static_cast<std::size_t>(ccm::BootPhase::early)) = seconds(60);
   node.agent = std::make_unique<Agent>(std::move(config), limits);
   node.agent->disk_free_at = now_;
@@ -375,8 +376,13 @@ void World::set_wrong_key(NodeIndex node, bool wrong) {
   if (wrong) fault();
 }
 
+void World::set_network(bool up) {
+  network_up_ = up;
+  if (!up) fault();
+}
+
 void World::repair_everything() {
-  link_up_ = true;
+  link_up_ = network_up_ = true;
   for (NodeIndex i = 0; i < kNodes; ++i) {
     Node& node = nodes_[i];
     resume(i);

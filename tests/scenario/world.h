@@ -45,6 +45,7 @@ struct WorldOptions {
   std::uint64_t seed = 0;           // 0: every duration is its nominal one; otherwise they vary by the seed
   bool write_survives = true;       // a write under way when its agent is killed reaches the disk
   bool failed_write_lands = false;  // a write that is reported as failed is on the disk all the same
+  bool network = false;             // beats also go over an IP network
   agent::EnginePolicy policy;
 };
 agent::EnginePolicy scenario_policy();
@@ -80,6 +81,7 @@ class World {
   void stall_boot(NodeIndex node);  // the next boot gets no further than its initramfs
   void go_on_booting(NodeIndex node);
   void set_link(bool up);
+  void set_network(bool up);
   std::optional<agent::CommandReply> command(NodeIndex node, const agent::OperatorCommand& command);
   // What the fence device says when `asker` asks; the last one holds for all that follow.
   void set_fence(NodeIndex asker, std::deque<FenceBehaviour> answers);
@@ -163,6 +165,9 @@ class World {
     Incarnation met;
     int met_reads = 0;
     std::optional<Instant> unanswered_since;
+    std::uint64_t network_serial = 0;    // of this one's beats over the network
+    Incarnation network_met;             // whose beats came over it last
+    std::uint64_t network_met_beat = 0;  // and the newest
   };
   struct Resource {
     RealState state = RealState::stopped;
@@ -211,6 +216,7 @@ class World {
   // world_node.cc: the parts of a node
   void ccm_tick(NodeIndex node, Incarnation incarnation);
   heartbeat::Observation look(NodeIndex node);
+  std::optional<heartbeat::Observation> hear(NodeIndex node);
   void drain(NodeIndex node);
   void register_agent(NodeIndex node);
   void step(NodeIndex node, const agent::Event& event);
@@ -234,6 +240,7 @@ class World {
   std::priority_queue<Scheduled, std::vector<Scheduled>, std::greater<>> queue_;
   std::array<Node, kNodes> nodes_;
   bool link_up_ = true;
+  bool network_up_ = true;
   bool fault_injected_ = false;
   bool fence_lied_ = false;
   bool taken_blindly_ = false;

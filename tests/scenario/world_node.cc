@@ -83,13 +83,45 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   if (own.slot) own.page.clients.push_back(*own.slot);
   own.page.agent = own.block.value_or(ccm::AgentBlockLayout{});
 
+  std::optional<heartbeat::Observation> heard = hear(index);
   heartbeat::Observation seen = look(index);
   if (own.slot && own.slot->state == ccm::ClientState::registered) {
+    if (heard) node.agent->inbox.push_back(std::move(*heard));
     node.agent->inbox.push_back(std::move(seen));
-    if (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
+    while (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
     if (!node.agent_hung) drain(index);
   }
   schedule(kPace, Scope::node, index, [this, index, incarnation] { ccm_tick(index, incarnation); });
+}
+
+// The newest beat that came since this node's last one. Both ways of the network work or neither does, so a beat that
+// comes is an answer.
+std::optional<heartbeat::Observation> World::hear(NodeIndex index) {
+  Ccm& own = *nodes_[index].ccm;
+  const Node& partner = nodes_[1 - index];
+  const bool keys = !partner.wrong_key && !nodes_[index].wrong_key;
+  if (!options_.network || !network_up_ || !keys || !partner.powered || !partner.ccm) return std::nullopt;
+  const ccm::StatusView& page = partner.ccm->page;
+  const bool same_life = own.network_met == page.incarnation;
+  if (page.incarnation.value() == 0 || (same_life && own.network_met_beat == page.ccm_beat)) return std::nullopt;
+  own.network_met = page.incarnation;
+  own.network_met_beat = page.ccm_beat;
+  if (!same_life) return std::nullopt;  // a greeting, or the last beat of a life that ends
+  heartbeat::Observation seen;
+  seen.when = now_;
+  seen.kind = ccm::ObservationKind::beat;
+  seen.beat.emplace();
+  seen.beat->pair = page.pair;
+  seen.beat->sender = page.node;
+  seen.beat->incarnation = page.incarnation;
+  seen.beat->boot_id = page.boot_id;
+  seen.beat->sequence = ++own.network_serial;
+  seen.beat->news = {.phase = page.phase, .ccm_beat = page.ccm_beat};
+  if (!page.clients.empty()) {
+    seen.beat->news.agent_state = page.clients.front().state;
+    seen.beat->news.agent_beat = page.clients.front().beat;
+  }
+  return seen;
 }
 
 heartbeat::Observation World::look(NodeIndex index) {

@@ -69,6 +69,37 @@ StatusReply serving() {
   return status;
 }
 
+TEST(StatusText, shows_networks_with_what_is_wrong_and_the_limits_in_force) {
+  StatusReply status = serving();
+  auto& mgmt = *status.mutable_ccm()->add_networks();
+  mgmt.set_name("mgmt");
+  mgmt.set_state("beats");
+  mgmt.set_round_trip_ns(200'000);
+  mgmt.set_round_trip_mean_ns(210'000);
+  (*mgmt.mutable_refused())["unanswered"] = 1;
+  (*mgmt.mutable_refused())["forged"] = 4;
+  (*mgmt.mutable_refused())["foreign"] = 2;
+  mgmt.set_foreign("node x of pair y");
+  auto& lan = *status.mutable_ccm()->add_networks();
+  lan.set_name("lan");
+  lan.set_state("unsent");
+  lan.set_send_error("Network is unreachable");
+  auto& wan = *status.mutable_ccm()->add_networks();
+  wan.set_name("wan");
+  wan.set_state("one-way");
+  auto& limit = *status.mutable_partner_status()->add_limits();
+  limit.set_what("rails");
+  limit.set_limit_us(30'000);
+  limit.set_why("floor");
+  const std::string shown = status_text(status, {});
+  EXPECT_THAT(
+      shown,
+      HasSubstr("  mgmt         beats (UDP), round trip 0.21 ms; refused: 2 foreign (node x of pair y), 4 forged\n"));
+  EXPECT_THAT(shown, HasSubstr("  lan          unsent (UDP): Network is unreachable\n"));
+  EXPECT_THAT(shown, HasSubstr("  wan          one-way (UDP): the partner is heard, and does not hear this node\n"));
+  EXPECT_THAT(shown, HasSubstr("silent after: rails 30.0 ms (floor)\n"));
+}
+
 TEST(StatusText, TellsWhatASilentPartnerSaidLastAsOld) {
   StatusReply status = serving();
   EXPECT_THAT(status_text(status, {}), Not(HasSubstr("last known")));

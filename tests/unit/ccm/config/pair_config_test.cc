@@ -18,6 +18,8 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
+using testing::UnorderedElementsAre;
 
 struct Read {
   PairConfig config;
@@ -156,6 +158,48 @@ TEST(PairConfig, AnUnknownKeyOfTheCcmIsNamedWithASuggestion) {
 
 TEST(PairConfig, PathsAreAbsolute) {
   EXPECT_THAT(read(with("", R"("run_dir": "run", )")).problems, ElementsAre(HasSubstr("run_dir: found \"run\"")));
+}
+
+// The configuration with one rail and these networks.
+Read read_networks(const std::string& networks) {
+  return read(R"({"pair": "lab", "node": "alpha", "partner": "beta",
+                  "ccm": {"rails": [{"name": "r0", "fabric": "shm"}], "networks": )" +
+              networks + "}}");
+}
+
+TEST(PairConfig, NetworksHaveAddressesAndPacesOfTheirOwn) {
+  const Read read = read_networks(R"([
+      {"name": "mgmt", "address": "10.0.0.1", "partner_address": "10.0.0.2"},
+      {"name": "lan", "address": "fd00::1", "partner_address": "fd00::2", "port": 7000, "pace_ms": 50}])");
+  EXPECT_THAT(read.problems, IsEmpty());
+  ASSERT_EQ(read.config.networks.size(), 2U);
+  EXPECT_EQ(read.config.networks[0].name.view(), "mgmt");
+  EXPECT_EQ(read.config.networks[0].port, 7490);
+  EXPECT_EQ(read.config.networks[0].pace, read.config.pace);
+  EXPECT_EQ(read.config.networks[1].partner_address, "fd00::2");
+  EXPECT_EQ(read.config.networks[1].port, 7000);
+  EXPECT_EQ(read.config.networks[1].pace, std::chrono::milliseconds(50));
+  EXPECT_THAT(read_networks("[]").problems, IsEmpty()) << "no network is needed";
+}
+
+TEST(PairConfig, NetworksThatCannotWorkAreNamed) {
+  const std::string mgmt = R"({"name": "mgmt", "address": "10.0.0.1", "partner_address": "10.0.0.2"})";
+  EXPECT_THAT(read_networks("[" + mgmt + "," + mgmt + "]").problems,
+              UnorderedElementsAre(HasSubstr("\"mgmt\" a second time"), HasSubstr("are both at 10.0.0.1 port 7490")));
+  EXPECT_THAT(read_networks(R"([{"name": "mgmt", "address": "host", "partner_address": "10.0.0.2"}])").problems,
+              ElementsAre(HasSubstr("ccm.networks[0].address: found \"host\"")));
+  EXPECT_THAT(read_networks(R"([{"name": "m", "address": "10.0.0.1", "partner_address": "10.0.0.1"}])").problems,
+              ElementsAre(HasSubstr("which is this node's own")));
+  EXPECT_THAT(read_networks(R"([{"name": "m", "address": "10.0.0.1", "partner_address": "fd00::2"}])").problems,
+              ElementsAre(HasSubstr("not of one family")));
+  EXPECT_THAT(
+      read_networks(R"([{"name": "m", "address": "10.0.0.1", "partner_address": "10.0.0.2", "pace_ms": 15}])").problems,
+      ElementsAre(HasSubstr("pace_ms (15) is no multiple of ccm.pace_ms (10)")));
+  EXPECT_THAT(
+      read_networks(R"([{"name": "m", "address": "10.0.0.1", "partner_address": "10.0.0.2", "pace_ms": 1}])").problems,
+      Not(IsEmpty()));
+  EXPECT_THAT(read_networks(R"([{"nam": "m", "address": "10.0.0.1", "partner_address": "10.0.0.2"}])").problems,
+              Contains(HasSubstr("ccm.networks[0].nam: unknown key")));
 }
 
 class KeyFile : public testing::Test {

@@ -57,6 +57,14 @@ inline constexpr GoldenRun kGoldenHello[] = {
     {208, "d43e659f89a81e633577d4f5679d78316f6b034d02f2bb475a666bbf7bbdc422"},
 };
 
+inline constexpr GoldenRun kGoldenBeat[] = {
+    {0, "48415042454154310100020501000000706169722d31"},
+    {48, "616c706861"},
+    {80,
+     "8877665544332211000102030405060708090a0b0c0d0e0f080706050403020199000000000000000c0b0a0000000000"
+     "40e20100000000002a000000000000000e0d000000000000efcdab0000000000336961d1435dc4e8cdeb28e8494f160d"},
+};
+
 inline std::vector<std::byte> golden_bytes(std::span<const GoldenRun> runs, std::size_t size) {
   const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
   std::vector<std::byte> bytes(size);

@@ -1,0 +1,160 @@
+#include "ccm/daemon/network.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "ccm/base/check.h"
+#include "ccm/daemon/say.h"
+
+namespace hapair::ccm {
+namespace {
+
+constexpr Duration kLogAgain = std::chrono::hours(1);
+constexpr Duration kOpenAgain = std::chrono::seconds(1);
+// Of datagrams at one beat: a flood costs so much of it and no more.
+constexpr int kBatches = 16;
+
+// What is wrong, and what to do; empty for what is nobody's fault.
+std::string advice_for(BeatRefusal refusal, const BeatExchange& exchange, const NodeName& partner) {
+  switch (refusal) {
+    case BeatRefusal::malformed:
+      return "bytes that are no beat; find out who sends to this port";
+    case BeatRefusal::version:
+      return "a beat of another version; install the same hapair on both nodes";
+    case BeatRefusal::foreign:
+      return "node \"" + exchange.foreign_node().text() + "\" of pair \"" + exchange.foreign_pair().text() +
+             "\" beats there; correct the names or the address";
+    case BeatRefusal::forged:
+      return "whoever beats as " + partner.text() +
+             " does not hold this pair's key; copy the same key_file to both nodes and restart ccmd there";
+    case BeatRefusal::misdirected:
+      return "a beat of another network of this pair; list ccm.networks in the same order on both nodes";
+    case BeatRefusal::replayed:
+      return "a beat that came before; where it goes on, somebody repeats what was recorded";
+    case BeatRefusal::late:
+      return "a beat that was under way for more than a second; look for a network that queues so long";
+    case BeatRefusal::reordered:
+    case BeatRefusal::unanswered:
+      return {};
+  }
+  return {};
+}
+
+std::uint64_t count_of(Duration duration) {
+  return static_cast<std::uint64_t>(std::max<Duration::rep>(duration.count(), 0));
+}
+
+}  // namespace
+
+Network::Network(const NetworkConfig& config, const BeatIdentity& identity, const Key& pair_key, Duration ccm_pace)
+    : config_(config),
+      partner_(identity.partner),
+      number_(identity.network),
+      every_(static_cast<std::uint64_t>(std::max<Duration::rep>(config.pace / ccm_pace, 1))),
+      exchange_(identity, pair_key) {
+  put_name(self_.name, config.name.view());
+  put_name(self_.address, config.address);
+  self_.pace_us = static_cast<std::uint32_t>(config.pace / std::chrono::microseconds(1));
+}
+
+bool Network::beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations) {
+  if (!socket_ && now >= next_open_) open(now);
+  if (!socket_) return false;
+  const bool heard = receive(now, late, observations);
+  if (beats_++ % every_ == 0) send(now, news);
+  show();
+  return heard;
+}
+
+void Network::open(Instant now) {
+  next_open_ = now + kOpenAgain;
+  const auto local = Endpoint::make(config_.address, config_.port);
+  const auto partner = Endpoint::make(config_.partner_address, config_.port);
+  HAPAIR_CHECK(local && partner, "the configuration's addresses were checked");
+  looked_ = now;
+  auto socket = BeatSocket::open(*local, *partner);
+  if (socket) {
+    socket_.emplace(std::move(*socket));
+    if (!refused_open_.empty()) say(5, "network " + config_.name.text() + " can be used now");
+  } else if (refused_open_ != socket.error()) {
+    refused_open_ = socket.error();
+    say(4, "network " + config_.name.text() + ": UDP port " + std::to_string(config_.port) + " of " + config_.address +
+               " cannot be used: " + refused_open_ + "; it is tried again by itself");
+  }
+}
+
+bool Network::receive(Instant now, Duration late, ObservationWriter& observations) {
+  const Duration since = now - std::exchange(looked_, now);
+  bool heard = false;
+  for (int batch = 0; batch < kBatches; ++batch) {
+    const auto datagrams = socket_->receive();
+    if (datagrams.empty()) break;
+    for (const Datagram& datagram : datagrams) {
+      const Instant came = now - std::clamp(datagram.age, Duration{}, since);
+      if (const auto beat = exchange_.take(came, datagram.bytes); !beat) {
+        log_refusal(now, beat.error());
+        continue;
+      }
+      observation_.when_ns = ns_of(now);
+      observation_.round_trip_ns = count_of(exchange_.round_trips().last);
+      observation_.channel = number_;
+      observation_.kind = static_cast<std::uint32_t>(ObservationKind::beat);
+      observation_.late_us =
+          static_cast<std::uint32_t>(std::clamp<std::int64_t>(late.count() / 1000, 0, std::int64_t{0xffff'ffff}));
+      std::memcpy(observation_.page.data(), datagram.bytes.data(), datagram.bytes.size());
+      observations.write(observation_);
+      heard = true;
+    }
+  }
+  return heard;
+}
+
+void Network::send(Instant now, const BeatNews& news) {
+  if (!socket_->send(exchange_.make(now, news))) ++self_.send_failed;
+  self_.send_errno = socket_->error();
+  log_sending();
+}
+
+// A socket's queue that is full for a moment is no news.
+void Network::log_sending() {
+  const int error = socket_->error() == EAGAIN || socket_->error() == ENOBUFS ? logged_errno_ : socket_->error();
+  if (error == std::exchange(logged_errno_, error)) return;
+  if (error == 0) {
+    say(5, "network " + config_.name.text() + ": beats go out to " + partner_.text());
+  } else {
+    say(4, "network " + config_.name.text() + ": no beat goes out to " + partner_.text() + ": " + std::strerror(error) +
+               "; each beat tries again. Look at the address and route of " + std::string(name_in(self_.address)));
+  }
+}
+
+void Network::log_refusal(Instant now, BeatRefusal refusal) {
+  const std::string advice = advice_for(refusal, exchange_, partner_);
+  if (advice.empty()) return;
+  // Whoever has no key can cause these as often as it likes.
+  auto& logged = logged_[static_cast<std::size_t>(refusal)];
+  if (logged && now - *logged < kLogAgain) return;
+  logged = now;
+  say(4, "refused input on network " + config_.name.text() + " (" + std::string(text_of(refusal)) + "): " + advice);
+}
+
+void Network::show() {
+  const BeatCounters& counters = exchange_.counters();
+  self_.sent = counters.sent;
+  self_.heard = counters.heard;
+  self_.lost = counters.lost;
+  self_.refused = counters.refused;
+  const RoundTrips& trips = exchange_.round_trips();
+  self_.round_trip_ns = count_of(trips.last);
+  self_.round_trip_min_ns = count_of(trips.min);
+  self_.round_trip_mean_ns = count_of(trips.mean);
+  self_.round_trip_max_ns = count_of(trips.max);
+  self_.mean_arrival_ns = count_of(exchange_.mean_arrival());
+  if (const auto heard = exchange_.heard_at()) self_.heard_at_ns = ns_of(*heard);
+  if (const auto reached = exchange_.reached_partner_at()) self_.reached_at_ns = ns_of(*reached);
+  put_name(self_.foreign_pair, exchange_.foreign_pair().view());
+  put_name(self_.foreign_node, exchange_.foreign_node().view());
+}
+
+}  // namespace hapair::ccm

@@ -1,0 +1,55 @@
+// One IP network of the CCM: its socket, and what its beats tell. The CCM's loop drives it; nothing here waits or
+// allocates.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "ccm/base/ids.h"
+#include "ccm/base/time.h"
+#include "ccm/config/pair_config.h"
+#include "ccm/network/beat_exchange.h"
+#include "ccm/network/beat_socket.h"
+#include "ccm/wire/observation.h"
+#include "ccm/wire/observation_ring.h"
+
+namespace hapair::ccm {
+
+class Network {
+ public:
+  // The addresses of `config` are numeric. Where the port cannot be had now, that is told, and tried again at every
+  // second.
+  Network(const NetworkConfig& config, const BeatIdentity& identity, const Key& pair_key, Duration ccm_pace);
+
+  // At each of the CCM's beats: takes what has come since the last one; where a beat is due on this network, sends it.
+  // True after observations were written.
+  bool beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations);
+  [[nodiscard]] const NetworkSelfLayout& self() const { return self_; }
+
+ private:
+  void open(Instant now);
+  bool receive(Instant now, Duration late, ObservationWriter& observations);
+  void send(Instant now, const BeatNews& news);
+  void log_refusal(Instant now, BeatRefusal refusal);
+  void log_sending();
+  void show();
+
+  NetworkConfig config_;
+  NodeName partner_;
+  std::uint8_t number_;
+  std::uint64_t every_;  // so many of the CCM's beats for one of these
+  std::uint64_t beats_ = 0;
+  std::optional<BeatSocket> socket_;
+  Instant next_open_;
+  std::string refused_open_;
+  BeatExchange exchange_;
+  Instant looked_;  // last
+  int logged_errno_ = 0;
+  std::array<std::optional<Instant>, kBeatRefusals> logged_;  // when each kind was logged last
+  NetworkSelfLayout self_{};
+  ObservationLayout observation_{};
+};
+
+}  // namespace hapair::ccm
