@@ -1,5 +1,5 @@
-"""Two nodes in network namespaces, joined by two rails of iWARP, each a cable of its own that can be cut, delayed and made
-lossy: real ccmds and agents, the kernel's TCP. Everything ends with this process, however it ends."""
+"""Two nodes in network namespaces, joined by two rails of iWARP and, where wanted, IP networks for beats, each a cable of its own that
+can be cut, delayed and made lossy: real ccmds and agents, the kernel's TCP and UDP. Everything ends with this process, however it ends."""
 
 import json
 import os
@@ -61,9 +61,9 @@ class Rail:
 
 
 class Pair:
-    def __init__(self, build, rails=RAILS, near=False, patience_ms=None):
+    def __init__(self, build, rails=RAILS, near=False, patience_ms=None, networks=()):
         """`near`: a rail of fabric shm beside those of iWARP, the last. `patience_ms`: how long the CCMs wait for each other's
-        answers; where it is none, their own default."""
+        answers; where it is none, their own default. `networks`: names of IP networks for beats."""
         self.patience_ms = patience_ms
         self.build = os.path.abspath(build)
         self.near = near
@@ -76,7 +76,9 @@ class Pair:
         for place, holder in self.holders.items():
             self.wait_until(lambda h=holder: os.readlink(f"/proc/{h.pid}/ns/net") != own, f"the namespace of {place}")
             self.ip(place, "link", "set", "lo", "up")
-        self.rails = {name: Rail(number, name, self) for number, name in enumerate(rails)}
+        cables = [Rail(number, name, self) for number, name in enumerate((*rails, *networks))]
+        self.rails = {cable.name: cable for cable in cables[:len(rails)]}
+        self.networks = {cable.name: cable for cable in cables[len(rails):]}
         key = os.path.join(self.folder, "key")
         with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.write(os.urandom(32))
@@ -100,7 +102,10 @@ class Pair:
                 "ccm": {"rails": [{"name": rail.name, "fabric": "iwarp", "address": f"10.88.{rail.number}.{own}",
                                    "partner_address": f"10.88.{rail.number}.{other}", **patient}
                                   for rail in self.rails.values()] +
-                        [{"name": "near", "fabric": "shm", "dir": self.path("shm")}] * self.near, **ccm},
+                        [{"name": "near", "fabric": "shm", "dir": self.path("shm")}] * self.near,
+                        "networks": [{"name": network.name, "address": f"10.88.{network.number}.{own}",
+                                      "partner_address": f"10.88.{network.number}.{other}"} for network in self.networks.values()],
+                        **ccm},
                 "takeover": {"automatic": False}, "heartbeat": heartbeat,
                 "pools": [{"name": "pool-a", "home": "alpha",
                            "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}],
@@ -169,6 +174,12 @@ class Pair:
             return {}
         return {rail["name"]: rail for rail in json.loads(answer.stdout)["rails"]}
 
+    def networks_of(self, node):
+        answer = self.hapair(node, "rails", "--json")
+        if answer.returncode != 0:
+            return {}
+        return {network["name"]: network for network in json.loads(answer.stdout)["networks"]}
+
     def connected(self, node):
         return {name for name, rail in self.rails_of(node).items() if rail["handshake"] == "connected"}
 
@@ -188,11 +199,12 @@ class Pair:
         self.wait_until(lambda: self.verdict(node) == verdict, f"{node} sees its partner {verdict}")
 
     def end(self):
-        processes = [*self.running.values(), *(rail.wire for rail in self.rails.values()), *self.holders.values()]
+        cables = [*self.rails.values(), *self.networks.values()]
+        processes = [*self.running.values(), *(cable.wire for cable in cables), *self.holders.values()]
         for process in processes:
             process.kill()
             process.wait()
-        for rail in self.rails.values():
-            rail.wire.stdin.close()
-            rail.wire.stdout.close()
+        for cable in cables:
+            cable.wire.stdin.close()
+            cable.wire.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,7 +3,7 @@
 import json
 import os
 
-from .layout import NETWORK_BITS, POOLS, partner_of
+from .layout import ADDRESSES, NETWORK_BITS, POOLS, partner_of
 
 SECRET_BYTES = 64
 
@@ -35,7 +35,8 @@ def node_config(node, giveback_stable_ms):
         "key_file": "/etc/hapair/pair.key",
         "run_dir": "/run/hapair",
         "boot_id_file": "/run/boot-id",
-        "ccm": {"rails": [{"name": "shm", "fabric": "shm"}]},
+        "ccm": {"rails": [{"name": "shm", "fabric": "shm"}],
+                "networks": [{"name": "lan", "address": ADDRESSES[node], "partner_address": ADDRESSES[partner]}]},
         "state_dir": "/var/lib/hapair",
         "arbiter": "none",
         "fencing": {"devices": [{"name": "power", "agent": "/usr/local/sbin/fence_demo", "options": {"plug": partner},
