@@ -261,8 +261,13 @@ std::vector<Network> networks_of(const CcmIdentity& identity) {
   const PairConfig& config = identity.config;
   std::vector<Network> networks;
   for (std::size_t i = 0; i < config.networks.size(); ++i) {
-    const BeatIdentity own{config.pair,          config.node,      config.partner,
-                           identity.incarnation, identity.boot_id, static_cast<std::uint8_t>(i)};
+    const BeatIdentity own{.pair = config.pair,
+                           .node = config.node,
+                           .partner = config.partner,
+                           .incarnation = identity.incarnation,
+                           .boot_id = identity.boot_id,
+                           .network = static_cast<std::uint8_t>(i),
+                           .pace = config.networks[i].pace};
     networks.emplace_back(config.networks[i], own, identity.key, config.pace);
   }
   return networks;

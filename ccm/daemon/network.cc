@@ -16,7 +16,12 @@ constexpr Duration kOpenAgain = std::chrono::seconds(1);
 // Of datagrams at one beat: a flood costs so much of it and no more.
 constexpr int kBatches = 16;
 
-// What is wrong, and what to do; empty for what is nobody's fault.
+// What any network does by itself.
+bool nobodys_fault(BeatRefusal refusal) {
+  return refusal == BeatRefusal::reordered || refusal == BeatRefusal::unanswered;
+}
+
+// What is wrong, and what to do.
 std::string advice_for(BeatRefusal refusal, const BeatExchange& exchange, const NodeName& partner) {
   switch (refusal) {
     case BeatRefusal::malformed:
@@ -130,13 +135,13 @@ void Network::log_sending() {
 }
 
 void Network::log_refusal(Instant now, BeatRefusal refusal) {
-  const std::string advice = advice_for(refusal, exchange_, partner_);
-  if (advice.empty()) return;
+  if (nobodys_fault(refusal)) return;
   // Whoever has no key can cause these as often as it likes.
   auto& logged = logged_[static_cast<std::size_t>(refusal)];
   if (logged && now - *logged < kLogAgain) return;
   logged = now;
-  say(4, "refused input on network " + config_.name.text() + " (" + std::string(text_of(refusal)) + "): " + advice);
+  say(4, "refused input on network " + config_.name.text() + " (" + std::string(text_of(refusal)) +
+             "): " + advice_for(refusal, exchange_, partner_));
 }
 
 void Network::show() {

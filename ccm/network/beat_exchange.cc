@@ -6,8 +6,9 @@ namespace hapair::ccm {
 namespace {
 
 constexpr Duration::rep kMeanOver = 16;
-// A life whose beats count is answered before one that only greets, for so long after its last beat.
-constexpr Duration kFaithful = std::chrono::milliseconds(100);
+// A life whose beats count is answered before one that only greets until so many of its beats are missing. A new life of
+// the partner need not wait for that: it hears this node, answers it, and counts at once.
+constexpr int kFaithfulBeats = 10;
 
 Duration moved_mean(Duration mean, Duration value) {
   return mean == Duration{} ? value : mean - mean / kMeanOver + value / kMeanOver;
@@ -19,7 +20,7 @@ BeatExchange::BeatExchange(const BeatIdentity& identity, const Key& pair_key)
     : identity_(identity), key_(beat_key(pair_key)) {}
 
 const BeatExchange::Life& BeatExchange::addressee(Instant now) const {
-  const bool faithful = partner_.known() && now - partner_.when <= kFaithful;
+  const bool faithful = partner_.known() && now - partner_.when <= kFaithfulBeats * identity_.pace;
   return faithful || !greeting_.known() ? partner_ : greeting_;
 }
 

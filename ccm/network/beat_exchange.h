@@ -13,6 +13,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -32,6 +33,7 @@ struct BeatIdentity {
   Incarnation incarnation;
   BootId boot_id;
   std::uint8_t network = 0;
+  Duration pace = std::chrono::milliseconds(10);  // between two beats
 };
 
 struct RoundTrips {

@@ -20,7 +20,10 @@ const Key& pair_key() {
 }
 
 BeatIdentity identity(const char* node, const char* partner, std::uint64_t incarnation) {
-  return {*PairName::parse("pair"), *NodeName::parse(node), *NodeName::parse(partner), Incarnation(incarnation), {}, 0};
+  return {.pair = *PairName::parse("pair"),
+          .node = *NodeName::parse(node),
+          .partner = *NodeName::parse(partner),
+          .incarnation = Incarnation(incarnation)};
 }
 
 }  // namespace

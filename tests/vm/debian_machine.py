@@ -14,6 +14,7 @@ from machine import Machine, MachineError
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BOOT_S = 300
+ANSWER_S = 30
 # Of the disk and of the shell's port: what any machine's initramfs has.
 DISK_MODULES = "virtio_pci virtio_blk ext4".split()
 SYSTEM_MODULES = ("autofs4 nfsd dm_mod configfs loop virtio_pci virtio_console virtio_rng virtio_net ib_uverbs rdma_ucm rdma_rxe "
@@ -64,10 +65,11 @@ class DebianMachine(Machine):
         until = time.monotonic() + patience_s
         while time.monotonic() < until:
             if os.path.exists(self.path("control")) and self.pid() is not None:
+                # What is said to a shell that is only just there may be lost: it is said again.
                 try:
-                    if self.run(command, until - time.monotonic())[0] == 0:
+                    if self.run(command, max(1.0, min(ANSWER_S, until - time.monotonic())))[0] == 0:
                         return
-                except ConnectionError:
+                except (ConnectionError, MachineError):
                     pass
             time.sleep(0.2)
         raise MachineError(f"{self.node}: waited {patience_s} s in vain until {what}; QEMU: {self.text('output')[-500:]!r}; the "

@@ -116,9 +116,9 @@ TEST_F(BeatExchanges, refuse_every_byte_that_another_has_touched) {
 
 TEST_F(BeatExchanges, tell_foreign_forged_and_misdirected_beats_apart) {
   meet();
-  BeatExchange other_pair(
-      {*PairName::parse("other"), *NodeName::parse("gamma"), *NodeName::parse("alpha"), Incarnation(33), BootId{}, 0},
-      pair_key());
+  BeatExchange other_pair({*PairName::parse("other"), *NodeName::parse("gamma"), *NodeName::parse("alpha"),
+                           Incarnation(33), BootId{}, 0, milliseconds(10)},
+                          pair_key());
   EXPECT_EQ(refusal(other_pair.make(now_, {})), BeatRefusal::foreign);
   EXPECT_EQ(alpha_.foreign_pair().view(), "other");
   EXPECT_EQ(alpha_.foreign_node().view(), "gamma");
@@ -173,6 +173,26 @@ TEST_F(BeatExchanges, a_recording_does_not_keep_the_partner_itself_out) {
   }
   exchange();
   EXPECT_TRUE(heard_by_beta_) << "alpha answers beta, not only the recording";
+}
+
+TEST_F(BeatExchanges, a_recording_does_not_draw_the_answers_of_a_slow_network_to_itself) {
+  BeatExchange earlier(identity("beta", "alpha", 21), pair_key());
+  const Bytes recorded = earlier.make(now_, {});
+  BeatIdentity slow_alpha = identity("alpha", "beta", 11);
+  BeatIdentity slow_beta = identity("beta", "alpha", 22);
+  slow_alpha.pace = slow_beta.pace = seconds(1);
+  alpha_ = BeatExchange(slow_alpha, pair_key());
+  beta_ = BeatExchange(slow_beta, pair_key());
+  for (int i = 0; i < 20; ++i) {
+    exchange();
+    for (int replay = 0; replay < 3; ++replay) {
+      now_ += milliseconds(330);
+      (void)alpha_.take(now_, recorded);
+    }
+    if (i > 2) {
+      EXPECT_TRUE(heard_by_alpha_ && heard_by_beta_) << "round " << i;
+    }
+  }
 }
 
 TEST_F(BeatExchanges, take_up_a_partner_that_was_restarted) {
