@@ -23,7 +23,8 @@ BeatIdentity identity(const char* node, const char* partner, std::uint64_t incar
   return {.pair = *PairName::parse("pair"),
           .node = *NodeName::parse(node),
           .partner = *NodeName::parse(partner),
-          .incarnation = Incarnation(incarnation)};
+          .incarnation = Incarnation(incarnation),
+          .boot_id = {}};
 }
 
 }  // namespace
