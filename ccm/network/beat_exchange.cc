@@ -6,8 +6,8 @@ namespace hapair::ccm {
 namespace {
 
 constexpr Duration::rep kMeanOver = 16;
-// A life whose beats count is answered before one that only greets until so many of its beats are missing. A new life of
-// the partner need not wait for that: it hears this node, answers it, and counts at once.
+// A life whose beats count is answered before one that only greets until so many of its beats are missing. A new life
+// of the partner need not wait for that: it hears this node, answers it, and counts at once.
 constexpr int kFaithfulBeats = 10;
 
 Duration moved_mean(Duration mean, Duration value) {
