@@ -23,6 +23,15 @@ std::string agent_word(const ccm::StatusView& page, bool silent) {
   return {};
 }
 
+// Of a rail or a network.
+template <class Channel, class Status>
+void describe_round_trips(const Channel& channel, Status& out) {
+  out.set_round_trip_ns(channel.round_trip_ns);
+  out.set_round_trip_min_ns(channel.round_trip_min_ns);
+  out.set_round_trip_mean_ns(channel.round_trip_mean_ns);
+  out.set_round_trip_max_ns(channel.round_trip_max_ns);
+}
+
 std::uint64_t us_of(Duration duration) { return static_cast<std::uint64_t>(duration / std::chrono::microseconds(1)); }
 
 void describe_limit(std::string what, const heartbeat::Detector& detector, control::v1::Limit& out) {
@@ -50,10 +59,7 @@ void Agent::describe_network(const ccm::NetworkSelfLayout& network, control::v1:
     if (network.refused[kind] == 0) continue;
     (*out.mutable_refused())[std::string(ccm::text_of(static_cast<ccm::BeatRefusal>(kind)))] = network.refused[kind];
   }
-  out.set_round_trip_ns(network.round_trip_ns);
-  out.set_round_trip_min_ns(network.round_trip_min_ns);
-  out.set_round_trip_mean_ns(network.round_trip_mean_ns);
-  out.set_round_trip_max_ns(network.round_trip_max_ns);
+  describe_round_trips(network, out);
   out.set_mean_arrival_ns(network.mean_arrival_ns);
   out.set_heard_at_ns(network.heard_at_ns);
   if (const std::string_view node = ccm::name_in(network.foreign_node); !node.empty()) {
@@ -115,10 +121,7 @@ void Agent::describe_ccm(control::v1::StatusReply& reply) const {
     out.set_writes(rail.writes);
     out.set_errors(rail.errors);
     out.set_last_error(std::string(ccm::text_of(static_cast<ccm::FabricError>(rail.last_error))));
-    out.set_round_trip_ns(rail.round_trip_ns);
-    out.set_round_trip_min_ns(rail.round_trip_min_ns);
-    out.set_round_trip_mean_ns(rail.round_trip_mean_ns);
-    out.set_round_trip_max_ns(rail.round_trip_max_ns);
+    describe_round_trips(rail, out);
   }
   for (std::size_t i = 0; i < std::min<std::size_t>(self->network_count, self->networks.size()); ++i) {
     describe_network(self->networks[i], *ccm.add_networks());
