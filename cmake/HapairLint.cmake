@@ -1,4 +1,4 @@
-# cmake --build --preset dev -t format | format-check | tidy | check
+# cmake --build --preset dev -t format | format-check | tidy | tidy-deep | check
 find_program(CLANG_FORMAT clang-format-19)
 find_program(CLANG_TIDY clang-tidy-19)
 find_program(RUN_CLANG_TIDY run-clang-tidy-19)
@@ -14,10 +14,11 @@ if(CLANG_FORMAT)
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
 endif()
 if(RUN_CLANG_TIDY)
-  add_custom_target(tidy
-    COMMAND ${RUN_CLANG_TIDY} -quiet -clang-tidy-binary ${CLANG_TIDY} -p ${PROJECT_BINARY_DIR}
-      -extra-arg=-Wno-unknown-warning-option "^${PROJECT_SOURCE_DIR}/(ccm|heartbeat|agent|deploy)/"
-    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
+  set(run_tidy ${RUN_CLANG_TIDY} -quiet -clang-tidy-binary ${CLANG_TIDY} -p ${PROJECT_BINARY_DIR}
+    -extra-arg=-Wno-unknown-warning-option "^${PROJECT_SOURCE_DIR}/(ccm|heartbeat|agent|deploy)/")
+  add_custom_target(tidy-deep COMMAND ${run_tidy} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
+  # Without the checks that follow every path through a function: they take two thirds of the time.
+  add_custom_target(tidy COMMAND ${run_tidy} "-checks=-clang-analyzer-*" WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
 endif()
 if(SHELLCHECK)
   add_custom_target(shell-check COMMAND ${PROJECT_SOURCE_DIR}/tests/lint-shell WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)

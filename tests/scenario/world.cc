@@ -318,7 +318,7 @@ void World::start_ccm(NodeIndex index) {
   Node& node = nodes_[index];
   if (!node.powered || node.paused || node.ccm) return;
   node.host_up = true;
-  node.ccm.emplace();
+  node.ccm.emplace(Ccm{});
   node.ccm->incarnation = Incarnation(next_incarnation_++);
   ccm_tick(index, node.ccm->incarnation);
 }

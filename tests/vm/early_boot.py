@@ -17,7 +17,15 @@ from pair import PROGRAMS, Pair
 
 PHASE = re.compile(r", phase (\S+) of incarnation (\d+)(?:, trouble (.*))?, beat (\d+)$")
 SOFT = {"verbs": "rxe", "iwarp": "none"}
-ORDER = ("early", "root", "storage-starting", "storage-active")
+STORAGE = """[Unit]
+Description=storage software of its own
+Wants=hapair-phase@storage-starting.service
+After=hapair-phase@storage-starting.service
+[Service]
+ExecStart=/bin/sleep infinity
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def show(text):
@@ -186,6 +194,20 @@ def check_adoption(pair):
     return problems
 
 
+def check_storage_unit(pair):
+    """Software that hapaird does not start has told its phase as hapair-phase@.service says that it can."""
+    beta = pair.machines["beta"]
+    unit = "hapair-phase@storage-starting.service"
+    said = beta.service(unit, "ActiveState"), beta.service(unit, "ExecMainStatus"), beta.service("lab-storage.service", "ActiveState")
+    show(f"{unit}: {said[0]}, exit status {said[1]}; the unit that wants it: {said[2]}")
+    return [] if said == ("active", "0", "active") else [f"{unit} and the unit that wants it: {said}"]
+
+
+def with_storage_unit(root):
+    root.write("/etc/systemd/system/lab-storage.service", STORAGE)
+    root.run("systemctl", "enable", "lab-storage")
+
+
 def check_restart(pair):
     before = pair.partner_status()
     pair.machines["beta"].must("systemctl restart ccmd")
@@ -230,7 +252,7 @@ def start_pair(lab, built, given, more=lambda root: None, words=""):
 
 def scenario(lab, built, given):
     began = time.monotonic()
-    pair = start_pair(lab, built, given)
+    pair = start_pair(lab, built, given, with_storage_unit)
     beta = lab.machines["beta"]
     ordered, powered = reboot(pair, lab)
     beta.wait_multi_user()
@@ -238,7 +260,7 @@ def scenario(lab, built, given):
     boot = observe(pair, powered, ordered)
     show(f"beta was rebooted ({given.fabric}, {given.initramfs}); seconds since power-on, which was {powered - ordered:.1f} s after the order:")
     table(boot)
-    problems = check_order(boot, given.hurried) + check_adoption(pair) + check_restart(pair)
+    problems = check_order(boot, given.hurried) + check_adoption(pair) + check_storage_unit(pair) + check_restart(pair)
     for problem in problems:
         show(f"NOT AS EXPECTED: {problem}")
     show(f"{len(problems)} surprises, {time.monotonic() - began:.0f} s")

@@ -11,6 +11,7 @@ from early_boot import PHASE, show, start_pair
 from machine import MachineError
 
 ABSENT = "mac:52:54:00:ff:ff:ff"
+OFF = "hapair.early_boot=off"
 
 
 def bad_images(root, beta, how):
@@ -38,15 +39,17 @@ def bad_images(root, beta, how):
     return [] if warned else ["the build of an initramfs without a key said nothing of it"]
 
 
-def bad_boot(pair, lab, kind, expected):
-    """`expected`: a pattern for what beta says of itself once it is up. What was not as expected."""
+def bad_boot(pair, lab, kind, expected, words=""):
+    """`kind`: an image. `expected`: a pattern for what beta says of itself once it is up. What was not as expected."""
     beta = pair.machines["beta"]
     beta.send("systemctl reboot")
     beta.wait_off()
     alpha_ms, _ = pair.clock_ms("alpha")
-    powered = beta.boot(lab.kernel, kind)
+    powered = beta.boot(lab.kernel, kind, words)
     beta.wait_multi_user()
-    if kind in ("no-interface", "no-configuration"):
+    if words:
+        kind = words
+    if kind in ("no-interface", "no-configuration", OFF):
         # Nothing else sets this machine's addresses up: as its system's network configuration would have.
         beta.must("modprobe virtio_net; until [ -e /sys/class/net/eth0 ]; do sleep 0.1; done; ip link set eth0 up; ip addr add 10.9.0.2/24 dev eth0; "
                   + ("modprobe rdma_rxe; rdma link add rxe_eth0 type rxe netdev eth0" if pair.fabric == "verbs" else ":"))
@@ -63,6 +66,8 @@ def bad_boot(pair, lab, kind, expected):
         problems.append(f"{kind}: nothing on beta says \"{expected}\": {note} {status}")
     if kind == "no-key" and not any(m[1] == "early" and m[3] and "key" in m[3] for m in seen):
         problems.append("no-key: alpha has not read that beta has no key")
+    if kind == OFF and any(m[1] == "early" for m in seen):
+        problems.append(f"{OFF}: alpha has read phase early")
     return problems
 
 
@@ -73,6 +78,7 @@ def bad_input(lab, built, given):
                            ("no-interface", "no interface for one|interfaces of one had not appeared"),
                            ("no-configuration", "has no ccmd or no plan")):
         found += bad_boot(pair, lab, kind, expected)
+    found += bad_boot(pair, lab, "initramfs", f"turned off by {OFF}", OFF)
     for problem in found:
         show(f"NOT AS EXPECTED: {problem}")
     if found:

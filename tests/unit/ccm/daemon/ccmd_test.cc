@@ -88,7 +88,7 @@ TEST_F(Ccmd, TwoOfAPairConnectAndReadEachOthersBeats) {
 TEST_F(Ccmd, EveryRailHasAnEarlyChannelOfItsOwn) {
   alpha_.options.rails = beta_.options.rails = 3;
   start_both();
-  const auto all_connected = [this](const RunningCcmd& node, std::size_t rails) {
+  const auto all_connected = [](const RunningCcmd& node, std::size_t rails) {
     const auto self = node.self();
     if (!self || self->rail_count != 3) return false;
     std::size_t connected = 0;
