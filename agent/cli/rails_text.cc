@@ -38,10 +38,7 @@ std::string round_trips(const Channel& channel) {
 std::uint64_t refused_by(const ccm::NetworkSelfLayout& network) {
   std::uint64_t sum = 0;
   for (std::size_t kind = 0; kind < network.refused.size(); ++kind) {
-    const auto refusal = static_cast<ccm::BeatRefusal>(kind);
-    // What any network of UDP does by itself.
-    if (refusal != ccm::BeatRefusal::unanswered && refusal != ccm::BeatRefusal::reordered)
-      sum += network.refused.at(kind);
+    if (!ccm::nobodys_fault(static_cast<ccm::BeatRefusal>(kind))) sum += network.refused.at(kind);
   }
   return sum;
 }

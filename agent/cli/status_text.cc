@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "ccm/wire/beat_datagram.h"
+
 namespace hapair::cli {
 namespace {
 
@@ -67,8 +69,13 @@ std::string refusals(const control::v1::CcmStatus& ccm) {
   return joined(parts);
 }
 
-// What any network of UDP does by itself is no refusal to tell an operator of.
-constexpr std::array<std::string_view, 2> kUsualRefusals{"unanswered", "reordered"};
+bool to_be_told(std::string_view refusal) {
+  for (std::size_t kind = 0; kind < ccm::kBeatRefusals; ++kind) {
+    const auto known = static_cast<ccm::BeatRefusal>(kind);
+    if (ccm::text_of(known) == refusal) return !ccm::nobodys_fault(known);
+  }
+  return true;
+}
 
 std::string network_text(const control::v1::NetworkStatus& network) {
   std::string text = network.state() + " (UDP)";
@@ -79,7 +86,7 @@ std::string network_text(const control::v1::NetworkStatus& network) {
   }
   std::vector<std::string> refused;
   for (const auto& [kind, count] : std::map(network.refused().begin(), network.refused().end())) {
-    if (std::ranges::count(kUsualRefusals, kind) > 0) continue;
+    if (!to_be_told(kind)) continue;
     const bool named = kind == "foreign" && !network.foreign().empty();
     refused.push_back(fmt::format("{} {}{}", count, kind, named ? " (" + network.foreign() + ")" : ""));
   }

@@ -16,11 +16,6 @@ constexpr Duration kOpenAgain = std::chrono::seconds(1);
 // Of datagrams at one beat: a flood costs so much of it and no more.
 constexpr int kBatches = 16;
 
-// What any network does by itself.
-bool nobodys_fault(BeatRefusal refusal) {
-  return refusal == BeatRefusal::reordered || refusal == BeatRefusal::unanswered;
-}
-
 // What is wrong, and what to do.
 std::string advice_for(BeatRefusal refusal, const BeatExchange& exchange, const NodeName& partner) {
   switch (refusal) {

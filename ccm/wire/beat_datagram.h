@@ -96,6 +96,10 @@ enum class BeatRefusal : std::uint8_t {
 };
 inline constexpr std::size_t kBeatRefusals = 9;
 std::string_view text_of(BeatRefusal refusal);
+// What any network of UDP does by itself: counted, and no refusal that an operator has to hear of.
+constexpr bool nobodys_fault(BeatRefusal refusal) {
+  return refusal == BeatRefusal::reordered || refusal == BeatRefusal::unanswered;
+}
 
 // The key of a pair's beats.
 Key beat_key(const Key& pair_key);

@@ -46,6 +46,9 @@ class Machine:
     def more_hardware(self):
         return []
 
+    def clock(self):
+        return ["-accel", "tcg,thread=multi"]
+
     # ---- power
 
     def start(self, kernel_image, initramfs, fabric, owned):
@@ -54,7 +57,7 @@ class Machine:
         other = os.path.join(self.lab, NODES[2 - self.number])
         command = [
             "qemu-system-x86_64", "-name", f"hapair-lab-{self.node}", "-pidfile", self.path("pid"),
-            "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi", "-m", str(self.memory_mb), "-smp", "1", "-nodefaults",
+            "-machine", "q35", "-cpu", "max", *self.clock(), "-m", str(self.memory_mb), "-smp", "1", "-nodefaults",
             "-no-user-config", "-display", "none", "-kernel", kernel_image, "-initrd", initramfs,
             "-append", "console=ttyS0 quiet panic=0 nokaslr mitigations=off tsc=reliable no_timer_check random.trust_cpu=on "
                        f"net.ifnames=0 {self.boot_words(fabric)}",
