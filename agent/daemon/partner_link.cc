@@ -15,6 +15,7 @@ constexpr Duration kPatience = std::chrono::milliseconds(500);
 // The agent counts its own beats, not the clock, so that a time in which it did not run itself is not held against the
 // CCM.
 constexpr int kSilentTicks = 100;
+constexpr int kLateShare = 4;  // of the pace: so much later than the CCM's news this agent beats without them
 
 heartbeat::Observation parse(const ccm::ObservationLayout& raw) {
   heartbeat::Observation seen;
@@ -59,6 +60,7 @@ void PartnerLink::start() {
 // Beats fall due at absolute times; beats missed while the loop did not run are not made up for.
 void PartnerLink::arm_tick() {
   next_tick_ = std::max(next_tick_ + limits_.pace, clock_->now());
+  if (tick_) return call_again_at(tick_, next_tick_);
   tick_ = call_at(
       loop_, next_tick_,
       [](sd_event_source*, std::uint64_t, void* self) {
@@ -66,6 +68,17 @@ void PartnerLink::arm_tick() {
         return 0;
       },
       this);
+}
+
+// The CCM tells something at each of its beats: what beats with that is not woken once more for a beat of its own,
+// which then comes only where the CCM is late.
+void PartnerLink::beat_with_ccm() {
+  const Instant now = clock_->now();
+  const Duration patience = limits_.pace + limits_.pace / kLateShare;
+  if (next_tick_ - now > patience - limits_.pace / 2) return;  // it has just beaten
+  client_->beat();
+  next_tick_ = now + patience;
+  call_again_at(tick_, next_tick_);
 }
 
 void PartnerLink::on_tick() {
@@ -141,6 +154,7 @@ void PartnerLink::drain() {
     }
     take(scratch_);
   }
+  if (client_) beat_with_ccm();
 }
 
 void PartnerLink::take(const ccm::ObservationLayout& raw) {

@@ -56,6 +56,7 @@ class PartnerLink {
   void take(const ccm::ObservationLayout& raw);
   void on_tick();
   void arm_tick();
+  void beat_with_ccm();
 
   sd_event* loop_;
   const Clock* clock_;

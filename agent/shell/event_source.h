@@ -22,5 +22,7 @@ EventSource watch_fd(sd_event* loop, int fd, std::uint32_t events, sd_event_io_h
 EventSource call_soon(sd_event* loop, sd_event_handler_t handler, void* context);
 // Runs `handler` once, at `when` or as soon after as the loop can.
 EventSource call_at(sd_event* loop, Instant when, sd_event_time_handler_t handler, void* context);
+// Runs the handler of such a source once more, at `when`; where it had not run yet, then instead.
+void call_again_at(const EventSource& source, Instant when);
 
 }  // namespace hapair::agent

@@ -73,11 +73,12 @@ Instant Ccm::turn(Instant now) {
     ++beat_;
     publish(now);
   }
-  bool news = false;
   if (beats) {
     const BeatNews own = this->news();
-    for (Network& network : networks_) news |= network.beat(now, own, grid_.late(), clients_.observations());
+    for (Network& network : networks_) network.beat(now, own, grid_.late(), clients_.observations());
   }
+  // A rail tells something at every beat, be it that nothing was seen: what a network told before is read with that.
+  bool news = false;
   for (Rail& rail : rails_) {
     rail.turn(now, beats, grid_.late());
     news |= rail.take_news();

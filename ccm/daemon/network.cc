@@ -59,13 +59,12 @@ Network::Network(const NetworkConfig& config, const BeatIdentity& identity, cons
   self_.pace_us = static_cast<std::uint32_t>(config.pace / std::chrono::microseconds(1));
 }
 
-bool Network::beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations) {
+void Network::beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations) {
   if (!socket_ && now >= next_open_) open(now);
-  if (!socket_) return false;
-  const bool heard = receive(now, late, observations);
+  if (!socket_) return;
+  receive(now, late, observations);
   if (beats_++ % every_ == 0) send(now, news);
   show();
-  return heard;
 }
 
 void Network::open(Instant now) {
@@ -85,9 +84,8 @@ void Network::open(Instant now) {
   }
 }
 
-bool Network::receive(Instant now, Duration late, ObservationWriter& observations) {
+void Network::receive(Instant now, Duration late, ObservationWriter& observations) {
   const Duration since = now - std::exchange(looked_, now);
-  bool heard = false;
   for (int batch = 0; batch < kBatches; ++batch) {
     const auto datagrams = socket_->receive();
     if (datagrams.empty()) break;
@@ -105,10 +103,8 @@ bool Network::receive(Instant now, Duration late, ObservationWriter& observation
           static_cast<std::uint32_t>(std::clamp<std::int64_t>(late.count() / 1000, 0, std::int64_t{0xffff'ffff}));
       std::memcpy(observation_.page.data(), datagram.bytes.data(), datagram.bytes.size());
       observations.write(observation_);
-      heard = true;
     }
   }
-  return heard;
 }
 
 void Network::send(Instant now, const BeatNews& news) {

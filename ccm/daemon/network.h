@@ -24,13 +24,12 @@ class Network {
   Network(const NetworkConfig& config, const BeatIdentity& identity, const Key& pair_key, Duration ccm_pace);
 
   // At each of the CCM's beats: takes what has come since the last one; where a beat is due on this network, sends it.
-  // True after observations were written.
-  bool beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations);
+  void beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations);
   [[nodiscard]] const NetworkSelfLayout& self() const { return self_; }
 
  private:
   void open(Instant now);
-  bool receive(Instant now, Duration late, ObservationWriter& observations);
+  void receive(Instant now, Duration late, ObservationWriter& observations);
   void send(Instant now, const BeatNews& news);
   void log_refusal(Instant now, BeatRefusal refusal);
   void log_sending();

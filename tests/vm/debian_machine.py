@@ -13,7 +13,7 @@ from kernel import ROOT, quietly
 from machine import Machine, MachineError
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BOOT_S = 300
+BOOT_S = 600
 ANSWER_S = 30
 # Of the disk and of the shell's port: what any machine's initramfs has.
 DISK_MODULES = "virtio_pci virtio_blk ext4".split()
