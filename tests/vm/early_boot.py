@@ -16,7 +16,11 @@ from machine import NODES, MachineError
 from pair import PROGRAMS, Pair
 
 PHASE = re.compile(r", phase (\S+) of incarnation (\d+)(?:, trouble (.*))?, beat (\d+)$")
-SOFT = {"verbs": "rxe", "iwarp": "none"}
+# What the initramfs does for beta's rail, done by its system.
+_ADDRESS = ("modprobe virtio_net; until [ -e /sys/class/net/eth0 ]; do sleep 0.1; done; ip link set eth0 up; "
+            "ip addr add 10.9.0.2/24 dev eth0")
+BRING_UP = {"iwarp": _ADDRESS, "verbs": f"{_ADDRESS}; modprobe ib_uverbs; modprobe rdma_ucm; modprobe rdma_rxe; "
+                                        "rdma link add rxe_eth0 type rxe netdev eth0"}
 STORAGE = """[Unit]
 Description=storage software of its own
 Wants=hapair-phase@storage-starting.service

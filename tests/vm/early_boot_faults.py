@@ -7,7 +7,7 @@ import shutil
 import time
 
 from debian_machine import make_initramfs
-from early_boot import PHASE, show, start_pair
+from early_boot import BRING_UP, PHASE, show, start_pair
 from machine import MachineError
 
 ABSENT = "mac:52:54:00:ff:ff:ff"
@@ -51,8 +51,7 @@ def bad_boot(pair, lab, kind, expected, words=""):
         kind = words
     if kind in ("no-interface", "no-configuration", OFF):
         # Nothing else sets this machine's addresses up: as its system's network configuration would have.
-        beta.must("modprobe virtio_net; until [ -e /sys/class/net/eth0 ]; do sleep 0.1; done; ip link set eth0 up; ip addr add 10.9.0.2/24 dev eth0; "
-                  + ("modprobe rdma_rxe; rdma link add rxe_eth0 type rxe netdev eth0" if pair.fabric == "verbs" else ":"))
+        beta.must(BRING_UP[pair.fabric])
     pair.wait_well()
     seen = [match for _, text in pair.looks(powered * 1000 + alpha_ms) if (match := PHASE.search(text))]
     log = "\n".join(text for _, text in beta.kernel_log() if re.search("hapair|ccmd", text))

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from debian_machine import DebianMachine, holds, make_initramfs
-from early_boot import observe, reboot, share_of, show, start_pair
+from early_boot import BRING_UP, observe, reboot, share_of, show, start_pair
 from machine import MachineError
 
 COUNTED_BOOT_S = 600
@@ -105,18 +105,21 @@ def image_bytes(beta):
          f"it: {(whole - base) / 2**20:.2f} MiB, of which not modules {(slim - base) / 2**20:.2f} MiB")
 
 
-def without_hook(root, beta, how):
+def without_hook(root, beta, how, fabric):
     root.unlink("/usr/share/initramfs-tools/hooks/hapair")
     root.unlink("/usr/share/initramfs-tools/scripts/init-top/hapair")
     shutil.rmtree(root.path("/usr/lib/dracut/modules.d/90hapair"))
     make_initramfs(root, beta.path("without"), how)
     root.write("/etc/systemd/system/lab-done.service", f"[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\n"
                f"ExecStart=/bin/sh -c 'echo {DONE} >/dev/console'\n[Install]\nWantedBy=multi-user.target\n")
-    root.run("systemctl", "enable", "lab-done")
+    # Without the hook the system itself brings up the interconnect that its ccmd needs.
+    root.write("/etc/systemd/system/lab-interconnect.service", "[Unit]\nBefore=ccmd.service\nConditionPathExists=!/run/hapair/early-boot.json\n"
+               f"[Service]\nType=oneshot\nExecStart=/bin/sh -c '{BRING_UP[fabric]}'\n[Install]\nWantedBy=ccmd.service\n")
+    root.run("systemctl", "enable", "lab-done", "lab-interconnect")
 
 
 def measure(lab, built, given):
-    pair = start_pair(lab, built, given, lambda root: without_hook(root, lab.machines["beta"], given.initramfs))
+    pair = start_pair(lab, built, given, lambda root: without_hook(root, lab.machines["beta"], given.initramfs, given.fabric))
     image_bytes(lab.machines["beta"])
     if given.only != "cost":
         early_reads(pair, lab, given.figures)

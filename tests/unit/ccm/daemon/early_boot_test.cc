@@ -106,10 +106,24 @@ TEST_F(EarlyBoot, TellsWhatAnInitramfsNeeds) {
       R"({"interface":"name:eth1","prefix_length":16,"modules":["virtio_net"]}})";
   EXPECT_EQ(ccmd_.run_to_end("--boot-plan"), 0);
   EXPECT_THAT(ccmd_.log(), HasSubstr("module virtio_net\nmodule ib_uverbs\nmodule rdma_ucm\nmodule rdma_rxe\n"
-                                     "provider *\n"
+                                     "provider rxe\n"
                                      "rail fast verbs 10.9.0.1/24 mac:52:54:00:00:00:01 rxe\n"
                                      "rail plain iwarp 10.9.1.1/16 name:eth1 -\n"));
   EXPECT_THAT(ccmd_.log(), HasSubstr("config " + ccmd_.config_file() + "\nkey "));
+}
+
+TEST_F(EarlyBoot, AnInitramfsNeedsTheLibrariesOfItsDevicesOnlyAndAllWhereTheDeviceIsNotTold) {
+  const std::string begin = R"(,{"name":"fast","fabric":"verbs","address":"10.9.0.1","partner_address":"10.9.0.2")";
+  const std::string early = R"(,"early_boot":{"interface":"mac:52:54:00:00:00:01","modules":[)";
+  ccmd_.options.more_rails = begin + early + R"("mlx5_core","mlx5_ib"]}})";
+  EXPECT_EQ(ccmd_.run_to_end("--boot-plan"), 0);
+  EXPECT_THAT(ccmd_.log(), HasSubstr("provider mlx5\nrail "));
+  ccmd_.options.more_rails = begin + early + R"("some_new_driver"]}})";
+  EXPECT_EQ(ccmd_.run_to_end("--boot-plan"), 0);
+  EXPECT_THAT(ccmd_.log(), HasSubstr("provider *\nrail "));
+  ccmd_.options.more_rails = begin + "}";
+  EXPECT_EQ(ccmd_.run_to_end("--boot-plan"), 0);
+  EXPECT_THAT(ccmd_.log(), HasSubstr("provider *\n"));
 }
 
 TEST_F(EarlyBoot, RefusesAnInterfaceThatWouldBeAnotherWordOfAShell) {
