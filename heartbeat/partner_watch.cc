@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <span>
+#include <string_view>
 #include <utility>
 
 namespace hapair::heartbeat {
@@ -11,8 +13,6 @@ namespace {
 // A network is silent after so many beats at the least, however slow its pace is.
 constexpr int kNetworkBeats = 3;
 
-std::string rail_name(RailId rail) { return fmt::format("rail {}", rail.value()); }
-
 const ccm::ClientView* agent_of(const ccm::StatusView& page) {
   for (const ccm::ClientView& client : page.clients) {
     if (client.name == ccm::kAgentClientName) return &client;
@@ -20,7 +20,11 @@ const ccm::ClientView* agent_of(const ccm::StatusView& page) {
   return nullptr;
 }
 
-std::string network_name(std::uint8_t network) { return fmt::format("network {}", network); }
+// As an operator names it; its number where there is no name for it.
+std::string channel_name(std::string_view kind, std::span<const std::string> names, std::size_t number) {
+  if (number >= names.size() || names[number].empty()) return fmt::format("{} {}", kind, number);
+  return fmt::format("{} {}", kind, names[number]);
+}
 
 // "stands for 31.2 ms (limit 30.0 ms, arrivals every 10.1 ms)"
 std::string standing(const Detector& detector) {
@@ -29,6 +33,14 @@ std::string standing(const Detector& detector) {
 }
 
 }  // namespace
+
+std::string PartnerWatch::rail_name(RailId rail) const {
+  return channel_name("rail", limits_.rail_names, rail.value());
+}
+
+std::string PartnerWatch::network_name(std::uint8_t network) const {
+  return channel_name("network", limits_.network_names, network);
+}
 
 std::string_view text_of(Verdict verdict) {
   switch (verdict) {

@@ -45,6 +45,9 @@ struct WatchLimits {
   std::array<Duration, ccm::kBootPhases> phase_bounds{};
   // Between two beats over each network, by its number; zero: there is no such network.
   std::array<Duration, ccm::kMaxNetworks> network_paces{};
+  // What evidence calls them, by their numbers; empty: by the number.
+  std::array<std::string, ccm::kMaxRails> rail_names{};
+  std::array<std::string, ccm::kMaxNetworks> network_names{};
 };
 
 // How long it takes at the most until beats that have ended are seen to have ended: of a network with this pace.
@@ -98,6 +101,8 @@ class PartnerWatch {
   std::optional<Finding> judge(const Observation& seen);
   std::optional<Finding> judge_silence(const Observation& seen);
   std::optional<Assessment> take_beat(const Observation& seen);
+  [[nodiscard]] std::string rail_name(RailId rail) const;
+  [[nodiscard]] std::string network_name(std::uint8_t network) const;
   [[nodiscard]] const Network* beating_network() const;
   [[nodiscard]] Evidence beats_of(const Network& network) const;
   void note_rail(const Observation& seen);

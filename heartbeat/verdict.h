@@ -35,7 +35,7 @@ std::string_view text_of(Verdict verdict);
 // One observed fact, with its time and channel.
 struct Evidence {
   Instant when;
-  std::string channel;  // "rail 0", "network 0", "own CCM"
+  std::string channel;  // "rail ib0", "network mgmt", "own CCM"
   std::string fact;     // "the CCM's beat stands at 812 for 31.2 ms (limit 30 ms)"
 };
 

@@ -16,8 +16,11 @@ heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
                                 .agent_floor = config.heartbeat.agent_floor,
                                 .ceiling = config.heartbeat.ceiling,
                                 .phase_bounds = config.heartbeat.phase_bounds};
-  for (std::size_t i = 0; i < config.pair.networks.size(); ++i)
+  for (std::size_t i = 0; i < config.pair.rails.size(); ++i) limits.rail_names.at(i) = config.pair.rails[i].name.text();
+  for (std::size_t i = 0; i < config.pair.networks.size(); ++i) {
     limits.network_paces.at(i) = config.pair.networks[i].pace;
+    limits.network_names.at(i) = config.pair.networks[i].name.text();
+  }
   return limits;
 }
 

@@ -14,10 +14,10 @@ TEST_F(Watching, says_interconnect_lost_when_a_network_beats) {
   }
   EXPECT_EQ(verdict(), Verdict::interconnect_lost);
   EXPECT_EQ(verdicts_, std::vector{Verdict::interconnect_lost}) << "never unreachable on the way";
-  EXPECT_NE(because().find("network 0: the partner beats there"), std::string::npos) << because();
+  EXPECT_NE(because().find("network mgmt: the partner beats there"), std::string::npos) << because();
   waits(50);
   EXPECT_EQ(verdict(), Verdict::unreachable) << "the network went silent too";
-  EXPECT_NE(because().find("network 0: the beat stands"), std::string::npos) << because();
+  EXPECT_NE(because().find("network mgmt: the beat stands"), std::string::npos) << because();
   beats_on(0);
   EXPECT_EQ(verdict(), Verdict::interconnect_lost);
 }
@@ -60,6 +60,16 @@ TEST_F(Watching, one_network_that_beats_is_enough) {
   }
   EXPECT_EQ(verdict(), Verdict::interconnect_lost);
   EXPECT_EQ(verdicts_.size(), 1U);
+}
+
+TEST_F(Watching, calls_a_network_that_has_no_name_by_its_number) {
+  see_it_alive();
+  for (int i = 0; i < 10; ++i) {
+    beats_on(1);
+    waits(1);
+  }
+  EXPECT_EQ(verdict(), Verdict::interconnect_lost);
+  EXPECT_NE(because().find("network 1: the partner beats there"), std::string::npos) << because();
 }
 
 TEST_F(Watching, a_network_says_nothing_against_a_partner_that_the_rails_show) {

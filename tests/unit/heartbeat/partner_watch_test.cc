@@ -12,7 +12,7 @@ TEST_F(Watching, knows_nothing_before_the_first_observation) { EXPECT_EQ(verdict
 TEST_F(Watching, says_alive_when_the_beats_move) {
   looks(3);
   EXPECT_EQ(verdict(), Verdict::alive);
-  EXPECT_NE(because().find("rail 0"), std::string::npos);
+  EXPECT_NE(because().find("rail ib0"), std::string::npos);
 }
 
 TEST_F(Watching, says_agent_hung_when_only_the_agents_beat_stands) {

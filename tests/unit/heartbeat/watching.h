@@ -111,7 +111,9 @@ class Watching : public ::testing::Test {
                        .floor = milliseconds(30),
                        .agent_floor = milliseconds(60),
                        .ceiling = milliseconds(500),
-                       .network_paces = {milliseconds(10), milliseconds(50)}}};
+                       .network_paces = {milliseconds(10), milliseconds(50)},
+                       .rail_names = {"ib0"},
+                       .network_names = {"mgmt"}}};
   Instant now_ = Instant(seconds(50));
   Duration pace_ = milliseconds(10);
   ccm::StatusView page_;
