@@ -1,11 +1,12 @@
-// One line for the journal, with the severity prefix that systemd reads (sd-daemon(3)).
+// One line for the journal, from a loop that must not wait for it.
 #pragma once
 
-#include <cstdio>
 #include <string>
+
+#include "ccm/base/log_line.h"
 
 namespace hapair::ccm {
 
-inline void say(int severity, const std::string& line) { std::fprintf(stderr, "<%d>%s\n", severity, line.c_str()); }
+inline void say(int severity, const std::string& line) { log_line(severity, line); }
 
 }  // namespace hapair::ccm

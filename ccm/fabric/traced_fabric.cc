@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "ccm/base/log_line.h"
 #include "ccm/wire/names.h"
 #include "ccm/wire/status_page.h"
 
@@ -32,7 +33,9 @@ TracedFabric::TracedFabric(std::unique_ptr<Fabric> real, std::string rail, std::
 
 // Seconds on the clock of everything in hapair, that since the kernel's start.
 void TracedFabric::tell(Instant now, const std::string& what) const {
-  std::fprintf(stderr, "<7>trace %.6f rail %s: %s\n", ms_of(now - Instant()) / 1000, rail_.c_str(), what.c_str());
+  std::array<char, 32> when{};
+  std::snprintf(when.data(), when.size(), "%.6f", ms_of(now - Instant()) / 1000);
+  log_line(7, std::string("trace ") + when.data() + " rail " + rail_ + ": " + what);
 }
 
 void TracedFabric::connect(Instant now) {

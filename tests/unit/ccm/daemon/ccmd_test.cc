@@ -1,5 +1,7 @@
 // Two real ccmd processes on fabric shm.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,6 +13,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "ccm/base/fd.h"
 #include "ccm/fabric/shm/port_file.h"
 #include "ccm/fabric/shm/shm_fabric.h"
 #include "tests/unit/ccm/daemon/running_ccmd.h"
@@ -83,6 +86,30 @@ TEST_F(Ccmd, TwoOfAPairConnectAndReadEachOthersBeats) {
   EXPECT_EQ(self->rails[0].sessions, 1U);
   EXPECT_GT(self->rails[0].connected_in_us, 0U);
   EXPECT_EQ(self->refused_key + self->refused_identity + self->refused_layout + self->refused_malformed, 0U);
+}
+
+TEST_F(Ccmd, BeatsOnWhileNobodyTakesItsLogAndTellsAfterwardsHowMuchOfItIsMissing) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+  const Fd reads(ends[0]);
+  const Fd writes(ends[1]);
+  ASSERT_GE(::fcntl(writes.get(), F_SETPIPE_SZ, 4096), 4096);
+  ASSERT_EQ(::fcntl(reads.get(), F_SETFL, O_NONBLOCK), 0);
+  alpha_.options.log_to = writes.get();
+  alpha_.options.trace = true;
+  start_both();
+  ASSERT_TRUE(connected());
+  pollfd room{writes.get(), POLLOUT, 0};
+  ASSERT_TRUE(eventually([&] { return ::poll(&room, 1, 0) == 0; })) << "the pipe is full";
+  const std::uint64_t beat = alpha_.page()->ccm_beat;
+  EXPECT_TRUE(eventually([&] { return alpha_.page()->ccm_beat > beat + 50; })) << "at beat " << beat;
+  std::string log;
+  EXPECT_TRUE(eventually([&] {
+    std::array<char, 4096> part{};
+    const ssize_t n = ::read(reads.get(), part.data(), part.size());
+    if (n > 0) log.append(part.data(), static_cast<std::size_t>(n));
+    return log.find("lines before this one are missing") != std::string::npos;
+  }));
 }
 
 TEST_F(Ccmd, EveryRailHasAnEarlyChannelOfItsOwn) {

@@ -73,7 +73,8 @@ void RunningCcmd::start() {
   pid_ = ::fork();
   ASSERT_GE(pid_, 0);
   if (pid_ == 0) {
-    const int log = ::open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+    const int log =
+        options.log_to >= 0 ? options.log_to : ::open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     ::dup2(log, STDERR_FILENO);
     std::vector<const char*> words{CCMD_PROGRAM, "--config", config.c_str()};
     if (!options.phase.empty()) words.insert(words.end(), {"--phase", options.phase.c_str()});

@@ -28,6 +28,7 @@ struct CcmdOptions {
   int rails = 1;             // of fabric shm, in the folders shm, shm1, ...
   std::string more_rails{};  // in JSON, each after a comma
   bool trace = false;
+  int log_to = -1;  // an open descriptor instead of the file that log() reads
   bool adopt = false;
 };
 

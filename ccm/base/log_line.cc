@@ -1,0 +1,46 @@
+#include "ccm/base/log_line.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace hapair {
+namespace {
+
+// What can be written counts as room for this much: a page of a pipe.
+constexpr std::size_t kLongest = 4000;
+
+std::atomic<std::uint64_t> left_out{0};
+
+// A descriptor that knows no such question, as the kernel's log, is written to.
+bool takes_a_line() {
+  pollfd end{STDERR_FILENO, POLLOUT, 0};
+  return ::poll(&end, 1, 0) != 0;
+}
+
+bool write_line(int severity, std::string_view text) {
+  if (!takes_a_line()) return false;
+  std::string line = "<" + std::to_string(severity) + ">";
+  line += text.substr(0, kLongest);
+  line += '\n';
+  return ::write(STDERR_FILENO, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+}
+
+}  // namespace
+
+void log_line(int severity, std::string_view text) {
+  if (const std::uint64_t missing = left_out.exchange(0); missing > 0) {
+    const std::string what = std::to_string(missing) +
+                             " lines before this one are missing: the log did not take them; look at what reads it";
+    if (!write_line(4, what)) {
+      left_out += missing + 1;
+      return;
+    }
+  }
+  if (!write_line(severity, text)) ++left_out;
+}
+
+}  // namespace hapair
