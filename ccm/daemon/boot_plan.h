@@ -3,7 +3,7 @@
 //   config FILE                                     the configuration itself
 //   key FILE
 //   module NAME                                     kernel modules, in the order in which they are loaded
-//   provider NAME                                   a provider of libibverbs, for a verbs rail's device; * is all of them
+//   provider NAME                                   of libibverbs, for a verbs rail's device; * is all of them
 //   rail NAME FABRIC ADDRESS/PREFIX INTERFACE SOFT  INTERFACE as in the configuration; SOFT: rxe, siw or -
 // A rail without early_boot has no line: nothing is known of its interface.
 #pragma once
