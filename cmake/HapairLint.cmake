@@ -17,8 +17,10 @@ if(RUN_CLANG_TIDY)
   set(run_tidy ${RUN_CLANG_TIDY} -quiet -clang-tidy-binary ${CLANG_TIDY} -p ${PROJECT_BINARY_DIR}
     -extra-arg=-Wno-unknown-warning-option "^${PROJECT_SOURCE_DIR}/(ccm|heartbeat|agent|deploy)/")
   add_custom_target(tidy-deep COMMAND ${run_tidy} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
-  # Without the checks that follow every path through a function: they take two thirds of the time.
-  add_custom_target(tidy COMMAND ${run_tidy} "-checks=-clang-analyzer-*" WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
+  # Without the checks that follow every path through a function: they take two thirds of the time. -Wno-error: clang's own warnings
+  # are the build's business, which makes errors of them.
+  add_custom_target(tidy COMMAND ${run_tidy} -extra-arg=-Wno-error "-checks=-clang-analyzer-*"
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
 endif()
 if(SHELLCHECK)
   add_custom_target(shell-check COMMAND ${PROJECT_SOURCE_DIR}/tests/lint-shell WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
