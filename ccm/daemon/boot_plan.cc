@@ -77,11 +77,7 @@ std::string boot_plan(const std::string& config_file, const PairConfig& config) 
   for (const std::string& name : modules_of(config)) plan += "module " + name + "\n";
   for (const std::string& name : providers_of(config)) plan += "provider " + name + "\n";
   for (const RailConfig& rail : config.rails) {
-    if (!rail.early_boot) continue;
-    const EarlyBootConfig& early = *rail.early_boot;
-    plan += "rail " + rail.name.text() + (rail.fabric == FabricKind::verbs ? " verbs " : " iwarp ") + rail.address +
-            "/" + std::to_string(early.prefix_length) + " " + early.interface + " " +
-            (early.soft_rdma.empty() ? "-" : early.soft_rdma) + "\n";
+    if (rail.early_boot) plan += "rail " + rail.name.text() + "\n";
   }
   return plan;
 }

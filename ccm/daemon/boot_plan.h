@@ -4,7 +4,7 @@
 //   key FILE
 //   module NAME                                     kernel modules, in the order in which they are loaded
 //   provider NAME                                   of libibverbs, for a verbs rail's device; * is all of them
-//   rail NAME FABRIC ADDRESS/PREFIX INTERFACE SOFT  INTERFACE as in the configuration; SOFT: rxe, siw or -
+//   rail NAME                                       whose interface ccmd brings up there
 // A rail without early_boot has no line: nothing is known of its interface.
 #pragma once
 

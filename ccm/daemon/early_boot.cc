@@ -30,7 +30,7 @@ void let_go_of_terminal() {
 
 void mark_as_storage_daemon(char** argv) { argv[0][0] = '@'; }
 
-EarlyDaemon EarlyDaemon::become() {
+EarlyDaemon EarlyDaemon::become(const std::function<void()>& afterwards) {
   std::array<int, 2> ends{-1, -1};
   EarlyDaemon daemon;
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return daemon;
@@ -44,7 +44,10 @@ EarlyDaemon EarlyDaemon::become() {
   }
   daemon.to_parent_.reset();
   char word = 0;
-  if (::read(from_child.get(), &word, 1) == 1) std::_Exit(0);
+  if (::read(from_child.get(), &word, 1) == 1) {
+    afterwards();
+    std::_Exit(0);
+  }
   int status = 0;
   const bool ended = ::waitpid(child, &status, 0) == child && WIFEXITED(status);
   std::_Exit(ended ? WEXITSTATUS(status) : 1);

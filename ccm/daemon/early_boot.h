@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <string>
 
 #include "ccm/base/fd.h"
@@ -14,10 +15,10 @@ namespace hapair::ccm {
 void mark_as_storage_daemon(char** argv);
 
 // In the background, without a terminal, its words going to the kernel's log. Returns in the child alone; the parent
-// leaves when the child says started(), or with the child's status.
+// leaves with the child's status, or when the child says started() and `afterwards` is done.
 class EarlyDaemon {
  public:
-  static EarlyDaemon become();
+  static EarlyDaemon become(const std::function<void()>& afterwards);
   void started();
 
  private:

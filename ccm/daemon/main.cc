@@ -31,6 +31,7 @@
 #include "ccm/daemon/ccm.h"
 #include "ccm/daemon/early_boot.h"
 #include "ccm/daemon/fabrics.h"
+#include "ccm/daemon/interconnect.h"
 #include "ccm/daemon/notify.h"
 #include "ccm/daemon/options.h"
 #include "ccm/daemon/say.h"
@@ -345,13 +346,21 @@ void leave_note_without_config(const EarlyBootNote& note) {
   (void)write_early_boot_note(run_dir, note);
 }
 
+// What is there of the interconnect is up when the daemon first looks at it; the parent waits for the rest.
+EarlyDaemon begin_early(const Options& options, const PairConfig& config) {
+  Interconnect interconnect(config.rails);
+  interconnect.bring_up();
+  return EarlyDaemon::become([&] {
+    // Deleted with the rest of the initramfs when that is left.
+    interconnect.wait_for_rest([&] { return ::access(options.config.c_str(), F_OK) == 0; });
+  });
+}
+
 int start(const Options& options, char** argv) {
   if (!start_crypto()) {
     std::fputs("<3>ccmd: this machine gives no randomness; nothing was started\n", stderr);
     return 1;
   }
-  std::optional<EarlyDaemon> daemon;
-  if (options.early) daemon = EarlyDaemon::become();
   SystemRandom random;
   // Without a key there is still something to put into an initramfs; what is wrong is told either way.
   Startup startup = load(options, options.early || options.boot_plan, random);
@@ -369,6 +378,8 @@ int start(const Options& options, char** argv) {
     return 0;
   }
   if (options.adopt && adopt(startup.identity.config, startup.note, options.phase) == Adopted::yes) return 0;
+  std::optional<EarlyDaemon> daemon;
+  if (options.early) daemon = begin_early(options, startup.identity.config);
   if (options.early || options.adopt) mark_as_storage_daemon(argv);
   return serve(options, startup, random, daemon ? &*daemon : nullptr);
 }

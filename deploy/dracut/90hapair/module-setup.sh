@@ -23,8 +23,8 @@ hapair_plan() {
 
 installkernel() {
   hapair_plan || return 0
-  local word name rest
-  while read -r word name rest; do
+  local word name
+  while read -r word name; do
     [[ $word == module ]] || continue
     if modinfo -k "$kernel" "$name" >/dev/null 2>&1; then
       # Empty: also what this machine has not loaded now.
@@ -52,18 +52,16 @@ hapair_provider() {
 
 install() {
   inst_script "$early_boot" "$early_boot"
-  inst_multiple sleep modprobe nice
+  inst_multiple modprobe nice
   hapair_plan || return 0
   mkdir -p "$initdir/etc/hapair"
   printf '%s\n' "$hapair_lines" >"$initdir/etc/hapair/boot.plan"
   inst_multiple /usr/sbin/ccmd
-  inst_binary "$(command -v ip)" /usr/lib/hapair/ip
-  local word name rest
-  while read -r word name rest; do
+  local word name
+  while read -r word name; do
     case $word in
       config | key) [[ ! -r $name ]] || command install -D -m 600 "$name" "$initdir$name" ;;
       provider) hapair_provider "$name" ;;
-      rail) [[ $rest == *" -" ]] || inst_binary "$(command -v rdma)" /usr/lib/hapair/rdma ;;
     esac
   done <<<"$hapair_lines"
   if dracut_module_included systemd; then
