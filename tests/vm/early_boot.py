@@ -177,6 +177,13 @@ def check_order(boot, hurried=False):
     return problems
 
 
+def check_kernel_log(boot):
+    """What ccmd had to say in the initramfs is where an operator can read it."""
+    said = "\n".join(text for _, text in boot.log)
+    words = {"what it is": r"ccmd \S+ of node beta", "that its rail is up": r"ccmd: rail one: \S+ is up with"}
+    return [f"ccmd has not told the kernel's log {what}" for what, pattern in words.items() if not re.search(pattern, said)]
+
+
 def check_adoption(pair):
     """The process of the initramfs is the service's; sentences where not."""
     beta = pair.machines["beta"]
@@ -264,7 +271,7 @@ def scenario(lab, built, given):
     boot = observe(pair, powered, ordered)
     show(f"beta was rebooted ({given.fabric}, {given.initramfs}); seconds since power-on, which was {powered - ordered:.1f} s after the order:")
     table(boot)
-    problems = check_order(boot, given.hurried) + check_adoption(pair) + check_storage_unit(pair) + check_restart(pair)
+    problems = check_order(boot, given.hurried) + check_kernel_log(boot) + check_adoption(pair) + check_storage_unit(pair) + check_restart(pair)
     for problem in problems:
         show(f"NOT AS EXPECTED: {problem}")
     show(f"{len(problems)} surprises, {time.monotonic() - began:.0f} s")
