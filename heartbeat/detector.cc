@@ -13,11 +13,16 @@ std::string_view text_of(LimitReason reason) {
       return "learnt";
     case LimitReason::ceiling:
       return "ceiling";
+    case LimitReason::widened:
+      return "widened";
   }
   return "unknown";
 }
 
+Duration Detector::limit() const { return std::max(limit_, std::min(factor_ * limit_, limits_.ceiling)); }
+
 LimitReason Detector::limit_reason() const {
+  if (limit() > limit_) return LimitReason::widened;
   if (limit_ <= limits_.floor) return LimitReason::floor;
   return limit_ >= limits_.ceiling ? LimitReason::ceiling : LimitReason::learnt;
 }
@@ -62,11 +67,15 @@ void Detector::learn(Duration arrival) {
   limit_ = std::clamp(wanted, limits_.floor, std::max(limits_.floor, limits_.ceiling));
 }
 
-void Detector::reset() { *this = Detector(limits_); }
+void Detector::reset() {
+  const int factor = factor_;
+  *this = Detector(limits_);
+  factor_ = factor;
+}
 
 double Detector::suspicion() const {
-  if (!watching_ || limit_.count() == 0) return 0;
-  return static_cast<double>(silence_.count()) / static_cast<double>(limit_.count());
+  if (!watching_ || limit().count() == 0) return 0;
+  return static_cast<double>(silence_.count()) / static_cast<double>(limit().count());
 }
 
 }  // namespace hapair::heartbeat

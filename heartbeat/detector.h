@@ -25,7 +25,7 @@ struct DetectorLimits {
 };
 
 // What decided the limit that is in force.
-enum class LimitReason : std::uint8_t { floor, learnt, ceiling };
+enum class LimitReason : std::uint8_t { floor, learnt, ceiling, widened };
 std::string_view text_of(LimitReason reason);
 
 class Detector {
@@ -36,12 +36,16 @@ class Detector {
   void look(Instant now, bool moved);
   // Begins anew, as after a restart of what is watched: nothing is held against it that was before.
   void reset();
+  // From now on silence must last `factor` times the usual limit, up to the ceiling; 1 is the usual. Stays over a
+  // reset.
+  void widen(int factor) { factor_ = factor; }
 
-  [[nodiscard]] bool silent() const { return watching_ && silence_ >= limit_; }
+  [[nodiscard]] bool silent() const { return watching_ && silence_ >= limit(); }
   // Attested silence as a share of the limit: 0 just moved, 1 suspected; the continuous value that a plot shows.
   [[nodiscard]] double suspicion() const;
   [[nodiscard]] Duration silence() const { return silence_; }
-  [[nodiscard]] Duration limit() const { return limit_; }
+  // The one in force.
+  [[nodiscard]] Duration limit() const;
   [[nodiscard]] LimitReason limit_reason() const;
   [[nodiscard]] Duration mean_arrival() const { return mean_; }
   [[nodiscard]] std::size_t arrivals() const { return count_; }
@@ -61,6 +65,7 @@ class Detector {
   Instant last_moved_;
   Duration silence_{};
   Duration limit_ = limits_.floor;
+  int factor_ = 1;
   Duration mean_{};
   std::array<Duration, kWindow> window_{};
   std::size_t count_ = 0;  // arrivals learnt, at most kWindow

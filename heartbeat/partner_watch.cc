@@ -50,6 +50,8 @@ std::string_view text_of(Verdict verdict) {
       return "unproven";
     case Verdict::alive:
       return "alive";
+    case Verdict::storage_stalled:
+      return "storage-stalled";
     case Verdict::agent_hung:
       return "agent-hung";
     case Verdict::hung:
@@ -80,12 +82,18 @@ PartnerWatch::PartnerWatch(const WatchLimits& limits)
     : limits_(limits),
       rail_({limits.floor, limits.ceiling, limits.pace}),
       ccm_({limits.floor, limits.ceiling, limits.pace}),
-      agent_({limits.agent_floor, limits.ceiling, limits.pace}) {
+      agent_({limits.agent_floor, limits.ceiling, limits.pace}),
+      clients_(limits.agent_floor, limits.pace) {
   for (const Duration pace : limits.network_paces) {
     if (pace == Duration{}) break;
     const Duration floor = std::max(limits.floor, kNetworkBeats * pace);
     networks_.push_back({Detector({floor, network_ceiling(limits, pace), limits.pace}), std::nullopt, Instant()});
   }
+}
+
+void PartnerWatch::widen(int factor) {
+  for (Detector* detector : {&rail_, &ccm_, &agent_}) detector->widen(factor);
+  for (Network& network : networks_) network.detector.widen(factor);
 }
 
 double PartnerWatch::suspicion() const { return std::max({rail_.suspicion(), ccm_.suspicion(), agent_.suspicion()}); }
@@ -163,6 +171,7 @@ void PartnerWatch::take_page(const Observation& seen) {
   last_page_ = page;
   if (seen.proof != ccm::PageProof::session) return;
   proven_ = page;
+  clients_.look(seen.when, page.clients);
   note_phase(seen);
 }
 
@@ -283,6 +292,26 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
   return judge_agent(seen, page, channel);
 }
 
+// Everything that beats does; what its storage software told of its work may yet stand still.
+PartnerWatch::Finding PartnerWatch::alive(const ccm::StatusView& page, std::uint64_t agent_beat, Instant when,
+                                          const std::string& channel) const {
+  Finding finding{Verdict::alive,
+                  {{when, channel, fmt::format("all beats move (CCM {}, agent {})", page.ccm_beat, agent_beat)}},
+                  false};
+  if (const WatchedClient* client = clients_.stalled()) {
+    finding.verdict = Verdict::storage_stalled;
+    finding.because.insert(
+        finding.because.begin(),
+        {client->work->last_moved(), channel,
+         fmt::format("the work of its client {} moved for the last time: {} done", client->name, client->completed)});
+    finding.because.push_back(
+        {when, channel,
+         fmt::format("the work of its client {} stands for {:.0f} ms (limit {:.0f} ms): {} outstanding, none completed",
+                     client->name, ms_of(client->work->silence()), ms_of(client->work->limit()), client->outstanding)});
+  }
+  return finding;
+}
+
 std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation& seen, const ccm::StatusView& page,
                                                                const std::string& channel) {
   const ccm::ClientView* agent = agent_of(page);
@@ -291,9 +320,7 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation
   if (beating) {
     settled_boot_ = page.boot_id;
     settled_ccm_ = page.incarnation;
-    return Finding{Verdict::alive,
-                   {{seen.when, channel, fmt::format("all beats move (CCM {}, agent {})", page.ccm_beat, agent->beat)}},
-                   false};
+    return alive(page, agent->beat, seen.when, channel);
   }
   const bool new_boot = settled_boot_.known() && page.boot_id != settled_boot_;
   // A phase that nobody knows is not a phase before storage-active.
@@ -372,6 +399,7 @@ std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string wh
   rail_.reset();
   ccm_.reset();
   agent_.reset();
+  clients_.reset();
   last_page_.reset();
   rails_ = {};
   for (Network& network : networks_) {
@@ -387,7 +415,9 @@ std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
   const bool same_stall =
       stalled_.has_value() == current_.stalled.has_value() &&
       (!stalled_ || (stalled_->boot_id == current_.stalled->boot_id && stalled_->phase == current_.stalled->phase));
-  if (same && same_stall) return std::nullopt;
+  const auto hung = std::ranges::find_if(clients_.clients(), &WatchedClient::hung);
+  const std::string hung_client = hung == clients_.clients().end() ? std::string() : hung->name;
+  if (same && same_stall && hung_client == current_.hung_client) return std::nullopt;
   if (stalled_) {
     finding.because.push_back(
         {now, "phase",
@@ -396,7 +426,8 @@ std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
   }
   // A verdict that stands goes on from when it was reached.
   const Instant since = same ? current_.since : now;
-  current_ = {finding.verdict, since, std::move(finding.because), finding.agent_left, finding.own_link_down, stalled_};
+  current_ = {finding.verdict, since,      std::move(finding.because), finding.agent_left, finding.own_link_down,
+              stalled_,        hung_client};
   return current_;
 }
 

@@ -18,6 +18,7 @@
 #include "ccm/wire/beat_datagram.h"
 #include "ccm/wire/observation.h"
 #include "ccm/wire/status_page.h"
+#include "heartbeat/client_watch.h"
 #include "heartbeat/detector.h"
 #include "heartbeat/sighting.h"
 #include "heartbeat/verdict.h"
@@ -61,6 +62,8 @@ class PartnerWatch {
   std::optional<Assessment> observe(const Observation& seen);
   // Our own CCM stopped telling us anything: from here on we know nothing, and blame nobody.
   std::optional<Assessment> own_ccm_lost(Instant now, std::string why);
+  // This node is strained: from now on silence must last so many times the usual limit, up to the ceiling.
+  void widen(int factor);
 
   [[nodiscard]] const Assessment& assessment() const { return current_; }
   // The last page that was proved to be the partner's.
@@ -71,6 +74,7 @@ class PartnerWatch {
   [[nodiscard]] const Detector& rail_detector() const { return rail_; }
   [[nodiscard]] const Detector& ccm_detector() const { return ccm_; }
   [[nodiscard]] const Detector& agent_detector() const { return agent_; }
+  [[nodiscard]] const ClientWatch& clients() const { return clients_; }
   // Of a network that is configured; nothing of another.
   [[nodiscard]] const Detector* network_detector(NetworkId network) const;
 
@@ -109,6 +113,8 @@ class PartnerWatch {
   void note_phase(const Observation& seen);
   [[nodiscard]] bool proven_elsewhere(const Observation& seen) const;
   [[nodiscard]] const Rail* answering_host() const;
+  [[nodiscard]] Finding alive(const ccm::StatusView& page, std::uint64_t agent_beat, Instant when,
+                              const std::string& channel) const;
   std::optional<Finding> judge_page(const Observation& seen);
   std::optional<Finding> judge_agent(const Observation& seen, const ccm::StatusView& page, const std::string& channel);
   std::optional<Assessment> conclude(Instant now, Finding finding);
@@ -117,6 +123,7 @@ class PartnerWatch {
   Detector rail_;
   Detector ccm_;
   Detector agent_;
+  ClientWatch clients_;
   Assessment current_;
   std::optional<ccm::StatusView> last_page_;  // readable, proved or not
   std::optional<ccm::StatusView> proven_;

@@ -19,6 +19,7 @@ enum class Verdict : std::uint8_t {
   unknown,            // nothing was observed yet, or our own CCM tells us nothing; until the first observation
   unproven,           // something answers, but it has not proved that it is the partner; until the handshake completes
   alive,              // the beats move
+  storage_stalled,    // all of that, but work that a client told of stands still; until it has moved for its limit
   agent_hung,         // the CCM's beat moves, the agent's stands or its process is gone; until the agent beats again
   hung,               // the memory answers, the software does not; until a beat moves
   rebooted,           // a new boot id in a phase before storage-active: it serves nothing; until its agent beats.
@@ -31,6 +32,8 @@ enum class Verdict : std::uint8_t {
   unreachable,        // everything silent: dead or cut off; arbitration decides
 };
 std::string_view text_of(Verdict verdict);
+// Its agent answers: what it publishes is as it is now.
+constexpr bool answers(Verdict verdict) { return verdict == Verdict::alive || verdict == Verdict::storage_stalled; }
 
 // One observed fact, with its time and channel.
 struct Evidence {
@@ -56,6 +59,7 @@ struct Assessment {
   bool own_link_down =
       false;  // of unreachable: this node's own link is down, so it may well be the one that is cut off
   std::optional<PhaseStall> stalled;  // as its last page with the session's MAC showed it
+  std::string hung_client;            // a client of its CCM besides the agent whose beat stands; changes no verdict
 };
 
 }  // namespace hapair::heartbeat

@@ -126,6 +126,19 @@ std::string early_channel(const StatusReply& status, const Style& style) {
 constexpr std::array<std::string_view, 6> kVerdictsWithoutPages{"unknown",  "unproven",          "hung",
                                                                 "ccm-gone", "interconnect-lost", "unreachable"};
 
+std::string client_text(const control::v1::PartnerClient& client, const Style& style) {
+  std::string text = client.name() + (client.beats() ? "" : ", whose beat stands");
+  if (client.tells_progress()) {
+    text += fmt::format(", {} done, {} outstanding", client.completed(), client.outstanding());
+    if (client.outstanding() > 0) {
+      text += fmt::format(", last moved {} ago (limit {})",
+                          duration_text(static_cast<std::int64_t>(client.stands_us()) * 1000),
+                          duration_text(static_cast<std::int64_t>(client.limit_us()) * 1000));
+    }
+  }
+  return client.stalled() || !client.beats() ? toned(text, Tone::bad, style) : text;
+}
+
 std::string partner(const StatusReply& status, const Style& style) {
   const auto& partner = status.partner_status();
   const Tone tone = partner.verdict() == "alive" ? Tone::good : Tone::wary;
@@ -142,12 +155,18 @@ std::string partner(const StatusReply& status, const Style& style) {
   for (const auto& evidence : partner.because()) {
     out += line("", fmt::format("{}: {}", evidence.channel(), evidence.fact()), style);
   }
+  for (const auto& client : partner.clients()) out += line("", "its client " + client_text(client, style), style);
   std::vector<std::string> limits;
   for (const auto& limit : partner.limits()) {
     limits.push_back(
         fmt::format("{} {:.1f} ms ({})", limit.what(), static_cast<double>(limit.limit_us()) / 1000, limit.why()));
   }
   if (!limits.empty()) out += line("", "silent after: " + joined(limits), style);
+  if (const auto& health = status.local_health(); health.factor() > 1) {
+    const std::string why = fmt::format("limits widened {} times (up to heartbeat.ceiling_ms): this node {}",
+                                        health.factor(), health.fact());
+    out += line("", toned(why, Tone::bad, style), style);
+  }
   if (status.configuration_differs()) {
     out += line("", toned("its configuration of the pools is another one: compare the two files", Tone::bad, style),
                 style);

@@ -60,6 +60,9 @@ TakeoverConfig read_takeover(ConfigObject& root) {
   takeover.hold = object.milliseconds("hold_ms", 25, 0, kHourMs);
   takeover.agent_silent = object.milliseconds("agent_silent_ms", 30'000, 0, kHourMs);
   takeover.ccm_silent = object.milliseconds("ccm_silent_ms", 30'000, 0, kHourMs);
+  if (object.has("storage_stalled_ms")) {
+    takeover.storage_stalled = object.milliseconds("storage_stalled_ms", 30'000, 0, kHourMs);
+  }
   takeover.reboot_silent = object.milliseconds("reboot_silent_ms", 180'000, 0, kHourMs);
   object.finish();
   return takeover;

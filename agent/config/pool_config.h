@@ -73,9 +73,10 @@ enum class ArbiterKind : std::uint8_t { none };  // none: only confirmed fencing
 
 struct TakeoverConfig {
   bool automatic = true;
-  Duration hold{};           // how long a verdict must stand before it is acted on
-  Duration agent_silent{};   // how long a partner may be without its agent before its pools are taken
-  Duration ccm_silent{};     // the same of its CCM
+  Duration hold{};                          // how long a verdict must stand before it is acted on
+  Duration agent_silent{};                  // how long a partner may be without its agent before its pools are taken
+  Duration ccm_silent{};                    // the same of its CCM
+  std::optional<Duration> storage_stalled;  // the same of a storage that stands still; nothing: an operator decides
   Duration reboot_silent{};  // the same of all of it, where it went down in an orderly way and keeps its pools
 };
 

@@ -102,17 +102,20 @@ void Engine::on(Instant now, const Started& event) {
 void Engine::on(Instant now, const PartnerAssessed& event) {
   const Verdict before = assessment_.verdict;
   const auto stalled_before = assessment_.stalled;
+  const std::string hung_before = assessment_.hung_client;
   const bool verdict_stands = before == event.assessment.verdict && assessment_.since == event.assessment.since;
   assessment_ = event.assessment;
+  record_hung_client(now, hung_before);
   if (verdict_stands) return record_stall(now, stalled_before);
   switch (assessment_.verdict) {
     case Verdict::alive:
+    case Verdict::storage_stalled:
     case Verdict::agent_hung:
     case Verdict::rebooted:
     case Verdict::ccm_restarted:
     case Verdict::leaving:
       // A later life of the partner publishes anew; but a partner that beats on was never down.
-      if (partner_down_proven_ && assessment_.verdict == Verdict::alive) {
+      if (partner_down_proven_ && heartbeat::answers(assessment_.verdict)) {
         partner_ = unheeded_;
         partner_boot_ = unheeded_boot_;
       }
@@ -246,6 +249,7 @@ void Engine::on(Instant now, const FenceDone& event) {
 bool Engine::partner_beats() const {
   switch (assessment_.verdict) {
     case Verdict::alive:
+    case Verdict::storage_stalled:
     case Verdict::agent_hung:
     case Verdict::ccm_restarted:
     case Verdict::leaving:

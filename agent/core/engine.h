@@ -24,6 +24,7 @@
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/wire/names.h"
+#include "heartbeat/local_health.h"
 #include "heartbeat/sighting.h"
 #include "heartbeat/verdict.h"
 
@@ -40,9 +41,10 @@ struct PoolPlan {
 
 struct EnginePolicy {
   bool automatic_takeover = true;
-  Duration takeover_hold{};  // how long a verdict must stand before it costs a takeover
-  Duration agent_silent{};   // how long a partner may be without its agent, while the rest of it lives
-  Duration ccm_silent{};     // likewise without its CCM
+  Duration takeover_hold{};                 // how long a verdict must stand before it costs a takeover
+  Duration agent_silent{};                  // how long a partner may be without its agent, while the rest of it lives
+  Duration ccm_silent{};                    // likewise without its CCM
+  std::optional<Duration> storage_stalled;  // likewise with a storage that stands still; nothing: an operator decides
   // How long a partner may be dark that goes down in an orderly way and said that it keeps its pools: it may well be
   // rebooting, and then its next life is the proof.
   Duration reboot_silent{};
@@ -73,6 +75,10 @@ struct Started {
 };
 struct PartnerAssessed {
   heartbeat::Assessment assessment;
+};
+// This node's own state changed, and with it the limits of what it watches.
+struct LocalStrained {
+  heartbeat::Strain strain;
 };
 struct PartnerBlock {  // from a page that was proved to be the partner's
   ccm::AgentBlockLayout block;
@@ -110,8 +116,8 @@ struct OperatorCommand {
 };
 struct ShutdownAsked {};
 struct Tick {};
-using Event = std::variant<Started, PartnerAssessed, PartnerSeen, PartnerBlock, Durable, NotDurable, FenceProgress,
-                           FenceDone, ActionDone, OperatorCommand, ShutdownAsked, Tick>;
+using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, Durable, NotDurable,
+                           FenceProgress, FenceDone, ActionDone, OperatorCommand, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -226,6 +232,7 @@ class Engine {
   void on(Instant now, const Started& event);
   void on(Instant now, const PartnerAssessed& event);
   void on(Instant now, const PartnerSeen& event);
+  void on(Instant now, const LocalStrained& event);
   void on(Instant now, const PartnerBlock& event);
   void on(Instant now, const Durable& event);
   void on(Instant now, const NotDurable& event);
@@ -276,6 +283,7 @@ class Engine {
   [[nodiscard]] bool may_answer(const PublishedView& view) const;
   void note_asking_life(PoolIndex index);
   void record_stall(Instant now, const std::optional<heartbeat::PhaseStall>& before);
+  void record_hung_client(Instant now, const std::string& before);
 
   // engine_report.cc: what others see
   void record(Instant now, Severity severity, std::string kind, std::optional<PoolIndex> pool, std::uint64_t decision,

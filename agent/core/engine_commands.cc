@@ -25,7 +25,7 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
         return fmt::format("{}: the partner {}, and will say or show who serves it; wait, or use --force to fence it",
                            name, assessment_.verdict == Verdict::rebooted ? "boots" : "shuts down");
       }
-      if (force || assessment_.verdict != Verdict::alive) return std::nullopt;
+      if (force || !heartbeat::answers(assessment_.verdict)) return std::nullopt;
       return fmt::format("{}: the partner is alive and it is about to be settled who serves it", name);
     case PoolState::failed:
       return std::nullopt;
@@ -49,7 +49,7 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
   const bool down = assessment_.verdict == Verdict::unreachable || assessment_.verdict == Verdict::hung ||
                     assessment_.verdict == Verdict::panicked;
   if (down || reboot_awaited(index)) return std::nullopt;
-  if (assessment_.verdict != Verdict::alive) {
+  if (!heartbeat::answers(assessment_.verdict)) {
     return fmt::format("{}: the partner is {}, so it cannot be asked to release it; wait, or use --force to fence it",
                        name, heartbeat::text_of(assessment_.verdict));
   }

@@ -136,7 +136,7 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::automatic_may_take:
       return config_.policy.automatic_takeover && may_take;
     case Guard::partner_alive:
-      return assessment_.verdict == Verdict::alive;
+      return heartbeat::answers(assessment_.verdict);
     case Guard::hands_over:
       return config_.policy.hand_over_at_shutdown;
     case Guard::was_superseded:
@@ -300,7 +300,7 @@ bool Engine::claim_carried(Instant now, PoolIndex index) const {
     case ClaimCause::force:
       return true;
     case ClaimCause::operator_:
-      return verdict != Verdict::alive && verdict != Verdict::rebooted;
+      return !heartbeat::answers(verdict) && verdict != Verdict::rebooted;
     case ClaimCause::verdict:
       break;
   }
@@ -336,7 +336,7 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   const bool offered = TakeoverPermit::from_release(wanted_.pools[index], *partner).has_value();
   if (try_event(offered, PoolEvent::partner_released)) return true;
   if (try_event(!offered && partner_holds(index), PoolEvent::partner_holds)) return true;
-  const bool alive = assessment_.verdict == Verdict::alive;
+  const bool alive = heartbeat::answers(assessment_.verdict);
   const bool vacant = alive && !offered && !partner_holds(index) && partner->claim.value() == 0;
   if (try_event(vacant, PoolEvent::partner_vacant)) return true;
   const bool answered =
@@ -398,6 +398,9 @@ std::optional<Instant> Engine::down_at() const {
       return assessment_.since + policy.agent_silent;
     case Verdict::ccm_gone:
       return assessment_.since + std::max(policy.ccm_silent, went_down_with_pools_ ? policy.reboot_silent : Duration{});
+    case Verdict::storage_stalled:
+      if (!policy.storage_stalled) return std::nullopt;
+      return assessment_.since + *policy.storage_stalled;
     case Verdict::unknown:
     case Verdict::unproven:
     case Verdict::alive:
@@ -434,6 +437,7 @@ void Engine::note_going_down(Verdict before) {
       return;
     case Verdict::unknown:
     case Verdict::alive:
+    case Verdict::storage_stalled:
     case Verdict::agent_hung:
     case Verdict::hung:
     case Verdict::rebooted:

@@ -44,7 +44,7 @@ bool Engine::any_rebooted() const {
 // Its pages are read, so one that was read after the claim was durable is at hand in a moment, and nobody is fenced.
 bool Engine::reboot_awaited(PoolIndex index) const {
   const Verdict verdict = assessment_.verdict;
-  const bool read = verdict == Verdict::rebooted || verdict == Verdict::panicked || verdict == Verdict::alive;
+  const bool read = verdict == Verdict::rebooted || verdict == Verdict::panicked || heartbeat::answers(verdict);
   return read && partner_rebooted(index);
 }
 
@@ -120,6 +120,24 @@ void Engine::record_stall(Instant now, const std::optional<heartbeat::PhaseStall
                      "repair or reset it",
                      partner, text_of(stall->phase), ms_of(stall->in_phase) / 1000, ms_of(stall->bound) / 1000),
          {{"phase", std::string(text_of(stall->phase))}, {"bound_ms", fmt::format("{:g}", ms_of(stall->bound))}});
+}
+
+// It costs nothing by itself: which pool depends on that client is not known here.
+void Engine::record_hung_client(Instant now, const std::string& before) {
+  const std::string& hung = assessment_.hung_client;
+  if (hung == before) return;
+  const std::string_view partner = config_.partner.view();
+  if (!before.empty()) {
+    record(now, Severity::notice, "client-moves-on", std::nullopt, partner_decision_,
+           fmt::format("{}'s client {} beats again, or has ended", partner, before), {{"client", before}});
+  }
+  if (hung.empty()) return;
+  record(
+      now, Severity::warning, "client-hung", std::nullopt, partner_decision_,
+      fmt::format("{}'s client {} has stopped beating, while its process is there and the agent beats: its pools stay "
+                  "there; look at that process on {}",
+                  partner, hung, partner),
+      {{"client", hung}});
 }
 
 }  // namespace hapair::agent

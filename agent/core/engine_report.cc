@@ -9,6 +9,28 @@ namespace hapair::agent {
 
 using heartbeat::Verdict;
 
+namespace {
+
+std::string_view advice_for(heartbeat::StrainCause cause) {
+  switch (cause) {
+    case heartbeat::StrainCause::none:
+      return "nothing is to be done";
+    case heartbeat::StrainCause::suspended:
+      return "keep it from being suspended (its hypervisor, systemctl mask suspend.target)";
+    case heartbeat::StrainCause::late:
+      return "see what keeps its processors busy, and whether ccmd says that it has no real-time priority";
+    case heartbeat::StrainCause::stolen:
+      return "its hypervisor is overbooked: reserve processor time for it";
+    case heartbeat::StrainCause::memory:
+      return "see what uses its memory";
+    case heartbeat::StrainCause::io:
+      return "see what keeps its disks busy, and whether they answer";
+  }
+  return "";
+}
+
+}  // namespace
+
 void Engine::record(Instant now, Severity severity, std::string kind, std::optional<PoolIndex> pool,
                     std::uint64_t decision, std::string text, std::vector<std::pair<std::string, std::string>> fields) {
   out_.records.push_back({now, severity, std::move(kind), pool ? names_[*pool] : PoolName{}, decision, std::move(text),
@@ -108,6 +130,19 @@ void Engine::record_assessment(Instant now, const heartbeat::Assessment& assessm
   record(now, Severity::info, "implication", std::nullopt, partner_decision_, implication());
 }
 
+void Engine::on(Instant now, const LocalStrained& event) {
+  const heartbeat::Strain& strain = event.strain;
+  if (strain.cause == heartbeat::StrainCause::none) {
+    return record(now, Severity::notice, "local-health", std::nullopt, 0,
+                  "this node is well again: its usual limits are in force", {{"cause", "none"}, {"factor", "1"}});
+  }
+  record(now, Severity::warning, "local-health", std::nullopt, 0,
+         fmt::format("this node {}: what it misses of {} may be its own doing, so silence must last {} times the usual "
+                     "limits (up to heartbeat.ceiling_ms); {}",
+                     strain.fact, config_.partner.view(), strain.factor, advice_for(strain.cause)),
+         {{"cause", std::string(text_of(strain.cause))}, {"factor", std::to_string(strain.factor)}});
+}
+
 // What the verdict means for this node's next act, in one sentence.
 std::string Engine::implication() const {
   const EnginePolicy& policy = config_.policy;
@@ -126,6 +161,14 @@ std::string Engine::implication() const {
       return "what answers has not proved to be the partner: no takeover, no release to it";
     case Verdict::alive:
       return "nothing to do";
+    case Verdict::storage_stalled:
+      if (!policy.storage_stalled) {
+        return "everything of it but its storage works: whether its pools are fenced away is an operator's decision "
+               "(hapair takeover --force; takeover.storage_stalled_ms makes it a rule)";
+      }
+      return automatic.empty() ? fmt::format("everything of it but its storage works: its pools are fenced away {}",
+                                             after(*policy.storage_stalled))
+                               : automatic;
     case Verdict::agent_hung:
       if (assessment_.agent_left) return "its agent was stopped on purpose and its pools run on: no takeover";
       return fmt::format("its pools run on: no takeover while its agent may be restarted; its pools are taken {}",
@@ -321,7 +364,7 @@ NodeReason Engine::node_reason() const {
             "make key_file, pair, node names and releases agree on both nodes (\"refused\" in hapair status says which "
             "differs)"};
   }
-  if ((state == NodeState::isolated || state == NodeState::joining) && assessment_.verdict != Verdict::alive) {
+  if ((state == NodeState::isolated || state == NodeState::joining) && !heartbeat::answers(assessment_.verdict)) {
     return {
         fmt::format("waits for {} (now {}) to say who serves what", partner, heartbeat::text_of(assessment_.verdict)),
         fmt::format("if {} is down for good, run: hapair takeover", partner)};

@@ -7,6 +7,8 @@
 #include <utility>
 #include <variant>
 
+#include "agent/shell/local_state.h"
+
 namespace hapair::agent {
 namespace {
 
@@ -56,6 +58,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .takeover_hold = config.takeover.hold,
                 .agent_silent = config.takeover.agent_silent,
                 .ccm_silent = config.takeover.ccm_silent,
+                .storage_stalled = config.takeover.storage_stalled,
                 .reboot_silent = config.takeover.reboot_silent,
                 .fence_attempts = config.fencing.attempts,
                 .fence_retry = config.fencing.retry,
@@ -88,7 +91,8 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
                    step(ActionDone{id, action, result});
                  }),
       fencer_(runner_, loop, clock, config_.fencing),
-      link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this) {}
+      link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this),
+      health_(config_.heartbeat.floor) {}
 
 std::expected<void, std::string> Agent::start(const std::expected<std::optional<DurableState>, StateProblem>& state) {
   writer_ = std::make_unique<StateWriter>(loop_, state_file_in(config_.state_dir),
@@ -108,6 +112,7 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
   server_ = std::move(*server);
   started_at_ = clock_->now();
   take_leftovers();
+  look_at_self();
   link_.start();
   Started started;
   started.boot_id = boot_id_;
@@ -222,6 +227,28 @@ void Agent::partner_published(const ccm::AgentBlockLayout& block, const BootId& 
 }
 void Agent::partner_seen(const heartbeat::Sighting& sighting) { step(PartnerSeen{sighting}); }
 bool Agent::partner_sighting_wanted() const { return engine_.wants_sighting(); }
+
+void Agent::came_late() { look_at_self(); }
+
+// Before anything is judged with limits that this node's own state no longer allows.
+void Agent::look_at_self() {
+  constexpr Duration kEvery = std::chrono::seconds(1);
+  const Instant now = clock_->now();
+  heartbeat::LocalSample sample = sample_local_state(now);
+  sample.latest = link_.take_latest();
+  if (const auto strain = health_.take(sample)) {
+    link_.widen(strain->factor);
+    step(LocalStrained{*strain});
+  }
+  if (next_self_look_) return call_again_at(next_self_look_, now + kEvery);
+  next_self_look_ = call_at(
+      loop_, now + kEvery,
+      [](sd_event_source*, std::uint64_t, void* self) {
+        static_cast<Agent*>(self)->look_at_self();
+        return 0;
+      },
+      this);
+}
 
 void Agent::own_ccm_changed(bool there, const std::string& why) {
   ccm_problem_ = there ? "" : why;

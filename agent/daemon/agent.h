@@ -22,6 +22,7 @@
 #include "agent/shell/resources.h"
 #include "agent/shell/state_store.h"
 #include "ccm/base/time.h"
+#include "heartbeat/local_health.h"
 
 namespace hapair::agent {
 
@@ -53,6 +54,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) override;
   void partner_seen(const heartbeat::Sighting& sighting) override;
   [[nodiscard]] bool partner_sighting_wanted() const override;
+  void came_late() override;
   void own_ccm_changed(bool there, const std::string& why) override;
 
   // ControlHandler
@@ -70,6 +72,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void log(Record record);
   void arm_wakeup();
   void take_leftovers();
+  void look_at_self();
   void describe_partner(control::v1::StatusReply& reply) const;
   void describe_ccm(control::v1::StatusReply& reply) const;
   void describe_network(const ccm::NetworkSelfLayout& network, control::v1::NetworkStatus& out) const;
@@ -89,6 +92,8 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;
   EventSource wakeup_;
+  heartbeat::LocalHealth health_;
+  EventSource next_self_look_;
   std::optional<CommandReply> reply_;
   std::string ccm_problem_;  // why this node's CCM is not there; empty: it is
   Instant started_at_;

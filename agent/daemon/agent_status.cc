@@ -134,6 +134,10 @@ void Agent::describe_ccm(control::v1::StatusReply& reply) const {
 }
 
 void Agent::describe_partner(control::v1::StatusReply& reply) const {
+  const heartbeat::Strain& strain = health_.strain();
+  reply.mutable_local_health()->set_cause(std::string(heartbeat::text_of(strain.cause)));
+  reply.mutable_local_health()->set_factor(static_cast<std::uint32_t>(strain.factor));
+  reply.mutable_local_health()->set_fact(strain.fact);
   control::v1::PartnerStatus& partner = *reply.mutable_partner_status();
   const heartbeat::Assessment& assessment = engine_.assessment();
   const heartbeat::PartnerWatch& watch = link_.watch();
@@ -153,6 +157,18 @@ void Agent::describe_partner(control::v1::StatusReply& reply) const {
     if (const heartbeat::Detector* detector = watch.network_detector(NetworkId(i))) {
       describe_limit("network " + config_.pair.networks[i].name.text(), *detector, *partner.add_limits());
     }
+  }
+  for (const heartbeat::WatchedClient& client : watch.clients().clients()) {
+    control::v1::PartnerClient& out = *partner.add_clients();
+    out.set_name(printable_line(client.name));
+    out.set_beats(!client.hung());
+    out.set_stalled(client.stalled);
+    if (!client.work) continue;
+    out.set_tells_progress(true);
+    out.set_completed(client.completed);
+    out.set_outstanding(client.outstanding);
+    out.set_stands_us(us_of(client.work->silence()));
+    out.set_limit_us(us_of(client.work->limit()));
   }
   if (const auto& page = watch.proven_page()) {
     partner.set_phase(std::string(ccm::text_of(page->phase)));

@@ -81,8 +81,15 @@ void PartnerLink::beat_with_ccm() {
   call_again_at(tick_, next_tick_);
 }
 
+// What does not reach the floor of the limits is forgiven where it is judged.
+void PartnerLink::note_late(Duration late) {
+  latest_ = std::max(latest_, late);
+  if (late >= limits_.floor) listener_->came_late();
+}
+
 void PartnerLink::on_tick() {
   if (client_) {
+    note_late(clock_->now() - next_tick_);
     client_->beat();
     if (++ticks_without_news_ > kSilentTicks) {
       ticks_without_news_ = 0;
@@ -146,7 +153,10 @@ void PartnerLink::lose(const std::string& why) {
 
 void PartnerLink::drain() {
   client_->acknowledge_events();
+  bool oldest = true;
   while (client_ && client_->next(scratch_)) {
+    latest_ = std::max<Duration>(latest_, std::chrono::microseconds(scratch_.late_us));
+    if (std::exchange(oldest, false)) note_late(clock_->now() - instant_of_ns(scratch_.when_ns));
     ticks_without_news_ = 0;
     if (told_lost_) {
       told_lost_ = false;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "agent/shell/event_source.h"
 #include "ccm/base/ids.h"
@@ -24,6 +25,8 @@ class PartnerLinkListener {
   // partner_sighting_wanted(), else where the partner's boot id or phase is another one than before.
   virtual void partner_seen(const heartbeat::Sighting& sighting) = 0;
   [[nodiscard]] virtual bool partner_sighting_wanted() const = 0;
+  // The agent or its CCM was late by more than a look may be: told before what was seen meanwhile is judged.
+  virtual void came_late() = 0;
   // This node's own CCM came (empty text) or went, with a sentence about why.
   virtual void own_ccm_changed(bool there, const std::string& why) = 0;
 
@@ -48,8 +51,13 @@ class PartnerLink {
 
   [[nodiscard]] const heartbeat::PartnerWatch& watch() const { return watch_; }
   [[nodiscard]] std::optional<ccm::CcmSelfLayout> own_ccm() const;
+  // The most that a look of the CCM's or a beat of this agent's came late since this was asked last.
+  Duration take_latest() { return std::exchange(latest_, Duration{}); }
+  // As PartnerWatch has it.
+  void widen(int factor) { watch_.widen(factor); }
 
  private:
+  void note_late(Duration late);
   void try_connect();
   void lose(const std::string& why);
   void drain();
@@ -71,6 +79,7 @@ class PartnerLink {
   std::uint64_t seen_serial_ = 0;
   std::uint64_t seen_life_ = 0;
   int ticks_without_news_ = 0;
+  Duration latest_{};
   bool told_lost_ = false;
   Instant next_tick_;
   Instant next_try_;

@@ -16,11 +16,12 @@ constexpr std::size_t kLongest = 4000;
 
 std::atomic<std::uint64_t> left_out{0};
 
-// Only what has a reader at its other end can make a writer wait; the kernel's log never says that it can be written to.
+// Only what has a reader at its other end can make a writer wait; the kernel's log never says that it can be written
+// to.
 bool takes_a_line() {
   struct stat st{};
-  const bool has_reader =
-      ::fstat(STDERR_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || ::isatty(STDERR_FILENO) != 0);
+  const bool has_reader = ::fstat(STDERR_FILENO, &st) == 0 &&
+                          (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || ::isatty(STDERR_FILENO) != 0);
   if (!has_reader) return true;
   pollfd end{STDERR_FILENO, POLLOUT, 0};
   return ::poll(&end, 1, 0) != 0;

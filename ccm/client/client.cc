@@ -8,10 +8,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "ccm/client/port_state.h"
@@ -193,6 +195,16 @@ std::uint64_t Client::life() const { return state_->life; }
 
 void Client::beat() {
   std::atomic_ref<std::uint64_t>(state_->block().beat).store(++state_->beat, std::memory_order_release);
+}
+
+void Client::progress(const Progress& now) {
+  ClientBlock& block = state_->block();
+  constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max();
+  const auto limit_ms = std::chrono::ceil<std::chrono::milliseconds>(now.stall_limit).count();
+  std::atomic_ref<std::uint32_t>(block.stall_limit_ms)
+      .store(static_cast<std::uint32_t>(std::clamp<std::int64_t>(limit_ms, 0, kMost)), std::memory_order_relaxed);
+  std::atomic_ref<std::uint32_t>(block.outstanding).store(now.outstanding, std::memory_order_relaxed);
+  std::atomic_ref<std::uint64_t>(block.completed).store(now.completed, std::memory_order_release);
 }
 
 void Client::publish(const AgentBlockLayout& agent) {

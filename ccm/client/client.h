@@ -18,6 +18,15 @@
 
 namespace hapair::ccm {
 
+// How a client's own work goes: of storage software, its I/O. Work that is outstanding while none is completed for
+// `stall_limit` (rounded to milliseconds, up to 49 days; zero: this client tells no progress) is a storage that stands
+// still, whatever else beats; nothing outstanding is idle and well.
+struct Progress {
+  std::uint64_t completed = 0;    // since the registration; any change of it is progress
+  std::uint32_t outstanding = 0;  // begun and not completed
+  Duration stall_limit{};
+};
+
 class Client {
  public:
   // Registers at the CCM's socket under `name` (at most 23 bytes). `pace` is how often this client will beat; zero for
@@ -47,6 +56,8 @@ class Client {
   [[nodiscard]] std::uint64_t life() const;       // of this client, as the partner sees it
 
   void beat();
+  // Tells the partner how this client's work goes, at the next beat of the CCM; call it as often as you like.
+  void progress(const Progress& now);
   void publish(const AgentBlockLayout& agent);
   // Asks the CCM to publish another boot phase; blocks at most `patience`.
   std::expected<void, ClientError> set_phase(BootPhase phase, Duration patience);

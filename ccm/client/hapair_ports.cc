@@ -124,6 +124,9 @@ void hapair_client_close(hapair_client* client) {
 }
 
 void hapair_beat(hapair_client* client) { client->client.beat(); }
+void hapair_progress(hapair_client* client, uint64_t completed, uint32_t outstanding, uint32_t stall_limit_ms) {
+  client->client.progress({completed, outstanding, std::chrono::milliseconds(stall_limit_ms)});
+}
 int hapair_alive(hapair_client* client) { return client->client.alive() ? 1 : 0; }
 
 int hapair_ports_open(hapair_client* client, const struct hapair_ports_request* request, unsigned patience_ms,

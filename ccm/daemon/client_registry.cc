@@ -186,7 +186,8 @@ void ClientRegistry::hello(Connection& connection, const ClientPacket& packet) {
   Slot& slot = slots_[static_cast<std::size_t>(place)];
   slot.name = packet.name;
   slot.pace_us = packet.pace_us;
-  slot.beat = 0;
+  slot.beat = slot.completed = 0;
+  slot.outstanding = slot.stall_limit_ms = 0;
   random_->fill(std::as_writable_bytes(std::span(&slot.life, 1)));
   slot.block = std::move(*block);
   slot.event = std::move(event);
@@ -288,6 +289,9 @@ void ClientRegistry::copy_to(StatusPageLayout& page) {
     if (slot.block.valid()) {
       auto& block = *reinterpret_cast<ClientBlock*>(slot.block.bytes().data());
       slot.beat = std::atomic_ref<std::uint64_t>(block.beat).load(std::memory_order_acquire);
+      slot.completed = std::atomic_ref<std::uint64_t>(block.completed).load(std::memory_order_acquire);
+      slot.outstanding = std::atomic_ref<std::uint32_t>(block.outstanding).load(std::memory_order_relaxed);
+      slot.stall_limit_ms = std::atomic_ref<std::uint32_t>(block.stall_limit_ms).load(std::memory_order_relaxed);
       if (name_in(slot.name) == kAgentClientName) {
         // An agent that died in the middle of writing leaves its last whole block standing.
         if (const auto agent = sequence_read(block.agent_sequence, block.agent); agent && agent->serial != 0)
@@ -299,6 +303,9 @@ void ClientRegistry::copy_to(StatusPageLayout& page) {
     out.beat = slot.beat;
     out.life = slot.life;
     out.pace_us = slot.pace_us;
+    out.completed = slot.completed;
+    out.outstanding = slot.outstanding;
+    out.stall_limit_ms = slot.stall_limit_ms;
     out.state = static_cast<std::uint8_t>(slot.state);
   }
   page.agent = agent_;

@@ -93,6 +93,9 @@ class ClientRegistry {
     std::uint64_t life = 0;
     std::uint64_t beat = 0;
     std::uint32_t pace_us = 0;
+    std::uint64_t completed = 0;
+    std::uint32_t outstanding = 0;
+    std::uint32_t stall_limit_ms = 0;
     Mapping block;
     Fd event;
   };

@@ -19,7 +19,7 @@
 
 namespace hapair::ccm {
 
-inline constexpr std::uint32_t kClientProtocol = 3;
+inline constexpr std::uint32_t kClientProtocol = 4;
 inline constexpr std::size_t kMaxRails = 4;
 inline constexpr std::size_t kObservationSlots =
     128;  // at 10 ms pace and two rails: 640 ms before a slow client misses one
@@ -171,6 +171,10 @@ inline constexpr std::uint64_t kRingMagic = 0x31474e4952504148;  // "HAPRING1"
 struct ClientBlock {
   std::uint64_t magic;  // kClientBlockMagic
   std::uint64_t beat;
+  // Its Progress.
+  std::uint64_t completed;
+  std::uint32_t outstanding;
+  std::uint32_t stall_limit_ms;
   std::uint32_t agent_sequence;  // odd while `agent` changes
   std::uint32_t zero;
   AgentBlockLayout agent;  // only the client named kAgentClientName publishes one

@@ -108,7 +108,8 @@ std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte
   for (const ClientSlotLayout& slot : page.clients) {
     if (slot.state == static_cast<std::uint8_t>(ClientState::none)) continue;
     view.clients.push_back({std::string(name_in(slot.name)), slot.beat, slot.life,
-                            std::chrono::microseconds(slot.pace_us), static_cast<ClientState>(slot.state)});
+                            std::chrono::microseconds(slot.pace_us), static_cast<ClientState>(slot.state),
+                            slot.completed, slot.outstanding, std::chrono::milliseconds(slot.stall_limit_ms)});
   }
   view.agent = page.agent;
   return view;

@@ -8,7 +8,7 @@
 //      0  magic, sequence, crc32c            the CRC covers all bytes from 16 on
 //     16  layout_min, layout_max             the layouts that the writer can read and write
 //     24  pair, node, incarnation, boot id, phase, handshake, nonce, beat, proof
-//    240  8 client slots of 64 bytes         who is registered with the CCM, and each one's own beat
+//    240  8 client slots of 64 bytes         who is registered with the CCM, each one's own beat, and its progress
 //    752  the agent's block, 64 + 16 * 64    pools, owners and epochs as the agent sees them; the CCM only copies it
 //   1840  the session's block (session_block.h)
 //   2288  zero
@@ -50,12 +50,19 @@ struct ClientSlotLayout {
   std::uint64_t life;  // drawn at registration: a restarted client is another one
   std::uint32_t pace_us;
   std::uint8_t state;  // ClientState
-  std::array<std::uint8_t, 19> zero;
+  std::array<std::uint8_t, 3> zero;
+  // What it tells of its own work (Progress of ccm/client); all zero where it tells nothing.
+  std::uint64_t completed;
+  std::uint32_t outstanding;
+  std::uint32_t stall_limit_ms;
 };
 static_assert(sizeof(ClientSlotLayout) == 64);
 static_assert(offsetof(ClientSlotLayout, beat) == 24);
 static_assert(offsetof(ClientSlotLayout, pace_us) == 40);
 static_assert(offsetof(ClientSlotLayout, state) == 44);
+static_assert(offsetof(ClientSlotLayout, completed) == 48);
+static_assert(offsetof(ClientSlotLayout, outstanding) == 56);
+static_assert(offsetof(ClientSlotLayout, stall_limit_ms) == 60);
 
 // The meaning of the numbers is agent/core's; the CCM neither reads nor checks them.
 struct PoolEntryLayout {
@@ -145,6 +152,9 @@ struct ClientView {
   std::uint64_t life = 0;
   Duration pace{};
   ClientState state = ClientState::none;
+  std::uint64_t completed = 0;
+  std::uint32_t outstanding = 0;
+  Duration stall_limit{};  // zero: it tells no progress
 };
 
 enum class PageError : std::uint8_t {

@@ -187,10 +187,13 @@ class Pair:
         answer = self.hapair(node, "status", "--json")
         return json.loads(answer.stdout)["partner_status"]["verdict"] if answer.returncode == 0 else "no answer"
 
-    def verdicts(self, node):
-        """Every verdict of the node so far, oldest first."""
+    def told(self, node, kind):
+        """The text of every record of that kind on the node so far, oldest first."""
         lines = self.hapair(node, "events", "--last", "10000", "--json").stdout.splitlines()
-        return [record["text"] for record in map(json.loads, lines) if record.get("kind") == "verdict"]
+        return [record["text"] for record in map(json.loads, lines) if record.get("kind") == kind]
+
+    def verdicts(self, node):
+        return self.told(node, "verdict")
 
     def wait_connected(self, *rails):
         self.wait_until(lambda: all(self.connected(node) == set(rails) for node in NODES), f"{rails} are connected")

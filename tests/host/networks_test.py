@@ -188,6 +188,8 @@ class Networks(unittest.TestCase):
         self.assertEqual(blame, [])
         limits = json.loads(self.pair.hapair("beta", "status", "--json").stdout)["partner_status"]["limits"]
         self.assertGreater(sum(int(limit.get("forgiven", 0)) for limit in limits), 0)
+        # And it says so, with how long it was away, before anything else that it saw meanwhile.
+        self.assertRegex(" ".join(self.pair.told("beta", "local-health")), r"this node looked or beat [45]\d\d\d\.\d ms late: .* may be its own doing")
 
 
 def use_build(folder):

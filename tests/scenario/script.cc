@@ -145,6 +145,9 @@ const std::map<std::string, NodeCommand>& node_commands() {
       {"stop-agent", [](World& w, NodeIndex n) { w.stop_agent(n); }},
       {"hang-agent", [](World& w, NodeIndex n) { w.hang_agent(n); }},
       {"wake-agent", [](World& w, NodeIndex n) { w.wake_agent(n); }},
+      {"storage-stands", [](World& w, NodeIndex n) { w.set_storage(n, true); }},
+      {"storage-moves", [](World& w, NodeIndex n) { w.set_storage(n, false); }},
+      {"client-hangs", [](World& w, NodeIndex n) { w.hang_client(n); }},
       {"kill-ccm", [](World& w, NodeIndex n) { w.kill_ccm(n); }},
       {"start-ccm", [](World& w, NodeIndex n) { w.start_ccm(n); }},
       {"corrupt-record", [](World& w, NodeIndex n) { w.corrupt_record(n); }},
@@ -244,10 +247,14 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
       policy_.automatic_giveback = words[2] == "on";
     } else if (words[1] == "hand-over-at-shutdown") {
       policy_.hand_over_at_shutdown = words[2] == "on";
-    } else if (words[1] == "takeover-hold") {
-      const auto hold = duration_of(words[2]);
-      if (!hold) return std::unexpected(hold.error());
-      policy_.takeover_hold = *hold;
+    } else if (words[1] == "takeover-hold" || words[1] == "storage-stalled") {
+      const auto bound = duration_of(words[2]);
+      if (!bound) return std::unexpected(bound.error());
+      if (words[1] == "takeover-hold") {
+        policy_.takeover_hold = *bound;
+      } else {
+        policy_.storage_stalled = *bound;
+      }
     } else {
       return std::unexpected("no such policy");
     }

@@ -46,7 +46,7 @@ agent::EnginePolicy scenario_policy() {
   return policy;
 }
 
-World::World(WorldOptions options) : options_(std::move(options)), random_(options_.seed) {
+World::World(const WorldOptions& options) : options_(options), random_(options_.seed) {
   plans_ = {pool("pool-a", "a"), pool("pool-b", "b")};
   for (Node& node : nodes_) {
     for (const agent::PoolPlan& plan : plans_) node.pools.emplace_back(plan.resources.size());
@@ -301,6 +301,32 @@ void World::wake_agent(NodeIndex index) {
   schedule(Duration{}, Scope::agent, index, [this, index] { drain(index); });
 }
 
+void World::set_storage(NodeIndex index, bool stands) {
+  Node& node = nodes_[index];
+  if (!node.ccm) return;
+  Ccm& own = *node.ccm;
+  if (!own.storage) {
+    own.storage.emplace();
+    own.storage->name = "target";
+    own.storage->life = next_life_++;
+    own.storage->state = ccm::ClientState::registered;
+    own.storage->pace = milliseconds(100);
+    own.storage->stall_limit = milliseconds(1000);
+  }
+  own.storage->outstanding = 4;
+  own.storage_stands = stands;
+  own.storage_hangs = false;
+  if (stands) fault();
+}
+
+void World::hang_client(NodeIndex index) {
+  set_storage(index, true);
+  Node& node = nodes_[index];
+  if (!node.ccm) return;
+  node.ccm->storage->outstanding = 0;
+  node.ccm->storage_hangs = true;
+}
+
 void World::kill_ccm(NodeIndex index) {
   Node& node = nodes_[index];
   if (!node.ccm || node.paused) return;
@@ -332,7 +358,7 @@ std::optional<agent::CommandReply> World::command(NodeIndex index, const agent::
   Node& node = nodes_[index];
   if (!node.agent || node.paused || node.agent_hung) return std::nullopt;
   // By force, or on an operator's own word about a partner that is not seen, a healthy node may be fenced.
-  const bool seen_alive = node.agent->engine.assessment().verdict == heartbeat::Verdict::alive;
+  const bool seen_alive = heartbeat::answers(node.agent->engine.assessment().verdict);
   const bool blindly = command.kind == agent::OperatorCommand::Kind::takeover && !seen_alive;
   if (blindly) taken_blindly_ = true;
   if (command.force || blindly) fault();

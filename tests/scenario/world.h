@@ -59,7 +59,7 @@ class World {
  public:
   static constexpr std::size_t kNodes = 2;
 
-  explicit World(WorldOptions options);
+  explicit World(const WorldOptions& options);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
@@ -76,6 +76,10 @@ class World {
   void stop_agent(NodeIndex node);  // politely: it hands over and says goodbye
   void hang_agent(NodeIndex node);
   void wake_agent(NodeIndex node);
+  // Its storage software, a client of the CCM that tells its progress from the first time on: no work is completed, or
+  // it is again.
+  void set_storage(NodeIndex node, bool stands);
+  void hang_client(NodeIndex node);  // that client: neither beats nor works, and has nothing to do
   void kill_ccm(NodeIndex node);
   void start_ccm(NodeIndex node);
   void stall_boot(NodeIndex node);  // the next boot gets no further than its initramfs
@@ -160,6 +164,9 @@ class World {
     std::uint64_t beat = 0;
     ccm::StatusView page;
     std::optional<ccm::ClientView> slot;  // the agent's
+    std::optional<ccm::ClientView> storage;
+    bool storage_stands = false;
+    bool storage_hangs = false;
     std::optional<ccm::AgentBlockLayout> block;
     Incarnation session;  // of the partner's CCM that has proved itself; 0: none
     Incarnation met;

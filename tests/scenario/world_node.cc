@@ -81,6 +81,11 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   own.page.ccm_beat = own.beat;
   own.page.clients.clear();
   if (own.slot) own.page.clients.push_back(*own.slot);
+  if (own.storage) {
+    if (!own.storage_stands) ++own.storage->completed;
+    if (!own.storage_hangs) ++own.storage->beat;
+    own.page.clients.push_back(*own.storage);
+  }
   own.page.agent = own.block.value_or(ccm::AgentBlockLayout{});
 
   std::optional<heartbeat::Observation> heard = hear(index);

@@ -30,6 +30,9 @@ int main(int argc, char** argv) {
   add_member(send);
   send->add_option("--records", options.records, "how many (default: until Ctrl-C)");
   send->add_option("--pause-ms", options.pause_ms, "between two records");
+  send->add_option("--stall-limit-s", options.stall_limit_s,
+                   "records may wait so long for the receiver before the partner says storage-stalled of this node; "
+                   "without it no progress is told");
   send->add_flag("!--no-checksum", options.checksum, "without a CRC32C of the payload");
   send->add_option("--acknowledged", options.acknowledged,
                    "a file that says how far the mirror is, also after a crash");

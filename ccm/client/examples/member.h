@@ -60,6 +60,7 @@ class Member {
     if (fds[2].revents != 0) std::fputs("mirror: ccmd ended; start this program again when it is back\n", stderr);
     return fds[1].revents == 0 && fds[2].revents == 0;
   }
+  void progress(const ccm::Progress& now) { client_.progress(now); }
   void leave() { client_.leave(); }
 
   static constexpr Duration kBeatEvery = std::chrono::milliseconds(100);

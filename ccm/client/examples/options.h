@@ -17,7 +17,8 @@ struct Options {
   std::string acknowledged;  // of the sender: a file that holds how far the mirror is, also after a crash
   std::string log;           // of the receiver: the file that gets every record
   bool json = false;
-  double patience_s = 60;  // without a partner
+  double patience_s = 60;    // without a partner
+  double stall_limit_s = 0;  // of the sender: how long its records may stand before its node's storage is; 0: not told
 };
 
 int run_sender(const Options& options);

@@ -88,6 +88,8 @@ class Listener final : public PartnerLinkListener {
   }
   void partner_seen(const heartbeat::Sighting& sighting) override { sightings.push_back(sighting); }
   [[nodiscard]] bool partner_sighting_wanted() const override { return false; }
+  void came_late() override { ++late; }
+  int late = 0;
   std::vector<heartbeat::Sighting> sightings;
   std::vector<BootId> boots;
   void own_ccm_changed(bool, const std::string&) override {}
@@ -121,6 +123,9 @@ TEST(PartnerLink, BelievesWhatIsSaidOfPoolsOnlyUnderTheSessionsMac) {
     EXPECT_EQ(listener.serials, (std::vector<std::uint64_t>{9, 11}));
     EXPECT_EQ(listener.boots.size(), 2U);
     EXPECT_EQ(listener.sightings.size(), 1U) << "of two pages that carry the MAC and show one place";
+    EXPECT_GE(listener.late, 1) << "what it was told was seen when this machine started";
+    EXPECT_GT(link.take_latest(), milliseconds(30));
+    EXPECT_EQ(link.take_latest(), Duration{}) << "since it was asked last";
     link.leave();
   }
   ::kill(ccm, SIGKILL);

@@ -72,6 +72,23 @@ TEST_F(CcmClient, RegistersAndItsBeatsAreOnThePage) {
   EXPECT_TRUE(eventually([&] { return alpha_.client("mirror")->beat == 2; }));
 }
 
+TEST_F(CcmClient, ItsProgressIsOnThePageAndNotThatOfItsNextLife) {
+  auto client = connect("mirror");
+  ASSERT_TRUE(client) << client.error().text;
+  client->progress({.completed = 1'000'000'000'000, .outstanding = 7, .stall_limit = std::chrono::microseconds(1500)});
+  ASSERT_TRUE(eventually([&] { return alpha_.client("mirror") && alpha_.client("mirror")->completed != 0; }));
+  EXPECT_EQ(alpha_.client("mirror")->completed, 1'000'000'000'000U);
+  EXPECT_EQ(alpha_.client("mirror")->outstanding, 7U);
+  EXPECT_EQ(alpha_.client("mirror")->stall_limit, std::chrono::milliseconds(2));
+  client->leave();
+  ASSERT_TRUE(state_becomes("mirror", ClientState::left));
+  auto next = connect("mirror");
+  ASSERT_TRUE(next) << next.error().text;
+  ASSERT_TRUE(state_becomes("mirror", ClientState::registered));
+  EXPECT_EQ(alpha_.client("mirror")->outstanding, 0U);
+  EXPECT_EQ(alpha_.client("mirror")->stall_limit, Duration{});
+}
+
 TEST_F(CcmClient, TheAgentsBlockIsOnThePage) {
   auto agent = connect(std::string(kAgentClientName));
   ASSERT_TRUE(agent);

@@ -46,6 +46,14 @@ void fill_golden(StatusPageLayout& page) {
   page.clients[0].life = 0xabcdef;
   page.clients[0].pace_us = 20'000;
   page.clients[0].state = static_cast<std::uint8_t>(ClientState::registered);
+  put_name(page.clients[1].name, "target");
+  page.clients[1].beat = 5;
+  page.clients[1].life = 0x1234;
+  page.clients[1].pace_us = 100'000;
+  page.clients[1].state = static_cast<std::uint8_t>(ClientState::registered);
+  page.clients[1].completed = 0x0102030405060708;
+  page.clients[1].outstanding = 7;
+  page.clients[1].stall_limit_ms = 30'000;
   page.agent.serial = 3;
   page.agent.agent_life = 4;
   page.agent.shared_config_hash = 5;
@@ -158,10 +166,14 @@ TEST(StatusPage, IsReadFromTheGoldenBytes) {
   EXPECT_EQ(view->ccm_beat, 42U);
   EXPECT_EQ(view->proof_for, Incarnation(77));
   EXPECT_EQ(view->proof[0], 100);
-  ASSERT_EQ(view->clients.size(), 1U);
+  ASSERT_EQ(view->clients.size(), 2U);
   EXPECT_EQ(view->clients[0].name, "hapaird");
   EXPECT_EQ(view->clients[0].beat, 9U);
   EXPECT_EQ(view->clients[0].state, ClientState::registered);
+  EXPECT_EQ(view->clients[0].stall_limit, Duration{});
+  EXPECT_EQ(view->clients[1].completed, 0x0102030405060708U);
+  EXPECT_EQ(view->clients[1].outstanding, 7U);
+  EXPECT_EQ(view->clients[1].stall_limit, std::chrono::seconds(30));
   EXPECT_EQ(view->agent.pools[0].epoch, 11U);
   EXPECT_TRUE(page_is_authentic(golden_page(), golden_key()));
 }
