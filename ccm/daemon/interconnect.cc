@@ -91,33 +91,37 @@ Status make_rdma_device(const std::string& name, const std::string& kind, const 
   return status == -NLE_EXIST ? 0 : status;
 }
 
-void complain(const RailConfig& rail, const std::string& what, Status status, const std::string& advice) {
-  say(4, "ccmd: rail " + rail.name.text() + ": " + what + ": " + nl_geterror(status) + ". " + advice);
+std::string failure(const RailConfig& rail, const std::string& what, Status status, const std::string& advice) {
+  return "rail " + rail.name.text() + ": " + what + ": " + nl_geterror(status) + ". " + advice;
 }
 
-void configure(const RailConfig& rail, const std::string& interface) {
+// What went wrong.
+std::vector<std::string> configure(const RailConfig& rail, const std::string& interface) {
   const int index = static_cast<int>(::if_nametoindex(interface.c_str()));
   const std::string address = rail.address + "/" + std::to_string(rail.early_boot->prefix_length);
+  std::vector<std::string> failures;
   const auto socket = connected(NETLINK_ROUTE);
   if (const Status status = socket ? set_up(socket->get(), index) : socket.error(); status < 0) {
-    complain(rail, "interface " + interface + " cannot be brought up", status,
-             "The system's own network configuration may do it later");
+    failures.push_back(failure(rail, "interface " + interface + " cannot be brought up", status,
+                               "The system's own network configuration may do it later"));
   }
   if (const Status status = socket ? add_address(socket->get(), index, rail) : socket.error(); status < 0) {
-    complain(rail, interface + " does not take address " + address, status,
-             "Look at ccm.rails[].address and early_boot in the configuration");
+    failures.push_back(failure(rail, interface + " does not take address " + address, status,
+                               "Look at ccm.rails[].address and early_boot in the configuration"));
   }
   std::string device;
   if (const std::string& kind = rail.early_boot->soft_rdma; !kind.empty()) {
     const std::string name = kind + "_" + interface;
     if (const Status status = make_rdma_device(name, kind, interface); status < 0) {
-      complain(rail, "no " + kind + " device on " + interface, status,
-               "Is its kernel module in this image (early_boot.modules)?");
+      failures.push_back(failure(rail, "no " + kind + " device on " + interface, status,
+                                 "Is its kernel module in this image (early_boot.modules)?"));
     } else {
       device = ", device " + name;
     }
   }
-  say(5, "ccmd: rail " + rail.name.text() + ": " + interface + " is up with " + address + device);
+  for (const std::string& text : failures) say(4, "ccmd: " + text);
+  if (failures.empty()) say(5, "ccmd: rail " + rail.name.text() + ": " + interface + " is up with " + address + device);
+  return failures;
 }
 
 bool same_address(std::string_view one, std::string_view other) {
@@ -161,11 +165,23 @@ Interconnect::Interconnect(std::span<const RailConfig> rails) {
 }
 
 void Interconnect::bring_up() {
-  std::erase_if(waiting_, [](const RailConfig* rail) {
+  std::erase_if(waiting_, [this](const RailConfig* rail) {
     const auto interface = find_interface(kInterfaces, rail->early_boot->interface);
-    if (interface) configure(*rail, *interface);
-    return interface.has_value();
+    if (!interface) return false;
+    for (std::string& text : configure(*rail, *interface)) failures_.push_back(std::move(text));
+    return true;
   });
+}
+
+std::vector<std::string> Interconnect::problems() const {
+  std::vector<std::string> all = failures_;
+  for (const RailConfig* rail : waiting_) {
+    all.push_back(
+        "rail " + rail->name.text() + ": its interface (" + rail->early_boot->interface +
+        ") had not appeared in the initramfs: the partner could not be seen over it before the system's own network "
+        "configuration. Is the driver in the image (early_boot.modules), and is early_boot.interface right?");
+  }
+  return all;
 }
 
 std::string Interconnect::waiting_names() const {

@@ -23,6 +23,8 @@ class Interconnect {
 
   // Brings up what is there; what cannot be done is told and not tried again.
   void bring_up();
+  // What is wrong so far, as sentences; a rail whose interface is not there is one of them.
+  [[nodiscard]] std::vector<std::string> problems() const;
   // Waits for interfaces that appear later, two minutes at the most, and while `in_initramfs`: after that it is for the
   // system's own network configuration.
   void wait_for_rest(const std::function<bool()>& in_initramfs);
@@ -31,6 +33,7 @@ class Interconnect {
   [[nodiscard]] std::string waiting_names() const;
 
   std::vector<const RailConfig*> waiting_;  // of the caller's rails
+  std::vector<std::string> failures_;
 };
 
 }  // namespace hapair::ccm

@@ -346,13 +346,27 @@ void leave_note_without_config(const EarlyBootNote& note) {
   (void)write_early_boot_note(run_dir, note);
 }
 
-// What is there of the interconnect is up when the daemon first looks at it; the parent waits for the rest.
-EarlyDaemon begin_early(const Options& options, const PairConfig& config) {
+// What is there of the interconnect is up when the daemon first looks at it; the parent waits for the rest, and
+// corrects the note where that came.
+EarlyDaemon begin_early(const Options& options, Startup& startup) {
+  const PairConfig& config = startup.identity.config;
   Interconnect interconnect(config.rails);
   interconnect.bring_up();
+  const std::vector<std::string> before = startup.note.problems;
+  const auto with_interconnect = [&] {
+    std::vector<std::string> all = before;
+    for (std::string& problem : interconnect.problems()) all.push_back(std::move(problem));
+    return all;
+  };
+  startup.note.problems = with_interconnect();
   return EarlyDaemon::become([&] {
     // Deleted with the rest of the initramfs when that is left.
-    interconnect.wait_for_rest([&] { return ::access(options.config.c_str(), F_OK) == 0; });
+    const auto in_initramfs = [&] { return ::access(options.config.c_str(), F_OK) == 0; };
+    interconnect.wait_for_rest(in_initramfs);
+    auto note = read_early_boot_note(config.run_dir);
+    if (!note || !in_initramfs()) return;
+    note->problems = with_interconnect();
+    (void)write_early_boot_note(config.run_dir, *note);
   });
 }
 
@@ -379,7 +393,7 @@ int start(const Options& options, char** argv) {
   }
   if (options.adopt && adopt(startup.identity.config, startup.note, options.phase) == Adopted::yes) return 0;
   std::optional<EarlyDaemon> daemon;
-  if (options.early) daemon = begin_early(options, startup.identity.config);
+  if (options.early) daemon = begin_early(options, startup);
   if (options.early || options.adopt) mark_as_storage_daemon(argv);
   return serve(options, startup, random, daemon ? &*daemon : nullptr);
 }

@@ -13,12 +13,15 @@
 #include <optional>
 
 #include "ccm/base/fd.h"
+#include "ccm/config/early_boot_note.h"
 #include "tests/unit/ccm/daemon/running_ccmd.h"
 
 namespace hapair::ccm {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 using testing::Optional;
 
@@ -97,6 +100,10 @@ class EarlyInterfaces : public testing::Test {
   [[nodiscard]] std::string said() const { return read_file(log(), 1 << 20).value_or(""); }
   [[nodiscard]] std::string shown() const { return read_file(folder_ / "shown", 1 << 20).value_or(""); }
 
+  [[nodiscard]] std::vector<std::string> problems() const {
+    return read_early_boot_note(ccmd_.run_dir()).value_or(EarlyBootNote{}).problems;
+  }
+
   TempFolder folder_;
   RunningCcmd ccmd_{folder_, {}};
 };
@@ -114,12 +121,14 @@ TEST_F(EarlyInterfaces, AreBroughtUpWithTheirRailsAddressesAlsoWhenTheyComeLater
   EXPECT_THAT(shown(), testing::ContainsRegex("inet6 fd99::1/64 .*nodad"));
   EXPECT_THAT(said(), HasSubstr("rail fast: fast0 is up with 10.9.0.1/20"));
   EXPECT_THAT(said(), HasSubstr("rail slow: slow0 is up with fd99::1/64"));
+  EXPECT_THAT(problems(), IsEmpty()) << "what had not appeared at first has";
 }
 
 TEST_F(EarlyInterfaces, AreLeftToTheSystemOnceTheInitramfsIsGone) {
   run("early; kill -0 $early; rm " + ccmd_.config_file() + "; wait $early");
   EXPECT_THAT(said(), HasSubstr("the initramfs is left; interfaces of slow had not appeared"));
-  EXPECT_THAT(said(), Not(HasSubstr("rail slow: ")));
+  EXPECT_THAT(said(), Not(HasSubstr("rail slow: slow0")));
+  EXPECT_THAT(problems(), ElementsAre(HasSubstr("rail slow: its interface (name:slow0) had not appeared")));
 }
 
 TEST_F(EarlyInterfaces, WithTheAddressAlreadyAreNoError) {
@@ -135,7 +144,8 @@ TEST_F(EarlyInterfaces, HaveTheirSoftDeviceOrItIsToldWhyNot) {
   ASSERT_EQ(ccmd_.run_to_end("--check"), 0);
   run("early; wait $early");
   const bool refused = said().find("<4>ccmd: rail fast: no siw device on fast0: ") != std::string::npos;
-  EXPECT_THAT(said(), HasSubstr(refused ? "fast0 is up with 10.9.0.1/24\n" : "10.9.0.1/24, device siw_fast0\n"));
+  EXPECT_THAT(said(), HasSubstr(refused ? "early_boot.modules" : "10.9.0.1/24, device siw_fast0\n"));
+  EXPECT_EQ(problems().size(), refused ? 1U : 0U);
 }
 
 }  // namespace
