@@ -39,7 +39,8 @@ std::string PartnerWatch::rail_name(RailId rail) const {
 }
 
 std::string PartnerWatch::network_name(std::uint8_t network) const {
-  return channel_name("network", limits_.network_names, network);
+  const std::string& name = network < limits_.network_names.size() ? limits_.network_names.at(network) : "";
+  return name.empty() ? fmt::format("network {}", network) : name;
 }
 
 std::string_view text_of(Verdict verdict) {
@@ -84,10 +85,12 @@ PartnerWatch::PartnerWatch(const WatchLimits& limits)
       ccm_({limits.floor, limits.ceiling, limits.pace}),
       agent_({limits.agent_floor, limits.ceiling, limits.pace}),
       clients_(limits.agent_floor, limits.pace) {
-  for (const Duration pace : limits.network_paces) {
+  for (std::size_t i = 0; i < limits.network_paces.size(); ++i) {
+    const Duration pace = limits.network_paces.at(i);
     if (pace == Duration{}) break;
     const Duration floor = std::max(limits.floor, kNetworkBeats * pace);
-    networks_.push_back({Detector({floor, network_ceiling(limits, pace), limits.pace}), std::nullopt, Instant()});
+    networks_.push_back({Detector({floor, network_ceiling(limits, pace), limits.pace}), limits.network_lags.at(i),
+                         std::nullopt, Instant()});
   }
 }
 
@@ -232,7 +235,7 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observati
   if (const Network* network = beating_network()) {
     // Its last beat may have been on its way when the rails fell silent: one that is clearly younger, or the network's
     // own silence, decides.
-    if (network->heard - rail_.last_moved() <= 2 * limits_.pace) return std::nullopt;
+    if (!outlived_rails(*network)) return std::nullopt;
     because.push_back(beats_of(*network));
     return Finding{Verdict::interconnect_lost, std::move(because), false};
   }
@@ -374,16 +377,21 @@ std::optional<Assessment> PartnerWatch::take_beat(const Observation& seen) {
   network.detector.look(seen.when, true);
   network.last = seen.beat;
   network.heard = seen.when;
-  if (current_.verdict != Verdict::unreachable) return std::nullopt;
+  if (current_.verdict != Verdict::unreachable || !outlived_rails(network)) return std::nullopt;
   return conclude(seen.when, {Verdict::interconnect_lost, {beats_of(network)}, false});
 }
 
-// The one that was heard last of those that are not silent.
+// Its last beat was made when the rails had fallen silent, for certain.
+bool PartnerWatch::outlived_rails(const Network& network) const {
+  return network.made() - rail_.last_moved() > 2 * limits_.pace;
+}
+
+// Of those that are not silent the one whose last beat is the youngest for certain.
 const PartnerWatch::Network* PartnerWatch::beating_network() const {
   const Network* found = nullptr;
   for (const Network& network : networks_) {
     const bool beats = network.last && !network.detector.silent();
-    if (beats && (found == nullptr || network.heard > found->heard)) found = &network;
+    if (beats && (found == nullptr || network.made() > found->made())) found = &network;
   }
   return found;
 }

@@ -46,9 +46,11 @@ struct WatchLimits {
   std::array<Duration, ccm::kBootPhases> phase_bounds{};
   // Between two beats over each network, by its number; zero: there is no such network.
   std::array<Duration, ccm::kMaxNetworks> network_paces{};
+  // How long a beat may lie there before this node looks at it: on a disk, between two reads of it.
+  std::array<Duration, ccm::kMaxNetworks> network_lags{};
   // What evidence calls them, by their numbers; empty: by the number.
-  std::array<std::string, ccm::kMaxRails> rail_names{};
-  std::array<std::string, ccm::kMaxNetworks> network_names{};
+  std::array<std::string, ccm::kMaxRails> rail_names{};        // "ib0"
+  std::array<std::string, ccm::kMaxNetworks> network_names{};  // "network mgmt", "disk mailbox"
 };
 
 // How long it takes at the most until beats that have ended are seen to have ended: of a network with this pace.
@@ -91,8 +93,12 @@ class PartnerWatch {
   };
   struct Network {
     Detector detector;
+    Duration lag;
     std::optional<ccm::BeatView> last;
     Instant heard;
+
+    // It was made no earlier than this.
+    [[nodiscard]] Instant made() const { return heard - lag; }
   };
   struct Finding {
     Verdict verdict = Verdict::unknown;
@@ -108,6 +114,7 @@ class PartnerWatch {
   [[nodiscard]] std::string rail_name(RailId rail) const;
   [[nodiscard]] std::string network_name(std::uint8_t network) const;
   [[nodiscard]] const Network* beating_network() const;
+  [[nodiscard]] bool outlived_rails(const Network& network) const;
   [[nodiscard]] Evidence beats_of(const Network& network) const;
   void note_rail(const Observation& seen);
   void note_phase(const Observation& seen);

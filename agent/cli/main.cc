@@ -23,6 +23,8 @@ struct Arguments {
   bool yes = false;
   std::string phase;
   std::string file;
+  std::string device;
+  bool overwrite = false;
   std::function<Exit()> chosen;
 };
 
@@ -75,6 +77,10 @@ void add_others(CLI::App& app, Arguments& a) {
     return hapair::cli::check(a.common, a.file.empty() ? a.common.config : a.file);
   });
   check->add_option("file", a.file, "which (default: as --config)");
+  CLI::App* disk = add_command(app, a, "mailbox-disk", "prepare a disk of ccm.mailbox_disks, once for both nodes",
+                               [&a] { return hapair::cli::make_mailbox_disk(a.common, a.device, a.overwrite); });
+  disk->add_option("device", a.device, "as the configuration names it")->required();
+  disk->add_flag("--overwrite", a.overwrite, "also where its first 32 KiB hold something");
   add_command(app, a, "version", "which release this is", [&a] { return show_version(a.common); });
 }
 

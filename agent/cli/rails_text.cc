@@ -169,6 +169,7 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
       refused[std::string(ccm::text_of(static_cast<ccm::BeatRefusal>(kind)))] = network.refused.at(kind);
     }
     networks.push_back({{"name", ccm::name_in(network.name)},
+                        {"kind", network.is_disk != 0 ? "disk" : "udp"},
                         {"address", ccm::name_in(network.address)},
                         {"state", ccm::text_of(ccm::state_of(network, now))},
                         {"pace_us", network.pace_us},

@@ -78,7 +78,7 @@ bool to_be_told(std::string_view refusal) {
 }
 
 std::string network_text(const control::v1::NetworkStatus& network) {
-  std::string text = network.state() + " (UDP)";
+  std::string text = network.state() + (network.is_disk() ? " (mailbox disk)" : " (UDP)");
   if (network.state() == "unsent") text += ": " + network.send_error();
   if (network.state() == "one-way") text += ": the partner is heard, and does not hear this node";
   if (network.round_trip_ns() > 0 && network.state() == "beats") {

@@ -21,7 +21,8 @@ heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
   for (std::size_t i = 0; i < config.pair.rails.size(); ++i) limits.rail_names.at(i) = config.pair.rails[i].name.text();
   for (std::size_t i = 0; i < config.pair.networks.size(); ++i) {
     limits.network_paces.at(i) = config.pair.networks[i].pace;
-    limits.network_names.at(i) = config.pair.networks[i].name.text();
+    if (!config.pair.networks[i].device.empty()) limits.network_lags.at(i) = config.pair.networks[i].pace;
+    limits.network_names.at(i) = config.pair.networks[i].title();
   }
   return limits;
 }

@@ -9,6 +9,7 @@
 #include "agent/daemon/agent.h"
 #include "agent/shell/printable.h"
 #include "ccm/config/early_boot_note.h"
+#include "ccm/wire/mailbox_disk.h"
 
 namespace hapair::agent {
 namespace {
@@ -50,7 +51,13 @@ void Agent::describe_network(const ccm::NetworkSelfLayout& network, control::v1:
   out.set_name(std::string(ccm::name_in(network.name)));
   out.set_address(std::string(ccm::name_in(network.address)));
   out.set_state(std::string(ccm::text_of(ccm::state_of(network, clock_->now()))));
-  if (network.send_errno != 0) out.set_send_error(std::strerror(network.send_errno));
+  out.set_is_disk(network.is_disk != 0);
+  if (network.disk_error != 0) {
+    out.set_send_error(std::string(ccm::text_of(static_cast<ccm::DiskError>(network.disk_error - 1))) +
+                       "; where it is to be this pair's: hapair mailbox-disk " + out.address());
+  } else if (network.send_errno != 0) {
+    out.set_send_error(std::strerror(network.send_errno));
+  }
   out.set_pace_us(network.pace_us);
   out.set_sent(network.sent);
   out.set_heard(network.heard);
@@ -155,7 +162,7 @@ void Agent::describe_partner(control::v1::StatusReply& reply) const {
   describe_limit("agent", watch.agent_detector(), *partner.add_limits());
   for (std::size_t i = 0; i < config_.pair.networks.size(); ++i) {
     if (const heartbeat::Detector* detector = watch.network_detector(NetworkId(i))) {
-      describe_limit("network " + config_.pair.networks[i].name.text(), *detector, *partner.add_limits());
+      describe_limit(config_.pair.networks[i].title(), *detector, *partner.add_limits());
     }
   }
   for (const heartbeat::WatchedClient& client : watch.clients().clients()) {

@@ -177,42 +177,73 @@ void read_rails(ConfigObject& ccm, PairConfig& config) {
   }
 }
 
+void check_pace(ConfigObject& object, const NetworkConfig& network, Duration pace) {
+  if (network.pace % pace == Duration{}) return;
+  std::array<char, 128> text{};
+  std::snprintf(text.data(), text.size(),
+                "pace_ms (%g) is no multiple of ccm.pace_ms (%g), with whose beats these go out", ms_of(network.pace),
+                ms_of(pace));
+  object.problems().add_sentence(object.path("pace_ms"), text.data());
+}
+
 void read_network(ConfigObject& object, NetworkConfig& network, Duration pace) {
   network.name = read_name<NetworkName>(object, "name");
   read_addresses(object, network.address, network.partner_address);
   network.port = static_cast<std::uint16_t>(object.integer("port", 7490, 1, 65535));
   network.pace = object.milliseconds("pace_ms", ms_of(pace), ms_of(pace), 10'000);
-  if (network.pace % pace != Duration{}) {
-    std::array<char, 128> text{};
-    std::snprintf(text.data(), text.size(),
-                  "pace_ms (%g) is no multiple of ccm.pace_ms (%g), with whose beats these go out", ms_of(network.pace),
-                  ms_of(pace));
-    object.problems().add_sentence(object.path("pace_ms"), text.data());
-  }
+  check_pace(object, network, pace);
   object.finish();
+}
+
+void read_mailbox_disk(ConfigObject& object, NetworkConfig& disk, Duration pace) {
+  // A beat that one node writes is read by the other at its own pace, and the answer likewise: within a second.
+  constexpr double kSlowestMs = 200;
+  const double usual_ms = std::min(kSlowestMs, ms_of(pace) * std::ceil(100 / ms_of(pace)));
+  disk.name = read_name<NetworkName>(object, "name");
+  disk.device = object.text("device", std::nullopt);
+  if (!disk.device.empty()) require_absolute(object, "device", disk.device);
+  disk.pace =
+      object.milliseconds("pace_ms", std::max(usual_ms, ms_of(pace)), ms_of(pace), std::max(kSlowestMs, ms_of(pace)));
+  check_pace(object, disk, pace);
+  object.finish();
+}
+
+void check_alike(ConfigObject& object, const NetworkConfig& network, const NetworkConfig& other) {
+  if (!network.name.empty() && other.name == network.name) {
+    object.problems().add(object.path("name"), in_quotes(network.name.text()) + " a second time", "a name of its own");
+  }
+  const std::string both = in_quotes(other.name.text()) + " and " + in_quotes(network.name.text());
+  if (network.device.empty() && other.address == network.address && other.port == network.port) {
+    object.problems().add_sentence(object.path("port"), "networks " + both + " are both at " + network.address +
+                                                            " port " + std::to_string(network.port));
+  }
+  if (!network.device.empty() && other.device == network.device) {
+    object.problems().add_sentence(object.path("device"), "mailbox disks " + both + " are both " + network.device);
+  }
 }
 
 void read_networks(ConfigObject& ccm, PairConfig& config) {
   std::vector<ConfigObject> networks = ccm.objects("networks", false);
-  if (networks.size() > kMaxNetworks) {
-    ccm.problems().add(ccm.path("networks"), std::to_string(networks.size()) + " networks",
-                       "at most " + std::to_string(kMaxNetworks));
+  std::vector<ConfigObject> disks = ccm.objects("mailbox_disks", false);
+  if (networks.size() + disks.size() > kMaxNetworks) {
+    ccm.problems().add(
+        ccm.path(disks.empty() ? "networks" : "mailbox_disks"),
+        std::to_string(networks.size()) + " networks and " + std::to_string(disks.size()) + " mailbox disks",
+        "at most " + std::to_string(kMaxNetworks) + " of both together");
   }
+  const auto add = [&config](ConfigObject& object, const NetworkConfig& network) {
+    for (const NetworkConfig& other : config.networks) check_alike(object, network, other);
+    config.networks.push_back(network);
+  };
   for (ConfigObject& object : networks) {
     NetworkConfig network;
     read_network(object, network, config.pace);
-    for (const NetworkConfig& other : config.networks) {
-      if (!network.name.empty() && other.name == network.name) {
-        object.problems().add(object.path("name"), in_quotes(network.name.text()) + " a second time",
-                              "a name of its own");
-      }
-      if (other.address == network.address && other.port == network.port) {
-        object.problems().add_sentence(
-            object.path("port"), "networks " + in_quotes(other.name.text()) + " and " + in_quotes(network.name.text()) +
-                                     " are both at " + network.address + " port " + std::to_string(network.port));
-      }
-    }
-    config.networks.push_back(network);
+    add(object, network);
+  }
+  for (ConfigObject& object : disks) {
+    NetworkConfig disk;
+    read_mailbox_disk(object, disk, config.pace);
+    add(object, disk);
   }
 }
 

@@ -41,14 +41,19 @@ struct RailConfig {
   std::optional<EarlyBootConfig> early_boot;
 };
 
-// An IP network that both nodes are on and that beats go over: what still tells of the partner when every rail is
-// silent. A network's number is its place in the list, which both nodes must have alike.
+// An IP network that both nodes are on, or a mailbox disk that both reach, and that beats go over: what still tells of
+// the partner when every rail is silent. A network's number is its place in the list, the disks after the networks,
+// which both nodes must have alike.
 struct NetworkConfig {
   NetworkName name;
-  std::string address;  // this node's, IPv4 or IPv6
+  std::string device;   // of a mailbox disk; empty: an IP network
+  std::string address;  // of an IP network, as what follows; this node's, IPv4 or IPv6
   std::string partner_address;
   std::uint16_t port = 0;  // UDP, of both ends
   Duration pace{};         // between two beats over it; a multiple of PairConfig::pace
+
+  // As operators read it: "network mgmt", "disk mailbox".
+  [[nodiscard]] std::string title() const { return (device.empty() ? "network " : "disk ") + name.text(); }
 };
 
 struct PairConfig {
@@ -59,7 +64,7 @@ struct PairConfig {
   std::string run_dir;                  // sockets, locks and the runtime phase; gone after a reboot
   std::string boot_id_file;             // /proc/sys/kernel/random/boot_id; of a namespace node, its own
   std::vector<RailConfig> rails;        // 1 to kMaxRails
-  std::vector<NetworkConfig> networks;  // 0 to kMaxNetworks
+  std::vector<NetworkConfig> networks;  // 0 to kMaxNetworks, with the disks
   Duration pace{};                      // between two beats, and between two reads of the partner's page
   Duration operation_deadline{};        // after which the application gives the connection up
   std::uint64_t port_memory_bytes = 0;  // of all ports of all clients together, at the most

@@ -326,8 +326,7 @@ int serve(const Options& options, Startup& startup, Random& random, EarlyDaemon*
   ServiceNotifier notifier = ServiceNotifier::from_environment();
   std::string named;
   for (const RailConfig& rail : config.rails) named += " " + rail.name.text();
-  if (!config.networks.empty()) named += ", networks";
-  for (const NetworkConfig& network : config.networks) named += " " + network.name.text();
+  for (const NetworkConfig& network : config.networks) named += ", " + network.title();
   say(5, "ccmd " HAPAIR_VERSION " of node " + config.node.text() + ", pair " + config.pair.text() + ": incarnation " +
              std::to_string(identity.incarnation.value()) + ", boot id " + identity.boot_id.text() + ", rails" + named);
   notifier.ready("serves " + config.ccm_socket());

@@ -7,6 +7,7 @@
 
 #include "ccm/base/check.h"
 #include "ccm/daemon/say.h"
+#include "ccm/network/beat_socket.h"
 
 namespace hapair::ccm {
 namespace {
@@ -20,7 +21,7 @@ constexpr int kBatches = 16;
 std::string advice_for(BeatRefusal refusal, const BeatExchange& exchange, const NodeName& partner) {
   switch (refusal) {
     case BeatRefusal::malformed:
-      return "bytes that are no beat; find out who sends to this port";
+      return "bytes that are no beat; find out who sends to this port, or writes to this disk";
     case BeatRefusal::version:
       return "a beat of another version; install the same hapair on both nodes";
     case BeatRefusal::foreign:
@@ -30,11 +31,13 @@ std::string advice_for(BeatRefusal refusal, const BeatExchange& exchange, const 
       return "whoever beats as " + partner.text() +
              " does not hold this pair's key; copy the same key_file to both nodes and restart ccmd there";
     case BeatRefusal::misdirected:
-      return "a beat of another network of this pair; list ccm.networks in the same order on both nodes";
+      return "a beat of another network of this pair; list ccm.networks and ccm.mailbox_disks in the same order on "
+             "both nodes";
     case BeatRefusal::replayed:
       return "a beat that came before; where it goes on, somebody repeats what was recorded";
     case BeatRefusal::late:
-      return "a beat that was under way for more than a second; look for a network that queues so long";
+      return "a beat that was under way for more than a second; look for a network that queues so long, or a disk that "
+             "takes so long";
     case BeatRefusal::reordered:
     case BeatRefusal::unanswered:
       return {};
@@ -50,18 +53,22 @@ std::uint64_t count_of(Duration duration) {
 
 Network::Network(const NetworkConfig& config, const BeatIdentity& identity, const Key& pair_key, Duration ccm_pace)
     : config_(config),
+      pair_(identity.pair),
+      node_(identity.node),
       partner_(identity.partner),
       number_(identity.network),
       every_(static_cast<std::uint64_t>(std::max<Duration::rep>(config.pace / ccm_pace, 1))),
       exchange_(identity, pair_key) {
   put_name(self_.name, config.name.view());
-  put_name(self_.address, config.address);
+  put_name(self_.address, config.device.empty() ? config.address : config.device);
+  title_ = config.title();
+  self_.is_disk = config.device.empty() ? 0 : 1;
   self_.pace_us = static_cast<std::uint32_t>(config.pace / std::chrono::microseconds(1));
 }
 
 void Network::beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations) {
-  if (!socket_ && now >= next_open_) open(now);
-  if (!socket_) return;
+  if (!carrier_ && now >= next_open_) open(now);
+  if (!carrier_) return;
   receive(now, late, observations);
   if (beats_++ % every_ == 0) send(now, news);
   show();
@@ -69,25 +76,41 @@ void Network::beat(Instant now, const BeatNews& news, Duration late, Observation
 
 void Network::open(Instant now) {
   next_open_ = now + kOpenAgain;
+  looked_ = now;
+  const auto opened = config_.device.empty() ? open_socket() : open_disk();
+  if (opened) {
+    if (!refused_open_.empty()) say(5, title_ + " can be used now");
+  } else if (refused_open_ != opened.error()) {
+    refused_open_ = opened.error();
+    say(4, title_ + ": " + refused_open_ + "; it is tried again by itself");
+  }
+}
+
+std::expected<void, std::string> Network::open_socket() {
   const auto local = Endpoint::make(config_.address, config_.port);
   const auto partner = Endpoint::make(config_.partner_address, config_.port);
   HAPAIR_CHECK(local && partner, "the configuration's addresses were checked");
-  looked_ = now;
   auto socket = BeatSocket::open(*local, *partner);
-  if (socket) {
-    socket_.emplace(std::move(*socket));
-    if (!refused_open_.empty()) say(5, "network " + config_.name.text() + " can be used now");
-  } else if (refused_open_ != socket.error()) {
-    refused_open_ = socket.error();
-    say(4, "network " + config_.name.text() + ": UDP port " + std::to_string(config_.port) + " of " + config_.address +
-               " cannot be used: " + refused_open_ + "; it is tried again by itself");
+  if (!socket) {
+    return std::unexpected("UDP port " + std::to_string(config_.port) + " of " + config_.address +
+                           " cannot be used: " + socket.error());
   }
+  carrier_ = std::make_unique<BeatSocket>(std::move(*socket));
+  return {};
+}
+
+std::expected<void, std::string> Network::open_disk() {
+  auto disk = DiskCarrier::open(config_.device, {pair_, node_, partner_});
+  if (!disk) return std::unexpected(disk.error());
+  disk_ = disk->get();
+  carrier_ = std::move(*disk);
+  return {};
 }
 
 void Network::receive(Instant now, Duration late, ObservationWriter& observations) {
   const Duration since = now - std::exchange(looked_, now);
   for (int batch = 0; batch < kBatches; ++batch) {
-    const auto datagrams = socket_->receive();
+    const auto datagrams = carrier_->receive();
     if (datagrams.empty()) break;
     for (const Datagram& datagram : datagrams) {
       const Instant came = now - std::clamp(datagram.age, Duration{}, since);
@@ -108,21 +131,37 @@ void Network::receive(Instant now, Duration late, ObservationWriter& observation
 }
 
 void Network::send(Instant now, const BeatNews& news) {
-  if (!socket_->send(exchange_.make(now, news))) ++self_.send_failed;
-  self_.send_errno = socket_->error();
+  if (!carrier_->send(exchange_.make(now, news))) ++self_.send_failed;
+  self_.send_errno = carrier_->error();
+  const auto refused = disk_ != nullptr ? disk_->refused() : std::nullopt;
+  self_.disk_error = refused ? static_cast<std::uint8_t>(*refused) + 1 : 0;
   log_sending();
 }
 
-// A socket's queue that is full for a moment is no news.
+// A socket's queue that is full for a moment is no news, nor a disk that is not open yet.
 void Network::log_sending() {
-  const int error = socket_->error() == EAGAIN || socket_->error() == ENOBUFS ? logged_errno_ : socket_->error();
+  const int now = carrier_->error();
+  const bool moment = now == EAGAIN || now == ENOBUFS || (disk_ != nullptr && now == ENODEV && logged_errno_ == 0);
+  const int error = moment ? logged_errno_ : now;
   if (error == std::exchange(logged_errno_, error)) return;
   if (error == 0) {
-    say(5, "network " + config_.name.text() + ": beats go out to " + partner_.text());
+    say(5, title_ + ": beats go out to " + partner_.text());
   } else {
-    say(4, "network " + config_.name.text() + ": no beat goes out to " + partner_.text() + ": " + std::strerror(error) +
-               "; each beat tries again. Look at the address and route of " + std::string(name_in(self_.address)));
+    say(4, title_ + ": no beat goes out to " + partner_.text() + ": " + advice_for_sending());
   }
+}
+
+std::string Network::advice_for_sending() const {
+  if (disk_ == nullptr) {
+    return std::string(std::strerror(logged_errno_)) + "; each beat tries again. Look at the address and route of " +
+           config_.address;
+  }
+  if (const auto refused = disk_->refused()) {
+    return config_.device + ": " + std::string(text_of(*refused)) +
+           "; nothing is written there. Where it is to be this pair's: hapair mailbox-disk " + config_.device;
+  }
+  if (logged_errno_ == ETIMEDOUT) return config_.device + " does not answer; look at that disk and its path";
+  return config_.device + ": " + std::strerror(logged_errno_) + "; it is tried again by itself";
 }
 
 void Network::log_refusal(Instant now, BeatRefusal refusal) {
@@ -131,7 +170,7 @@ void Network::log_refusal(Instant now, BeatRefusal refusal) {
   auto& logged = logged_[static_cast<std::size_t>(refusal)];
   if (logged && now - *logged < kLogAgain) return;
   logged = now;
-  say(4, "refused input on network " + config_.name.text() + " (" + std::string(text_of(refusal)) +
+  say(4, "refused input on " + title_ + " (" + std::string(text_of(refusal)) +
              "): " + advice_for(refusal, exchange_, partner_));
 }
 

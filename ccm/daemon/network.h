@@ -1,17 +1,20 @@
-// One IP network of the CCM: its socket, and what its beats tell. The CCM's loop drives it; nothing here waits or
-// allocates.
+// One IP network or mailbox disk of the CCM: what carries its beats, and what they tell. The CCM's loop drives it;
+// nothing here waits or allocates.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/config/pair_config.h"
+#include "ccm/network/beat_carrier.h"
 #include "ccm/network/beat_exchange.h"
-#include "ccm/network/beat_socket.h"
+#include "ccm/network/disk_carrier.h"
 #include "ccm/wire/observation.h"
 #include "ccm/wire/observation_ring.h"
 
@@ -19,8 +22,8 @@ namespace hapair::ccm {
 
 class Network {
  public:
-  // The addresses of `config` are numeric. Where the port cannot be had now, that is told, and tried again at every
-  // second.
+  // The addresses of `config` are numeric. Where the port or the disk cannot be had now, that is told, and tried again
+  // at every second.
   Network(const NetworkConfig& config, const BeatIdentity& identity, const Key& pair_key, Duration ccm_pace);
 
   // At each of the CCM's beats: takes what has come since the last one; where a beat is due on this network, sends it.
@@ -29,18 +32,25 @@ class Network {
 
  private:
   void open(Instant now);
+  std::expected<void, std::string> open_socket();
+  std::expected<void, std::string> open_disk();
   void receive(Instant now, Duration late, ObservationWriter& observations);
   void send(Instant now, const BeatNews& news);
   void log_refusal(Instant now, BeatRefusal refusal);
   void log_sending();
+  [[nodiscard]] std::string advice_for_sending() const;
   void show();
 
   NetworkConfig config_;
+  PairName pair_;
+  NodeName node_;
   NodeName partner_;
   std::uint8_t number_;
   std::uint64_t every_;  // so many of the CCM's beats for one of these
   std::uint64_t beats_ = 0;
-  std::optional<BeatSocket> socket_;
+  std::unique_ptr<BeatCarrier> carrier_;
+  DiskCarrier* disk_ = nullptr;  // `carrier_`, where it is one
+  std::string title_;
   Instant next_open_;
   std::string refused_open_;
   BeatExchange exchange_;

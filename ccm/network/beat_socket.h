@@ -11,29 +11,20 @@
 #include <utility>
 
 #include "ccm/base/fd.h"
-#include "ccm/base/time.h"
 #include "ccm/fabric/ip/endpoint.h"
+#include "ccm/network/beat_carrier.h"
 #include "ccm/wire/beat_datagram.h"
 
 namespace hapair::ccm {
 
-struct Datagram {
-  // What is longer than a beat is cut to one byte more, so that it can be told from one.
-  std::span<const std::byte> bytes;
-  Duration age{};  // since it came, by a clock that can be set: never trusted for more than the time between two looks
-};
-
-class BeatSocket {
+class BeatSocket final : public BeatCarrier {
  public:
   // The error is a sentence.
   static std::expected<BeatSocket, std::string> open(const Endpoint& local, const Endpoint& partner);
 
-  // False where the kernel would not send it; error() says why.
-  bool send(std::span<const std::byte> datagram);
-  // One batch of what has come, in the order in which it came; empty where there is no more. Valid until the next call.
-  std::span<const Datagram> receive();
-  // errno of the last send, 0 where it went out.
-  [[nodiscard]] int error() const { return error_; }
+  bool send(std::span<const std::byte> datagram) override;
+  std::span<const Datagram> receive() override;
+  [[nodiscard]] int error() const override { return error_; }
 
  private:
   static constexpr std::size_t kBatch = 16;

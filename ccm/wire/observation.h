@@ -76,10 +76,13 @@ struct RailSelfLayout {
 };
 static_assert(sizeof(RailSelfLayout) == 176);
 
-// What the CCM says of one IP network that beats go over; counters are since the CCM's start.
+// What the CCM says of one IP network or mailbox disk that beats go over; counters are since the CCM's start.
 struct NetworkSelfLayout {
   std::array<char, kNameBytes> name;
-  std::array<char, 48> address;  // this node's
+  std::array<char, 48> address;  // this node's; of a disk, its device, cut where it is longer
+  std::uint8_t is_disk;
+  std::uint8_t disk_error;  // DiskError + 1 where its disk is not this pair's
+  std::array<std::uint8_t, 6> zero;
   std::uint32_t pace_us;
   std::int32_t send_errno;  // of the last beat; 0: it went out
   std::uint64_t sent;
@@ -97,7 +100,7 @@ struct NetworkSelfLayout {
   std::array<char, kNameBytes> foreign_pair;  // what the last foreign beat called itself
   std::array<char, kNameBytes> foreign_node;
 };
-static_assert(sizeof(NetworkSelfLayout) == 312);
+static_assert(sizeof(NetworkSelfLayout) == 320);
 enum class NetworkState : std::uint8_t {
   silent,   // no beat of the partner's counted for half a second and ten beats
   beats,    // both directions

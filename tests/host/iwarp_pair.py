@@ -61,10 +61,12 @@ class Rail:
 
 
 class Pair:
-    def __init__(self, build, rails=RAILS, near=False, patience_ms=None, networks=()):
+    def __init__(self, build, rails=RAILS, near=False, patience_ms=None, networks=(), disks=()):
         """`near`: a rail of fabric shm beside those of iWARP, the last. `patience_ms`: how long the CCMs wait for each other's
-        answers; where it is none, their own default. `networks`: names of IP networks for beats."""
+        answers; where it is none, their own default. `networks`: names of IP networks for beats; `disks`: of mailbox disks, which are files
+        that nobody has prepared."""
         self.patience_ms = patience_ms
+        self.disks = disks
         self.build = os.path.abspath(build)
         self.near = near
         self.folder = tempfile.mkdtemp(prefix="hapair-iwarp-")
@@ -105,11 +107,15 @@ class Pair:
                         [{"name": "near", "fabric": "shm", "dir": self.path("shm")}] * self.near,
                         "networks": [{"name": network.name, "address": f"10.88.{network.number}.{own}",
                                       "partner_address": f"10.88.{network.number}.{other}"} for network in self.networks.values()],
+                        "mailbox_disks": [{"name": name, "device": self.disk(name)} for name in self.disks],
                         **ccm},
                 "takeover": {"automatic": False}, "heartbeat": heartbeat,
                 "pools": [{"name": "pool-a", "home": "alpha",
                            "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}],
             }, file)
+
+    def disk(self, name):
+        return self.path(f"{name}.disk")
 
     def path(self, name):
         return os.path.join(self.folder, name)

@@ -192,6 +192,117 @@ class Networks(unittest.TestCase):
         self.assertRegex(" ".join(self.pair.told("beta", "local-health")), r"this node looked or beat [45]\d\d\d\.\d ms late: .* may be its own doing")
 
 
+class MailboxDisk(unittest.TestCase):
+    """One rail and one mailbox disk, which is a file that both reach."""
+    BLOCK = 4096
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = Pair(BUILD_FOLDER, ("one",), disks=("shared",))
+        cls.addClassCleanup(cls.pair.end)
+        cls.device = cls.pair.disk("shared")
+        with open(cls.device, "wb") as disk:
+            disk.truncate(8 * cls.BLOCK)
+        cls.pair.start_all()
+
+    def setUp(self):
+        self.pair.rails["one"].tell("both", "heal")
+        self.pair.wait_connected("one")
+        if "nothing was changed" not in self.prepare().stdout:
+            for node in NODES:
+                self.wait_state(node, "beats")
+        for node in NODES:
+            self.pair.wait_verdict(node, "alive")
+        self.before = {node: len(self.pair.verdicts(node)) for node in NODES}
+
+    def prepare(self, *arguments):
+        return self.pair.hapair("alpha", "mailbox-disk", self.device, *arguments)
+
+    def state(self, node):
+        return self.pair.networks_of(node).get("shared", {"state": "its ccmd does not answer"})
+
+    def wait_state(self, node, state):
+        self.pair.wait_until(lambda: self.state(node)["state"] == state, f"{node} sees the disk {state}")
+
+    def read(self, block):
+        with open(self.device, "rb") as disk:
+            disk.seek(block * self.BLOCK)
+            return disk.read(self.BLOCK)
+
+    def write(self, block, data):
+        with open(self.device, "r+b", buffering=0) as disk:
+            disk.seek(block * self.BLOCK)
+            disk.write(data)
+
+    def new_verdicts(self, node):
+        return self.pair.verdicts(node)[self.before[node]:]
+
+    def test_rails_cut_while_the_disk_beats_is_interconnect_lost(self):
+        self.pair.rails["one"].tell("both", "cut")
+        for node in NODES:
+            self.pair.wait_verdict(node, "interconnect-lost")
+        shown = self.pair.hapair("alpha", "status").stdout
+        self.assertIn("disk shared: the partner beats there", shown)
+        time.sleep(2)
+        for node in NODES:
+            self.assertEqual(self.pair.verdict(node), "interconnect-lost")
+            self.assertFalse([text for text in self.new_verdicts(node) if "unreachable" in text])
+
+    def test_a_dead_partners_last_beat_does_not_keep_it_alive(self):
+        for program in ("ccmd", "hapaird"):
+            self.pair.signal("beta", program, signal.SIGSTOP)
+        self.pair.rails["one"].tell("both", "cut")
+        self.pair.wait_verdict("alpha", "unreachable")
+        for program in ("ccmd", "hapaird"):
+            self.pair.signal("beta", program, signal.SIGCONT)
+        self.pair.rails["one"].tell("both", "heal")
+        for node in NODES:
+            self.pair.wait_verdict(node, "alive")
+
+    def test_garbage_and_old_beats_in_a_block_change_nothing_but_counters(self):
+        old = self.read(2)
+        self.assertEqual(old[:8], b"HAPBEAT1")
+        self.pair.signal("beta", "ccmd", signal.SIGSTOP)  # it would write over them at once
+        self.addCleanup(self.pair.signal, "beta", "ccmd", signal.SIGCONT)
+        self.pair.wait_verdict("alpha", "unreachable")
+        before = self.state("alpha")["refused"]
+        for data, kind in ((b"garbage" * 100, "malformed"), (bytes(len(old)), "malformed"), (old, "replayed"),
+                           (old[:16] + b"other".ljust(32, b"\0") + old[48:], "foreign"),
+                           (old[:104] + struct.pack("<Q", 1 << 40) + old[112:], "forged")):
+            self.write(2, data)
+            self.pair.wait_until(lambda k=kind: self.state("alpha")["refused"][k] > before[k], f"{kind} is counted")
+            before = self.state("alpha")["refused"]
+        self.assertEqual(self.pair.verdict("alpha"), "unreachable")
+        self.assertEqual([text for text in self.new_verdicts("alpha") if "lost" in text], [])
+
+    def test_nothing_is_written_to_a_disk_that_is_not_this_pairs(self):
+        self.assertIn("nothing was changed", self.prepare().stdout)
+        self.write(0, b"somebody's data".ljust(self.BLOCK, b"."))
+        # ccmd looks at whose disk it is when it opens it.
+        for node in NODES:
+            self.pair.signal(node, "ccmd", signal.SIGKILL)
+            self.pair.start(node, "ccmd")
+        for node in NODES:
+            self.pair.wait_until(lambda n=node: self.state(n)["state"] == "unsent", f"{node} leaves the disk alone")
+        blocks = [self.read(block) for block in range(3)]
+        time.sleep(0.5)
+        self.assertEqual([self.read(block) for block in range(3)], blocks)
+        shown = self.pair.hapair("alpha", "status").stdout
+        self.assertIn("it holds something else than a mailbox area", shown)
+        refused = self.prepare()
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("Nothing was written", refused.stderr)
+        self.assertEqual(self.read(0), blocks[0])
+        self.assertIn("is now a mailbox disk", self.prepare("--overwrite").stdout)
+        for node in NODES:
+            self.wait_state(node, "beats")
+
+    def test_a_disk_that_the_configuration_does_not_name_is_refused(self):
+        answer = self.pair.hapair("alpha", "mailbox-disk", "/dev/null")
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn(f"which has {self.device}", answer.stderr)
+
+
 def use_build(folder):
     global BUILD_FOLDER  # pylint: disable=global-statement
     BUILD_FOLDER = folder

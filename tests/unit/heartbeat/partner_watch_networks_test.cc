@@ -108,5 +108,52 @@ TEST_F(Watching, knows_no_network_that_is_not_configured) {
   EXPECT_NE(watch_.network_detector(NetworkId(1)), nullptr);
 }
 
+class WatchingDisk : public Watching {
+ protected:
+  WatchingDisk() {
+    watch_ = PartnerWatch({.pace = milliseconds(10),
+                           .floor = milliseconds(30),
+                           .agent_floor = milliseconds(60),
+                           .ceiling = milliseconds(500),
+                           .network_paces = {milliseconds(100)},
+                           .network_lags = {milliseconds(100)},
+                           .network_names = {"disk mailbox"}});
+    for (int i = 0; i < 10; ++i) {
+      looks(10);
+      beats_on(0);
+    }
+    verdicts_.clear();
+  }
+};
+
+TEST_F(WatchingDisk, a_beat_that_lay_on_the_disk_is_no_sign_of_life_after_the_rails_fell_silent) {
+  waits(10);
+  beats_on(0);  // written before the partner died, read now
+  waits(20);
+  EXPECT_EQ(verdict(), Verdict::alive) << "not decided: the disk may beat on";
+  waits(20);
+  EXPECT_EQ(verdicts_, std::vector{Verdict::unreachable});
+  EXPECT_NE(because().find("disk mailbox: the beat stands"), std::string::npos) << because();
+}
+
+TEST_F(WatchingDisk, nor_is_one_that_is_read_when_the_partner_is_unreachable_already) {
+  looks(5);
+  waits(50);
+  ASSERT_EQ(verdict(), Verdict::unreachable);
+  now_ -= milliseconds(400);  // as if the disk had kept it
+  beats_on(0);
+  EXPECT_EQ(verdict(), Verdict::unreachable);
+}
+
+TEST_F(WatchingDisk, one_that_beats_on_is_cut_off_from_the_rails) {
+  for (int i = 0; i < 3; ++i) {
+    waits(10);
+    beats_on(0);
+  }
+  waits(1);
+  EXPECT_EQ(verdicts_, std::vector{Verdict::interconnect_lost});
+  EXPECT_NE(because().find("disk mailbox: the partner beats there"), std::string::npos) << because();
+}
+
 }  // namespace
 }  // namespace hapair::heartbeat

@@ -113,7 +113,7 @@ class Watching : public ::testing::Test {
                        .ceiling = milliseconds(500),
                        .network_paces = {milliseconds(10), milliseconds(50)},
                        .rail_names = {"ib0"},
-                       .network_names = {"mgmt"}}};
+                       .network_names = {"network mgmt"}}};
   Instant now_ = Instant(seconds(50));
   Duration pace_ = milliseconds(10);
   ccm::StatusView page_;

@@ -182,6 +182,47 @@ TEST(PairConfig, NetworksHaveAddressesAndPacesOfTheirOwn) {
   EXPECT_THAT(read_networks("[]").problems, IsEmpty()) << "no network is needed";
 }
 
+// With these mailbox disks beside.
+Read read_disks(const std::string& networks, const std::string& disks, const std::string& more = "") {
+  return read_networks(networks + R"(, "mailbox_disks": )" + disks + more);
+}
+
+TEST(PairConfig, MailboxDisksComeAfterTheNetworks) {
+  const Read read = read_disks(
+      R"([{"name": "mgmt", "address": "10.0.0.1", "partner_address": "10.0.0.2"}])",
+      R"([{"name": "mailbox", "device": "/dev/vdb"}, {"name": "two", "device": "/dev/vdc", "pace_ms": 20}])");
+  ASSERT_THAT(read.problems, IsEmpty());
+  ASSERT_EQ(read.config.networks.size(), 3U);
+  EXPECT_EQ(read.config.networks[0].title(), "network mgmt");
+  EXPECT_EQ(read.config.networks[1].title(), "disk mailbox");
+  EXPECT_EQ(read.config.networks[1].device, "/dev/vdb");
+  EXPECT_EQ(read.config.networks[1].pace, std::chrono::milliseconds(100));
+  EXPECT_EQ(read.config.networks[2].pace, std::chrono::milliseconds(20));
+  EXPECT_EQ(
+      read_disks("[]", R"([{"name": "mailbox", "device": "/dev/vdb"}])", R"(, "pace_ms": 30)").config.networks[0].pace,
+      std::chrono::milliseconds(120))
+      << "a multiple of the CCM's";
+}
+
+TEST(PairConfig, MailboxDisksThatCannotWorkAreNamed) {
+  const std::string disk = R"({"name": "mailbox", "device": "/dev/vdb"})";
+  EXPECT_THAT(read_disks("[]", "[" + disk + "," + disk + "]").problems,
+              UnorderedElementsAre(HasSubstr("\"mailbox\" a second time"), HasSubstr("are both /dev/vdb")));
+  EXPECT_THAT(read_disks("[]", R"([{"name": "mailbox", "device": "vdb"}])").problems,
+              ElementsAre(HasSubstr("mailbox_disks[0].device")));
+  EXPECT_THAT(read_disks("[]", R"([{"name": "mailbox"}])").problems, ElementsAre(HasSubstr("mailbox_disks[0].device")));
+  EXPECT_THAT(read_disks("[]", R"([{"name": "mailbox", "device": "/dev/vdb", "pace_ms": 15}])").problems,
+              ElementsAre(HasSubstr("no multiple of ccm.pace_ms")));
+  EXPECT_THAT(read_disks("[]", R"([{"name": "mailbox", "device": "/dev/vdb", "pace_ms": 300}])").problems,
+              ElementsAre(HasSubstr("pace_ms")));
+  std::string five;
+  for (int i = 0; i < 5; ++i) {
+    five += (i == 0 ? "" : ",") + std::string(R"({"name": "d)") + std::to_string(i) + R"(", "device": "/dev/vd)" +
+            std::to_string(i) + "\"}";
+  }
+  EXPECT_THAT(read_disks("[]", "[" + five + "]").problems, ElementsAre(HasSubstr("at most 4 of both together")));
+}
+
 TEST(PairConfig, NetworksThatCannotWorkAreNamed) {
   const std::string mgmt = R"({"name": "mgmt", "address": "10.0.0.1", "partner_address": "10.0.0.2"})";
   EXPECT_THAT(read_networks("[" + mgmt + "," + mgmt + "]").problems,

@@ -1,0 +1,28 @@
+// What carries the beats of one channel between the two nodes: a UDP socket, a mailbox disk. Nothing here waits.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "ccm/base/time.h"
+
+namespace hapair::ccm {
+
+struct Datagram {
+  // What is longer than a beat is cut to one byte more, so that it can be told from one.
+  std::span<const std::byte> bytes;
+  Duration age{};  // since it came, by a clock that may be set: never trusted for more than the time between two looks
+};
+
+class BeatCarrier {
+ public:
+  virtual ~BeatCarrier() = default;
+  // False where it cannot go out; error() says why.
+  virtual bool send(std::span<const std::byte> datagram) = 0;
+  // One batch of what has come, in the order in which it came; empty where there is no more. Valid until the next call.
+  virtual std::span<const Datagram> receive() = 0;
+  // errno of the last that was to go out, 0 where it did.
+  [[nodiscard]] virtual int error() const = 0;
+};
+
+}  // namespace hapair::ccm

@@ -1,0 +1,223 @@
+#include "ccm/network/disk_carrier.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "ccm/base/check.h"
+#include "ccm/base/fd.h"
+
+namespace hapair::ccm {
+namespace {
+
+constexpr int kOpenAgainMs = 1000;
+constexpr std::size_t kStackBytes = std::size_t{128} * 1024;  // locked in memory with the rest of ccmd
+
+// Memory as direct I/O wants it.
+class Block {
+ public:
+  Block() : bytes_(static_cast<std::byte*>(std::aligned_alloc(kDiskBlockBytes, kDiskBlockBytes))) {
+    HAPAIR_CHECK(bytes_ != nullptr, "memory for one block");
+    std::memset(bytes_, 0, kDiskBlockBytes);
+  }
+  ~Block() { std::free(bytes_); }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  [[nodiscard]] std::span<std::byte> bytes() const { return {bytes_, kDiskBlockBytes}; }
+
+ private:
+  std::byte* bytes_;
+};
+
+off_t offset_of(std::size_t block) { return static_cast<off_t>(block * kDiskBlockBytes); }
+
+// 0, or errno; EIO where it was cut short.
+int read_block(const Fd& disk, std::size_t block, std::span<std::byte> into) {
+  const ssize_t n = ::pread(disk.get(), into.data(), into.size(), offset_of(block));
+  if (n < 0) return errno;
+  return n == static_cast<ssize_t>(into.size()) ? 0 : EIO;
+}
+
+int write_block(const Fd& disk, std::size_t block, std::span<const std::byte> from) {
+  const ssize_t n = ::pwrite(disk.get(), from.data(), from.size(), offset_of(block));
+  if (n < 0) return errno;
+  return n == static_cast<ssize_t>(from.size()) ? 0 : EIO;
+}
+
+}  // namespace
+
+// What the loop and the thread hand each other: one beat each way. Whoever sees a flag owns the bytes beside it until
+// it turns the flag over; neither ever waits for the other.
+struct DiskCarrier::Shared {
+  std::string device;
+  DiskPair of;
+  Fd wake;  // eventfd: a beat is to go out, or the end
+
+  std::atomic<bool> out_full{false};
+  std::array<std::byte, kBeatBytes> out{};
+  std::atomic<bool> in_full{false};
+  std::array<std::byte, kBeatBytes> in{};
+  Instant in_at;
+  std::atomic<int> error{ENODEV};
+  std::atomic<int> refused{kNotRefused};  // or a DiskError
+  std::atomic<bool> end{false};
+
+  static constexpr int kNotRefused = -1;
+
+  static void* run_of(void* shared);
+  void run();
+  void wait() const;
+  Fd open(Block& block);
+  int beat(const Fd& disk, Block& own, Block& partners);
+};
+
+void* DiskCarrier::Shared::run_of(void* shared) {
+  const std::unique_ptr<std::shared_ptr<Shared>> own(static_cast<std::shared_ptr<Shared>*>(shared));
+  (*own)->run();
+  return nullptr;
+}
+
+Fd DiskCarrier::Shared::open(Block& block) {
+  Fd disk(::open(device.c_str(), O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC));
+  int failed = disk.valid() ? 0 : errno;
+  if (failed == 0) failed = read_block(disk, 0, block.bytes());
+  const auto checked = failed == 0 ? check_disk_header(block.bytes(), of) : std::expected<void, DiskError>();
+  refused = checked ? kNotRefused : static_cast<int>(checked.error());
+  error = checked ? failed : ENOTUNIQ;
+  if (error != 0) disk.reset();
+  return disk;
+}
+
+// 0, or errno.
+int DiskCarrier::Shared::beat(const Fd& disk, Block& own, Block& partners) {
+  if (out_full.load(std::memory_order_acquire)) {
+    std::memcpy(own.bytes().data(), out.data(), out.size());
+    const int failed = write_block(disk, beat_block(of.node, of.partner), own.bytes());
+    out_full.store(false, std::memory_order_release);
+    if (failed != 0) return failed;
+  }
+  std::array<std::byte, kBeatBytes> before{};
+  std::memcpy(before.data(), partners.bytes().data(), before.size());
+  if (const int failed = read_block(disk, beat_block(of.partner, of.node), partners.bytes()); failed != 0)
+    return failed;
+  const auto now = partners.bytes().first(kBeatBytes);
+  // What the loop has not taken yet is read again after the next beat.
+  if (std::ranges::equal(now, before)) return 0;
+  if (in_full.load(std::memory_order_acquire)) {
+    std::memcpy(partners.bytes().data(), before.data(), before.size());
+    return 0;
+  }
+  std::memcpy(in.data(), now.data(), in.size());
+  in_at = SystemClock().now();
+  in_full.store(true, std::memory_order_release);
+  return 0;
+}
+
+void DiskCarrier::Shared::wait() const {
+  pollfd waiting{wake.get(), POLLIN, 0};
+  (void)::poll(&waiting, 1, kOpenAgainMs);
+  std::uint64_t count = 0;
+  (void)!::read(wake.get(), &count, sizeof count);
+}
+
+void DiskCarrier::Shared::run() {
+  Block own;
+  Block partners;
+  Fd disk;
+  const SystemClock clock;
+  Instant next_open = clock.now();
+  while (!end) {
+    if (!disk.valid() && clock.now() >= next_open) {
+      next_open = clock.now() + std::chrono::milliseconds(kOpenAgainMs);
+      disk = open(own);
+      std::ranges::fill(own.bytes(), std::byte{});
+      std::ranges::fill(partners.bytes(), std::byte{});
+    }
+    if (disk.valid()) {
+      error = beat(disk, own, partners);
+      if (error != 0) disk.reset();
+    } else {
+      out_full = false;  // what cannot be written is not kept
+    }
+    wait();
+  }
+}
+
+std::expected<std::unique_ptr<DiskCarrier>, std::string> DiskCarrier::open(const std::string& device,
+                                                                           const DiskPair& of) {
+  auto shared = std::make_shared<Shared>();
+  shared->device = device;
+  shared->of = of;
+  shared->wake = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!shared->wake.valid()) return std::unexpected(errno_text("eventfd"));
+  pthread_attr_t attributes;
+  ::pthread_attr_init(&attributes);
+  (void)::pthread_attr_setstacksize(&attributes, kStackBytes);
+  ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  // All signals are for the loop's thread.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread{};
+  auto held = std::make_unique<std::shared_ptr<Shared>>(shared);
+  const int failed = ::pthread_create(&thread, &attributes, &Shared::run_of, held.get());
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ::pthread_attr_destroy(&attributes);
+  if (failed != 0) {
+    errno = failed;
+    return std::unexpected(errno_text("a thread for the disk"));
+  }
+  (void)held.release();
+  return std::unique_ptr<DiskCarrier>(new DiskCarrier(std::move(shared)));
+}
+
+DiskCarrier::~DiskCarrier() {
+  constexpr std::uint64_t kOne = 1;
+  shared_->end = true;
+  (void)!::write(shared_->wake.get(), &kOne, sizeof kOne);
+}
+
+bool DiskCarrier::send(std::span<const std::byte> datagram) {
+  constexpr std::uint64_t kOne = 1;
+  if (shared_->out_full.load(std::memory_order_acquire)) {
+    ++unwritten_;
+    return false;
+  }
+  unwritten_ = 0;
+  std::memcpy(shared_->out.data(), datagram.data(), std::min(datagram.size(), shared_->out.size()));
+  shared_->out_full.store(true, std::memory_order_release);
+  (void)!::write(shared_->wake.get(), &kOne, sizeof kOne);
+  return error() == 0;
+}
+
+std::span<const Datagram> DiskCarrier::receive() {
+  if (!shared_->in_full.load(std::memory_order_acquire)) return {};
+  std::memcpy(came_.data(), shared_->in.data(), came_.size());
+  datagram_ = {came_, SystemClock().now() - shared_->in_at};
+  shared_->in_full.store(false, std::memory_order_release);
+  return {&datagram_, 1};
+}
+
+int DiskCarrier::error() const {
+  constexpr int kPatience = 3;  // beats
+  return unwritten_ >= kPatience ? ETIMEDOUT : shared_->error.load(std::memory_order_relaxed);
+}
+
+std::optional<DiskError> DiskCarrier::refused() const {
+  const int refused = shared_->refused.load(std::memory_order_relaxed);
+  if (refused == Shared::kNotRefused) return std::nullopt;
+  return static_cast<DiskError>(refused);
+}
+
+}  // namespace hapair::ccm

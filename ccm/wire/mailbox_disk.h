@@ -1,0 +1,67 @@
+// The mailbox disk: a small area on storage that both nodes reach, through which they see each other when every network
+// is gone. Blocks of 4096 bytes, so that it fits disks with either size of sector; little-endian, of fixed width.
+//
+//   block
+//     0    whose area it is (DiskHeaderLayout): nothing is written to a disk that does not say so
+//     1    the newest beat of the node whose name is the lower one (BeatDatagramLayout), then zeros
+//     2    likewise of the other
+//     3-7  zeros, kept
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string_view>
+
+#include "ccm/base/ids.h"
+#include "ccm/wire/status_page.h"
+
+namespace hapair::ccm {
+
+inline constexpr std::uint64_t kDiskMagic = 0x314b534944504148;  // "HAPDISK1"
+inline constexpr std::uint16_t kDiskVersion = 1;
+inline constexpr std::size_t kDiskBlockBytes = 4096;
+inline constexpr std::size_t kDiskBlocks = 8;
+inline constexpr std::size_t kDiskBytes = kDiskBlocks * kDiskBlockBytes;
+
+struct DiskHeaderLayout {
+  std::uint64_t magic;
+  std::uint16_t version;
+  std::uint16_t blocks;
+  std::uint32_t block_bytes;
+  std::array<char, kNameBytes> pair;
+  std::array<char, kNameBytes> lower_node;  // of the two names the one that sorts first
+  std::array<char, kNameBytes> upper_node;
+  std::uint32_t zero;
+  std::uint32_t crc;  // CRC32C of all before it
+};
+static_assert(sizeof(DiskHeaderLayout) == 120);
+static_assert(offsetof(DiskHeaderLayout, pair) == 16);
+static_assert(offsetof(DiskHeaderLayout, lower_node) == 48);
+static_assert(offsetof(DiskHeaderLayout, crc) == 116);
+
+// Whose area a disk has.
+struct DiskPair {
+  PairName pair;
+  NodeName node;
+  NodeName partner;
+};
+enum class DiskError : std::uint8_t {
+  blank,      // zeros: no area was made there
+  no_area,    // something else
+  version,    // an area of a version that this node does not know
+  malformed,  // an area whose header is damaged
+  foreign,    // another pair's
+};
+std::string_view text_of(DiskError error);
+
+std::array<std::byte, kDiskBlockBytes> encode_disk_header(const DiskPair& of);
+// `block` is the disk's first, of kDiskBlockBytes. No input is trusted.
+std::expected<void, DiskError> check_disk_header(std::span<const std::byte> block, const DiskPair& expected);
+
+// The block with this node's beat, or the partner's.
+inline std::size_t beat_block(const NodeName& of, const NodeName& other) { return of.view() < other.view() ? 1 : 2; }
+
+}  // namespace hapair::ccm
