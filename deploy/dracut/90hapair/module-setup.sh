@@ -52,7 +52,14 @@ hapair_provider() {
 
 install() {
   inst_script "$early_boot" "$early_boot"
-  inst_multiple modprobe nice
+  inst_multiple mkdir modprobe nice
+  # Also where there is nothing to start: it says so.
+  if dracut_module_included systemd; then
+    inst_simple /usr/lib/systemd/system/hapair-early.service "$systemdsystemunitdir/hapair-early.service"
+    $SYSTEMCTL -q --root "$initdir" add-wants sysinit.target hapair-early.service
+  else
+    inst_hook pre-udev 01 "$moddir/hapair.sh"
+  fi
   hapair_plan || return 0
   mkdir -p "$initdir/etc/hapair"
   printf '%s\n' "$hapair_lines" >"$initdir/etc/hapair/boot.plan"
@@ -64,11 +71,5 @@ install() {
       provider) hapair_provider "$name" ;;
     esac
   done <<<"$hapair_lines"
-  if dracut_module_included systemd; then
-    inst_simple /usr/lib/systemd/system/hapair-early.service "$systemdsystemunitdir/hapair-early.service"
-    $SYSTEMCTL -q --root "$initdir" add-wants sysinit.target hapair-early.service
-  else
-    inst_hook pre-udev 01 "$moddir/hapair.sh"
-  fi
   return 0
 }
