@@ -5,6 +5,13 @@
 
 namespace hapair::heartbeat {
 
+namespace {
+
+constexpr Duration kFlapsWithin = std::chrono::minutes(1);
+constexpr int kFlapsAllowed = 2;
+
+}  // namespace
+
 std::string_view text_of(LimitReason reason) {
   switch (reason) {
     case LimitReason::floor:
@@ -15,14 +22,20 @@ std::string_view text_of(LimitReason reason) {
       return "ceiling";
     case LimitReason::widened:
       return "widened";
+    case LimitReason::flapped:
+      return "flapped";
   }
   return "unknown";
 }
 
-Duration Detector::limit() const { return std::max(limit_, std::min(factor_ * limit_, limits_.ceiling)); }
+Duration Detector::limit() const {
+  const bool flaps = flaps_ > kFlapsAllowed && last_look_ - last_flap_ < kFlapsWithin;
+  const Duration damped = flaps ? longest_flap_ + longest_flap_ / 2 : Duration{};
+  return std::max(limit_, std::min(std::max(factor_ * limit_, damped), limits_.ceiling));
+}
 
 LimitReason Detector::limit_reason() const {
-  if (limit() > limit_) return LimitReason::widened;
+  if (limit() > limit_) return limit() > factor_ * limit_ ? LimitReason::flapped : LimitReason::widened;
   if (limit_ <= limits_.floor) return LimitReason::floor;
   return limit_ >= limits_.ceiling ? LimitReason::ceiling : LimitReason::learnt;
 }
@@ -42,9 +55,19 @@ void Detector::look(Instant now, bool moved) {
   silence_ += attested;
   if (!moved) return;
   // A silence above the ceiling was an outage, not jitter: no limit would have waited for it.
-  if (silence_ <= limits_.ceiling) learn(silence_);
+  if (silence_ <= limits_.ceiling) {
+    if (silent()) note_flap(now, silence_);
+    learn(silence_);
+  }
   silence_ = Duration{};
   last_moved_ = now;
+}
+
+void Detector::note_flap(Instant now, Duration silence) {
+  const bool goes_on = flaps_ > 0 && now - last_flap_ < kFlapsWithin;
+  flaps_ = goes_on ? flaps_ + 1 : 1;
+  longest_flap_ = goes_on ? std::max(longest_flap_, silence) : silence;
+  last_flap_ = now;
 }
 
 void Detector::learn(Duration arrival) {
@@ -68,9 +91,12 @@ void Detector::learn(Duration arrival) {
 }
 
 void Detector::reset() {
-  const int factor = factor_;
-  *this = Detector(limits_);
-  factor_ = factor;
+  Detector fresh(limits_);
+  fresh.factor_ = factor_;
+  fresh.flaps_ = flaps_;
+  fresh.longest_flap_ = longest_flap_;
+  fresh.last_flap_ = last_flap_;
+  *this = fresh;
 }
 
 double Detector::suspicion() const {

@@ -22,6 +22,7 @@
 
 #include "agent/core/engine.h"
 #include "ccm/base/time.h"
+#include "heartbeat/local_health.h"
 #include "heartbeat/partner_watch.h"
 #include "tests/scenario/checker.h"
 
@@ -55,6 +56,17 @@ struct Told {
   agent::Record record;
 };
 
+// What tests/bench/detection puts the nodes under, as far as beats and looks feel it.
+struct Load {
+  Duration late{};           // each beat and look comes up to so much later
+  int stalls_per_mille = 0;  // and so many of them
+  Duration stall{};          // so much later
+  int lost_per_cent = 0;     // of the answers, and of the network's beats
+  int delayed_looks = 0;     // an answer comes up to so many looks later
+  int memory_per_cent = 0;   // of the time everything waits for memory
+  int io_per_cent = 0;       // likewise for disks
+};
+
 class World {
  public:
   static constexpr std::size_t kNodes = 2;
@@ -62,6 +74,9 @@ class World {
   explicit World(const WorldOptions& options);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
+
+  // Of both nodes, from now on: their beats and looks come late, some very late; answers are late or lost.
+  void set_load(const Load& load) { load_ = load; }
 
   // Commands. Each is harmless where it does not apply.
   void boot(NodeIndex node, bool with_agent = true);  // without: its agent never comes up
@@ -146,9 +161,11 @@ class World {
 
   struct Agent {
     Agent(agent::EngineConfig config, const heartbeat::WatchLimits& limits)
-        : engine(std::move(config)), watch(limits) {}
+        : engine(std::move(config)), watch(limits), health(limits.floor) {}
     agent::Engine engine;
     heartbeat::PartnerWatch watch;
+    heartbeat::LocalHealth health;
+    heartbeat::LocalSample sample;
     std::deque<heartbeat::Observation> inbox;  // the CCM's ring
     std::uint64_t seen_serial = 0;
     std::uint64_t seen_life = 0;
@@ -171,6 +188,8 @@ class World {
     Incarnation session;  // of the partner's CCM that has proved itself; 0: none
     Incarnation met;
     int met_reads = 0;
+    int delayed_reads = 0;  // in a row
+    Duration latest{};      // of its own ticks since the agent looked at itself
     std::optional<Instant> unanswered_since;
     std::uint64_t network_serial = 0;    // of this one's beats over the network
     Incarnation network_met;             // whose beats came over it last
@@ -225,6 +244,9 @@ class World {
   heartbeat::Observation look(NodeIndex node);
   std::optional<heartbeat::Observation> hear(NodeIndex node);
   void drain(NodeIndex node);
+  Duration lateness();
+  bool answer_is_late(Ccm& own);
+  void look_at_self(NodeIndex node);
   void register_agent(NodeIndex node);
   void step(NodeIndex node, const agent::Event& event);
   void carry_out(NodeIndex node, agent::EngineOutput output);
@@ -246,6 +268,7 @@ class World {
   std::uint64_t serial_ = 0;
   std::priority_queue<Scheduled, std::vector<Scheduled>, std::greater<>> queue_;
   std::array<Node, kNodes> nodes_;
+  Load load_;
   bool link_up_ = true;
   bool network_up_ = true;
   bool fault_injected_ = false;

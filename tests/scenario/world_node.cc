@@ -94,9 +94,47 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
     if (heard) node.agent->inbox.push_back(std::move(*heard));
     node.agent->inbox.push_back(std::move(seen));
     while (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
-    if (!node.agent_hung) drain(index);
+    if (!node.agent_hung) look_at_self(index);
+    if (node.agent && !node.agent_hung) drain(index);
   }
-  schedule(kPace, Scope::node, index, [this, index, incarnation] { ccm_tick(index, incarnation); });
+  const Duration late = lateness();
+  own.latest = std::max(own.latest, late);
+  schedule(kPace + late, Scope::node, index, [this, index, incarnation] { ccm_tick(index, incarnation); });
+}
+
+Duration World::lateness() {
+  Duration late{};
+  if (load_.late.count() > 0) {
+    late = Duration(std::uniform_int_distribution<Duration::rep>(0, load_.late.count())(random_));
+  }
+  if (load_.stalls_per_mille > 0 && std::uniform_int_distribution<int>(1, 1000)(random_) <= load_.stalls_per_mille) {
+    late += load_.stall;
+  }
+  return late;
+}
+
+// A read of the partner's page whose answer is on its way, or lost and asked for again.
+bool World::answer_is_late(Ccm& own) {
+  const auto one_in_a_hundred = [this] { return std::uniform_int_distribution<int>(1, 100)(random_); };
+  const bool delayed = load_.delayed_looks > 0 && own.delayed_reads < load_.delayed_looks && one_in_a_hundred() <= 50;
+  own.delayed_reads = delayed ? own.delayed_reads + 1 : 0;
+  return delayed || (load_.lost_per_cent > 0 && one_in_a_hundred() <= load_.lost_per_cent);
+}
+
+// As agent/daemon does each second.
+void World::look_at_self(NodeIndex index) {
+  Node& node = nodes_[index];
+  Agent& own = *node.agent;
+  if (own.sample.when != Instant() && now_ - own.sample.when < seconds(1)) return;
+  const Duration passed = own.sample.when == Instant() ? Duration{} : now_ - own.sample.when;
+  own.sample.when = now_;
+  own.sample.memory_waits = own.sample.memory_waits.value_or(Duration{}) + passed * load_.memory_per_cent / 100;
+  own.sample.io_waits = own.sample.io_waits.value_or(Duration{}) + passed * load_.io_per_cent / 100;
+  own.sample.latest = std::exchange(node.ccm->latest, Duration{});
+  if (const auto strain = own.health.take(own.sample)) {
+    own.watch.widen(strain->factor);
+    step(index, agent::LocalStrained{*strain});
+  }
 }
 
 // The newest beat that came since this node's last one. Both ways of the network work or neither does, so a beat that
@@ -111,6 +149,8 @@ std::optional<heartbeat::Observation> World::hear(NodeIndex index) {
   if (page.incarnation.value() == 0 || (same_life && own.network_met_beat == page.ccm_beat)) return std::nullopt;
   own.network_met = page.incarnation;
   own.network_met_beat = page.ccm_beat;
+  if (load_.lost_per_cent > 0 && std::uniform_int_distribution<int>(1, 100)(random_) <= load_.lost_per_cent)
+    return std::nullopt;
   if (!same_life) return std::nullopt;  // a greeting, or the last beat of a life that ends
   heartbeat::Observation seen;
   seen.when = now_;
@@ -140,6 +180,10 @@ heartbeat::Observation World::look(NodeIndex index) {
     seen.kind = given_up ? ccm::ObservationKind::failed : ccm::ObservationKind::pending;
     seen.error = given_up ? ccm::FabricError::deadline : ccm::FabricError::none;
     if (given_up) own.session = own.met = Incarnation();
+    return seen;
+  }
+  if (answer_is_late(own)) {
+    seen.kind = ccm::ObservationKind::pending;
     return seen;
   }
   own.unanswered_since.reset();

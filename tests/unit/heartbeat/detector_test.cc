@@ -126,5 +126,56 @@ TEST_F(DetectorTest, says_when_it_last_saw_a_movement) {
   EXPECT_EQ(detector_.last_moved(), moved);
 }
 
+TEST_F(DetectorTest, damps_what_flaps_from_the_third_time_on_until_a_minute_is_quiet) {
+  for (int i = 0; i < 2; ++i) {
+    looks(100, true);
+    looks(5, false);
+    ASSERT_TRUE(detector_.silent());
+    look(true);  // after 60 ms: it was no death
+  }
+  looks(100, true);
+  EXPECT_EQ(detector_.limit(), milliseconds(30)) << "twice is not yet flapping";
+  looks(3, false);
+  look(true);
+  looks(100, true);
+  EXPECT_EQ(detector_.limit(), milliseconds(90)) << "half as long again as the longest";
+  EXPECT_EQ(detector_.limit_reason(), LimitReason::flapped);
+  looks(8, false);
+  EXPECT_FALSE(detector_.silent());
+  look(true);  // after 90 ms: at the limit that is in force, so it was one more
+  looks(5800, true);
+  EXPECT_EQ(detector_.limit(), milliseconds(135));
+  looks(200, true);
+  EXPECT_EQ(detector_.limit(), milliseconds(30));
+  EXPECT_EQ(detector_.limit_reason(), LimitReason::floor);
+}
+
+TEST_F(DetectorTest, an_outage_is_no_flapping_and_damping_ends_at_the_ceiling) {
+  for (int i = 0; i < 5; ++i) {
+    looks(100, true);
+    looks(30, false);
+    look(true);
+  }
+  looks(100, true);
+  EXPECT_EQ(detector_.limit(), milliseconds(30)) << "310 ms are above the ceiling";
+  for (int i = 0; i < 3; ++i) {
+    looks(18, false);
+    look(true);
+    looks(100, true);
+  }
+  EXPECT_EQ(detector_.limit(), milliseconds(200));
+}
+
+TEST_F(DetectorTest, damping_outlasts_a_new_life) {
+  for (int i = 0; i < 3; ++i) {
+    looks(100, true);
+    looks(5, false);
+    look(true);
+  }
+  detector_.reset();
+  looks(100, true);
+  EXPECT_EQ(detector_.limit(), milliseconds(90));
+}
+
 }  // namespace
 }  // namespace hapair::heartbeat
