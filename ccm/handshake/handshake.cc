@@ -52,7 +52,8 @@ Handshake::Handshake(const HandshakeIdentity& identity, const HandshakeSettings&
 HandshakeOutput Handshake::tick(Instant now, std::span<const std::byte> mailbox) {
   HandshakeOutput out;
   const auto greeted_before = inbox_.greeted_by();
-  inbox_.poll(mailbox, own_.nonce, partner_ ? &*partner_ : nullptr, round_key_ ? &*round_key_ : nullptr, out.refusals);
+  inbox_.poll(mailbox, own_.nonce, past_nonces_, partner_ ? &*partner_ : nullptr, round_key_ ? &*round_key_ : nullptr,
+              out.refusals);
   for (const Refusal& refusal : out.refusals.items()) count(refusal);
   if (inbox_.greeted_by() && inbox_.greeted_by() != greeted_before) {
     // It is there, and it waits: this is no time to sit out the wait for an absent partner.

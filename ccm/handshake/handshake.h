@@ -212,7 +212,7 @@ class Handshake {
   std::optional<PageFault> page_fault_;
   Mac refused_proof_{};
   static constexpr std::size_t kPastNonces = 8;
-  std::array<Nonce, kPastNonces> past_nonces_{};  // a proof over one of these is late, not wrong
+  std::array<Nonce, kPastNonces> past_nonces_{};  // a proof over one of these, or a record for it, is late, not wrong
   std::size_t next_past_nonce_ = 0;
 
   int quick_left_ = 0;

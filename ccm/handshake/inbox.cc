@@ -35,12 +35,14 @@ void HandshakeInbox::partner_changed() {
   connected_.settled = false;
 }
 
-void HandshakeInbox::poll(std::span<const std::byte> mailbox, const Nonce& own_nonce, const HandshakeEnd* partner,
-                          const Key* session_key, RefusalList& refusals) {
+void HandshakeInbox::poll(std::span<const std::byte> mailbox, const Nonce& own_nonce,
+                          std::span<const Nonce> past_nonces, const HandshakeEnd* partner, const Key* session_key,
+                          RefusalList& refusals) {
+  const Nonces nonces{own_nonce, past_nonces};
   const auto slot_of = [&](RecordKind kind) { return mailbox.subspan(record_offset(kind), kRecordBytes); };
-  if (changed(hello_, slot_of(RecordKind::hello)) || !hello_.settled) judge_hello(own_nonce, refusals);
+  if (changed(hello_, slot_of(RecordKind::hello)) || !hello_.settled) judge_hello(nonces, refusals);
   if (changed(connected_, slot_of(RecordKind::connected)) || !connected_.settled) {
-    judge_connected(own_nonce, partner, session_key, refusals);
+    judge_connected(nonces, partner, session_key, refusals);
   }
 }
 
@@ -82,7 +84,18 @@ std::optional<RecordView> HandshakeInbox::read(Slot& slot, RecordKind kind, Refu
   return std::nullopt;
 }
 
-void HandshakeInbox::judge_hello(const Nonce& own_nonce, RefusalList& refusals) {
+bool HandshakeInbox::is_for_us(Slot& slot, const RecordView& record, const Nonces& nonces, RefusalList& refusals) {
+  const bool this_life = record.to_incarnation == identity_.incarnation;
+  if (this_life && record.to_nonce == nonces.own) return true;
+  if (this_life && std::ranges::find(nonces.past, record.to_nonce) != nonces.past.end()) {
+    slot.settled = true;
+  } else {
+    refuse(slot, RefusalKind::stale, record, refusals);
+  }
+  return false;
+}
+
+void HandshakeInbox::judge_hello(const Nonces& nonces, RefusalList& refusals) {
   const auto record = read(hello_, RecordKind::hello, refusals);
   if (!record) return;
   if (!record_is_authentic(hello_.bytes, pair_key_)) {
@@ -90,23 +103,17 @@ void HandshakeInbox::judge_hello(const Nonce& own_nonce, RefusalList& refusals) 
     refuse(hello_, RefusalKind::key, *record, refusals);
     return;
   }
-  if (record->to_incarnation != identity_.incarnation || record->to_nonce != own_nonce) {
-    refuse(hello_, RefusalKind::stale, *record, refusals);
-    return;
-  }
+  if (!is_for_us(hello_, *record, nonces, refusals)) return;
   greeted_by_ = HandshakeEnd{record->from, record->from_incarnation, record->from_boot_id, record->from_nonce};
   wrong_key_of_ = Incarnation();
   hello_.settled = true;
 }
 
-void HandshakeInbox::judge_connected(const Nonce& own_nonce, const HandshakeEnd* partner, const Key* session_key,
+void HandshakeInbox::judge_connected(const Nonces& nonces, const HandshakeEnd* partner, const Key* session_key,
                                      RefusalList& refusals) {
   const auto record = read(connected_, RecordKind::connected, refusals);
   if (!record) return;
-  if (record->to_incarnation != identity_.incarnation || record->to_nonce != own_nonce) {
-    refuse(connected_, RefusalKind::stale, *record, refusals);
-    return;
-  }
+  if (!is_for_us(connected_, *record, nonces, refusals)) return;
   // Its writer may be an end whose page this node has not read yet: the bytes stay unsettled until it has.
   const HandshakeEnd from{record->from, record->from_incarnation, record->from_boot_id, record->from_nonce};
   if (partner == nullptr || session_key == nullptr || from != *partner) return;

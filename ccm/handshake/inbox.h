@@ -64,8 +64,9 @@ class HandshakeInbox {
   // Another end took the partner's place: a "connected" counts only from the end that it names.
   void partner_changed();
 
-  void poll(std::span<const std::byte> mailbox, const Nonce& own_nonce, const HandshakeEnd* partner,
-            const Key* session_key, RefusalList& refusals);
+  // A record for one of `past_nonces`, of this incarnation, is late and not wrong: it crossed the change of the nonce.
+  void poll(std::span<const std::byte> mailbox, const Nonce& own_nonce, std::span<const Nonce> past_nonces,
+            const HandshakeEnd* partner, const Key* session_key, RefusalList& refusals);
 
   // The end that greeted this node's current nonce with the pair's key.
   [[nodiscard]] const std::optional<HandshakeEnd>& greeted_by() const { return greeted_by_; }
@@ -88,9 +89,15 @@ class HandshakeInbox {
   void refuse(Slot& slot, RefusalKind kind, const RecordView& record, RefusalList& refusals);
   // The record of the slot where it is whole and of the pair's other node.
   std::optional<RecordView> read(Slot& slot, RecordKind kind, RefusalList& refusals);
-  void judge_hello(const Nonce& own_nonce, RefusalList& refusals);
-  void judge_connected(const Nonce& own_nonce, const HandshakeEnd* partner, const Key* session_key,
+  struct Nonces {
+    const Nonce& own;
+    std::span<const Nonce> past;
+  };
+  void judge_hello(const Nonces& nonces, RefusalList& refusals);
+  void judge_connected(const Nonces& nonces, const HandshakeEnd* partner, const Key* session_key,
                        RefusalList& refusals);
+  // False where the record is for another nonce or life of this node: nothing more is to be read in it.
+  bool is_for_us(Slot& slot, const RecordView& record, const Nonces& nonces, RefusalList& refusals);
 
   HandshakeIdentity identity_;
   Key pair_key_;

@@ -164,7 +164,8 @@ std::expected<std::unique_ptr<DiskCarrier>, std::string> DiskCarrier::open(const
   ::pthread_attr_init(&attributes);
   (void)::pthread_attr_setstacksize(&attributes, kStackBytes);
   ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  // All signals are for the loop's thread.
+  // Whoever waits for a disk has no real-time priority, and all signals are for the loop's thread.
+  ::pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);

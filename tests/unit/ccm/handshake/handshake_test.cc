@@ -349,6 +349,21 @@ TEST(Handshake, APageWithoutTheSessionsMacIsUnreadableAndTheSessionStays) {
   EXPECT_EQ(state_of(world, 0), HandshakeState::connected);
 }
 
+TEST(Handshake, ARecordThatCrossedANewNonceIsLateAndNoRefusal) {
+  World world = connected_pair();
+  const auto recorded = world.nodes[0].mailbox;
+  world.lose(0, Fate::dropped);  // alpha draws another nonce; beta has written for the one before
+  world.nodes[0].mailbox = {};
+  world.tick(0, kPace);
+  world.nodes[0].mailbox = recorded;
+  for (int i = 0; i < 3; ++i) world.tick(0, kPace);
+  EXPECT_EQ(world.nodes[0].machine.refused().stale, 0U);
+  EXPECT_FALSE(world.connected());
+  world.nodes[0].mailbox = {};
+  EXPECT_TRUE(world.settle(20));
+  EXPECT_EQ(world.broken_rule(), "");
+}
+
 TEST(Handshake, GarbageInTheMailboxChangesNothingButACounter) {
   World world = connected_pair();
   for (int i = 0; i < 10; ++i) {
