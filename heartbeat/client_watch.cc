@@ -68,4 +68,11 @@ const WatchedClient* ClientWatch::stalled() const {
   return found == watched_.end() ? nullptr : &*found;
 }
 
+std::string ClientWatch::hung(const std::string& told) const {
+  const auto still = std::ranges::find(watched_, told, &WatchedClient::name);
+  if (still != watched_.end() && still->hung()) return told;
+  const auto found = std::ranges::find_if(watched_, &WatchedClient::hung);
+  return found == watched_.end() ? std::string() : found->name;
+}
+
 }  // namespace hapair::heartbeat

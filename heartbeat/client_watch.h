@@ -45,6 +45,8 @@ class ClientWatch {
   [[nodiscard]] std::span<const WatchedClient> clients() const { return watched_; }
   // The first whose work stands still; nothing where none does.
   [[nodiscard]] const WatchedClient* stalled() const;
+  // A client whose beat stands, by name: the one that was told last as long as it is one of them. Empty: none.
+  [[nodiscard]] std::string hung(const std::string& told) const;
 
  private:
   [[nodiscard]] WatchedClient begin(const ccm::ClientView& seen) const;

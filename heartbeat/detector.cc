@@ -28,14 +28,17 @@ std::string_view text_of(LimitReason reason) {
   return "unknown";
 }
 
+Duration Detector::undamped_limit() const { return std::max(limit_, std::min(factor_ * limit_, limits_.ceiling)); }
+
 Duration Detector::limit() const {
   const bool flaps = flaps_ > kFlapsAllowed && last_look_ - last_flap_ < kFlapsWithin;
   const Duration damped = flaps ? longest_flap_ + longest_flap_ / 2 : Duration{};
-  return std::max(limit_, std::min(std::max(factor_ * limit_, damped), limits_.ceiling));
+  return std::max(undamped_limit(), std::min(damped, limits_.ceiling));
 }
 
 LimitReason Detector::limit_reason() const {
-  if (limit() > limit_) return limit() > factor_ * limit_ ? LimitReason::flapped : LimitReason::widened;
+  if (limit() > undamped_limit()) return LimitReason::flapped;
+  if (limit() > limit_) return LimitReason::widened;
   if (limit_ <= limits_.floor) return LimitReason::floor;
   return limit_ >= limits_.ceiling ? LimitReason::ceiling : LimitReason::learnt;
 }
@@ -56,7 +59,8 @@ void Detector::look(Instant now, bool moved) {
   if (!moved) return;
   // A silence above the ceiling was an outage, not jitter: no limit would have waited for it.
   if (silence_ <= limits_.ceiling) {
-    if (silent()) note_flap(now, silence_);
+    // By the limit without the damping: what goes on as before goes on to be damped.
+    if (silence_ >= undamped_limit()) note_flap(now, silence_);
     learn(silence_);
   }
   silence_ = Duration{};

@@ -23,9 +23,9 @@
 // (our own process was stopped, our CPU was stolen, our machine was suspended) attests only the time of two looks, so a
 // node that was late itself does not hold that against its partner.
 //
-// Damping of what flaps: a silence that was longer than the limit, and ended below the ceiling, was no death. After the
-// third within a minute the limit is half as long again as the longest of them, up to the ceiling, until a minute has
-// passed without one.
+// Damping of what flaps: a silence that was longer than the usual limit, and ended below the ceiling, was no death.
+// After the third within a minute the limit is half as long again as the longest of them, up to the ceiling, until a
+// minute has passed without one.
 #pragma once
 
 #include <array>
@@ -78,6 +78,7 @@ class Detector {
 
   void learn(Duration arrival);
   void note_flap(Instant now, Duration silence);
+  [[nodiscard]] Duration undamped_limit() const;
 
   DetectorLimits limits_;
   bool watching_ = false;

@@ -423,8 +423,7 @@ std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
   const bool same_stall =
       stalled_.has_value() == current_.stalled.has_value() &&
       (!stalled_ || (stalled_->boot_id == current_.stalled->boot_id && stalled_->phase == current_.stalled->phase));
-  const auto hung = std::ranges::find_if(clients_.clients(), &WatchedClient::hung);
-  const std::string hung_client = hung == clients_.clients().end() ? std::string() : hung->name;
+  const std::string hung_client = clients_.hung(current_.hung_client);
   if (same && same_stall && hung_client == current_.hung_client) return std::nullopt;
   if (stalled_) {
     finding.because.push_back(

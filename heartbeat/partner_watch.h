@@ -46,7 +46,7 @@ struct WatchLimits {
   std::array<Duration, ccm::kBootPhases> phase_bounds{};
   // Between two beats over each network, by its number; zero: there is no such network.
   std::array<Duration, ccm::kMaxNetworks> network_paces{};
-  // How long a beat may lie there before this node looks at it: on a disk, between two reads of it.
+  // How long a beat may be under way until this node has it: over a disk, until it is written and read.
   std::array<Duration, ccm::kMaxNetworks> network_lags{};
   // What evidence calls them, by their numbers; empty: by the number.
   std::array<std::string, ccm::kMaxRails> rail_names{};        // "ib0"

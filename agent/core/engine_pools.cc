@@ -259,7 +259,11 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
   if (look_at_partner(now, index) || look_for_reboot(now, index)) return true;
   if (shutting_down_ && fire(now, index, PoolEvent::shutdown, pool.decision)) return true;
   const std::optional<Instant> down = down_at();
-  if (down && now >= *down && !pool.takeover_refused && fire(now, index, PoolEvent::partner_down, partner_decision_)) {
+  // One that answers although it counts as down has its bound to answer in.
+  const bool asked = pool.state == PoolState::asking || pool.state == PoolState::requesting;
+  const bool waits = asked && heartbeat::answers(assessment_.verdict);
+  if (down && now >= *down && !waits && !pool.takeover_refused &&
+      fire(now, index, PoolEvent::partner_down, partner_decision_)) {
     return true;
   }
   const bool claims = pool.state == PoolState::claiming || pool.state == PoolState::fencing;

@@ -21,7 +21,8 @@ heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
   for (std::size_t i = 0; i < config.pair.rails.size(); ++i) limits.rail_names.at(i) = config.pair.rails[i].name.text();
   for (std::size_t i = 0; i < config.pair.networks.size(); ++i) {
     limits.network_paces.at(i) = config.pair.networks[i].pace;
-    if (!config.pair.networks[i].device.empty()) limits.network_lags.at(i) = config.pair.networks[i].pace;
+    // A pace until it is read, and another for the disk's own time.
+    if (!config.pair.networks[i].device.empty()) limits.network_lags.at(i) = 2 * config.pair.networks[i].pace;
     limits.network_names.at(i) = config.pair.networks[i].title();
   }
   return limits;
@@ -31,8 +32,10 @@ heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
 Duration beats_end(const AgentConfig& config) {
   const heartbeat::WatchLimits limits = watch_limits(config);
   Duration ceiling = limits.ceiling;
-  for (const Duration pace : limits.network_paces)
-    ceiling = std::max(ceiling, heartbeat::network_ceiling(limits, pace));
+  for (std::size_t i = 0; i < limits.network_paces.size(); ++i) {
+    ceiling =
+        std::max(ceiling, heartbeat::network_ceiling(limits, limits.network_paces.at(i)) + limits.network_lags.at(i));
+  }
   return ceiling + config.pair.operation_deadline + 2 * config.pair.pace;
 }
 

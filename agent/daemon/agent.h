@@ -75,7 +75,8 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void look_at_self();
   void describe_partner(control::v1::StatusReply& reply) const;
   void describe_ccm(control::v1::StatusReply& reply) const;
-  void describe_network(const ccm::NetworkSelfLayout& network, control::v1::NetworkStatus& out) const;
+  void describe_network(const ccm::NetworkSelfLayout& network, const ccm::NetworkConfig& config,
+                        control::v1::NetworkStatus& out) const;
   void describe_pools(control::v1::StatusReply& reply) const;
 
   sd_event* loop_;

@@ -47,14 +47,15 @@ void describe_limit(std::string what, const heartbeat::Detector& detector, contr
 
 }  // namespace
 
-void Agent::describe_network(const ccm::NetworkSelfLayout& network, control::v1::NetworkStatus& out) const {
+void Agent::describe_network(const ccm::NetworkSelfLayout& network, const ccm::NetworkConfig& config,
+                             control::v1::NetworkStatus& out) const {
   out.set_name(std::string(ccm::name_in(network.name)));
   out.set_address(std::string(ccm::name_in(network.address)));
   out.set_state(std::string(ccm::text_of(ccm::state_of(network, clock_->now()))));
   out.set_is_disk(network.is_disk != 0);
   if (network.disk_error != 0) {
     out.set_send_error(std::string(ccm::text_of(static_cast<ccm::DiskError>(network.disk_error - 1))) +
-                       "; where it is to be this pair's: hapair mailbox-disk " + out.address());
+                       "; where it is to be this pair's: hapair mailbox-disk " + config.device);
   } else if (network.send_errno != 0) {
     out.set_send_error(std::strerror(network.send_errno));
   }
@@ -130,8 +131,8 @@ void Agent::describe_ccm(control::v1::StatusReply& reply) const {
     out.set_last_error(std::string(ccm::text_of(static_cast<ccm::FabricError>(rail.last_error))));
     describe_round_trips(rail, out);
   }
-  for (std::size_t i = 0; i < std::min<std::size_t>(self->network_count, self->networks.size()); ++i) {
-    describe_network(self->networks[i], *ccm.add_networks());
+  for (std::size_t i = 0; i < std::min<std::size_t>(self->network_count, config_.pair.networks.size()); ++i) {
+    describe_network(self->networks.at(i), config_.pair.networks[i], *ccm.add_networks());
   }
   ccm.set_refused_key(self->refused_key);
   ccm.set_refused_identity(self->refused_identity);

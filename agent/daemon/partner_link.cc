@@ -90,6 +90,7 @@ void PartnerLink::note_late(Duration late) {
 void PartnerLink::on_tick() {
   if (client_) {
     note_late(clock_->now() - next_tick_);
+    if (!client_) return;  // what follows from being late may end this agent
     client_->beat();
     if (++ticks_without_news_ > kSilentTicks) {
       ticks_without_news_ = 0;
@@ -155,14 +156,14 @@ void PartnerLink::drain() {
   client_->acknowledge_events();
   bool oldest = true;
   while (client_ && client_->next(scratch_)) {
-    latest_ = std::max<Duration>(latest_, std::chrono::microseconds(scratch_.late_us));
+    note_late(std::chrono::microseconds(scratch_.late_us));
     if (std::exchange(oldest, false)) note_late(clock_->now() - instant_of_ns(scratch_.when_ns));
     ticks_without_news_ = 0;
     if (told_lost_) {
       told_lost_ = false;
       listener_->own_ccm_changed(true, "");
     }
-    take(scratch_);
+    if (client_) take(scratch_);
   }
   if (client_) beat_with_ccm();
 }

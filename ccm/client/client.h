@@ -20,7 +20,8 @@ namespace hapair::ccm {
 
 // How a client's own work goes: of storage software, its I/O. Work that is outstanding while none is completed for
 // `stall_limit` (rounded to milliseconds, up to 49 days; zero: this client tells no progress) is a storage that stands
-// still, whatever else beats; nothing outstanding is idle and well.
+// still, whatever else beats; nothing outstanding is idle and well. Only what does not wait for the partner belongs
+// here: it is the partner who judges.
 struct Progress {
   std::uint64_t completed = 0;    // since the registration; any change of it is progress
   std::uint32_t outstanding = 0;  // begun and not completed

@@ -51,7 +51,7 @@ void hapair_client_close(hapair_client* client);
 void hapair_beat(hapair_client* client);
 /* How the client's own work goes (of storage software, its I/O): where some is outstanding and `completed` does not
  * change for `stall_limit_ms`, the partner says storage-stalled of this node, whatever else beats. 0: no progress is
- * told. */
+ * told. Only work that does not wait for the partner belongs here: it is the partner who judges. */
 void hapair_progress(hapair_client* client, uint64_t completed, uint32_t outstanding, uint32_t stall_limit_ms);
 /* 0 once ccmd has ended; then close, and open again. */
 int hapair_alive(hapair_client* client);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ namespace hapair::ccm {
 namespace {
 
 constexpr int kOpenAgainMs = 1000;
+constexpr unsigned kFirstFd = 3;                              // after the standard ones
 constexpr std::size_t kStackBytes = std::size_t{128} * 1024;  // locked in memory with the rest of ccmd
 
 // Memory as direct I/O wants it.
@@ -76,8 +78,11 @@ struct DiskCarrier::Shared {
 
   static void* run_of(void* shared);
   void run();
+  void let_go_of_others() const;
   void wait() const;
   Fd open(Block& block);
+  int check_header(const Fd& disk, Block& block);
+  int write(const Fd& disk, Block& block);
   int beat(const Fd& disk, Block& own, Block& partners);
 };
 
@@ -87,23 +92,41 @@ void* DiskCarrier::Shared::run_of(void* shared) {
   return nullptr;
 }
 
+// Looked at before anything is opened for writing: closing that would have udev probe the disk anew.
 Fd DiskCarrier::Shared::open(Block& block) {
-  Fd disk(::open(device.c_str(), O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC));
-  int failed = disk.valid() ? 0 : errno;
-  if (failed == 0) failed = read_block(disk, 0, block.bytes());
-  const auto checked = failed == 0 ? check_disk_header(block.bytes(), of) : std::expected<void, DiskError>();
+  Fd disk(::open(device.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+  int failed = disk.valid() ? check_header(disk, block) : errno;
+  if (failed == 0) {
+    disk = Fd(::open(device.c_str(), O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC));
+    failed = disk.valid() ? 0 : errno;
+  }
+  if (failed == 0) return disk;
+  error = failed;
+  return {};
+}
+
+// 0, or errno: ENOTUNIQ where the disk is not this pair's.
+int DiskCarrier::Shared::check_header(const Fd& disk, Block& block) {
+  if (const int failed = read_block(disk, 0, block.bytes()); failed != 0) return failed;
+  const auto checked = check_disk_header(block.bytes(), of);
   refused = checked ? kNotRefused : static_cast<int>(checked.error());
-  error = checked ? failed : ENOTUNIQ;
-  if (error != 0) disk.reset();
-  return disk;
+  return checked ? 0 : ENOTUNIQ;
+}
+
+// 0, or errno. Whoever made something else of the disk meanwhile is not written over.
+int DiskCarrier::Shared::write(const Fd& disk, Block& block) {
+  if (const int failed = check_header(disk, block); failed != 0) return failed;
+  std::ranges::fill(block.bytes(), std::byte{});
+  std::memcpy(block.bytes().data(), out.data(), out.size());
+  return write_block(disk, beat_block(of.node, of.partner), block.bytes());
 }
 
 // 0, or errno.
 int DiskCarrier::Shared::beat(const Fd& disk, Block& own, Block& partners) {
   if (out_full.load(std::memory_order_acquire)) {
-    std::memcpy(own.bytes().data(), out.data(), out.size());
-    const int failed = write_block(disk, beat_block(of.node, of.partner), own.bytes());
+    const int failed = write(disk, own);
     out_full.store(false, std::memory_order_release);
+    error = failed;
     if (failed != 0) return failed;
   }
   std::array<std::byte, kBeatBytes> before{};
@@ -130,7 +153,17 @@ void DiskCarrier::Shared::wait() const {
   (void)!::read(wake.get(), &count, sizeof count);
 }
 
+// A disk that never answers keeps this thread in the kernel, also when the process is killed. Its lock and its sockets
+// must not stay with it: the next ccmd needs them.
+void DiskCarrier::Shared::let_go_of_others() const {
+  if (::unshare(CLONE_FILES) != 0) return;
+  const auto own = static_cast<unsigned>(wake.get());
+  if (own > kFirstFd) (void)::close_range(kFirstFd, own - 1, 0);
+  (void)::close_range(own + 1, ~0U, 0);
+}
+
 void DiskCarrier::Shared::run() {
+  let_go_of_others();
   Block own;
   Block partners;
   Fd disk;
@@ -140,12 +173,12 @@ void DiskCarrier::Shared::run() {
     if (!disk.valid() && clock.now() >= next_open) {
       next_open = clock.now() + std::chrono::milliseconds(kOpenAgainMs);
       disk = open(own);
-      std::ranges::fill(own.bytes(), std::byte{});
-      std::ranges::fill(partners.bytes(), std::byte{});
     }
     if (disk.valid()) {
-      error = beat(disk, own, partners);
-      if (error != 0) disk.reset();
+      if (const int failed = beat(disk, own, partners); failed != 0) {
+        error = failed;
+        disk.reset();
+      }
     } else {
       out_full = false;  // what cannot be written is not kept
     }
@@ -166,6 +199,9 @@ std::expected<std::unique_ptr<DiskCarrier>, std::string> DiskCarrier::open(const
   ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   // Whoever waits for a disk has no real-time priority, and all signals are for the loop's thread.
   ::pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+  ::pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
+  const sched_param lowest{};
+  ::pthread_attr_setschedparam(&attributes, &lowest);
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);

@@ -47,6 +47,7 @@ class Schedule {
     options.policy.automatic_takeover = chance(80);
     options.policy.takeover_hold = milliseconds(chance(70) ? 0 : 200);
     options.policy.agent_silent = options.policy.ccm_silent = milliseconds(1500);
+    if (chance(50)) options.policy.storage_stalled = milliseconds(chance(50) ? 0 : 700);
     options.policy.fence_retry = milliseconds(200);
     options.policy.automatic_giveback = chance(80);
     options.policy.giveback_stable = seconds(3);
@@ -94,7 +95,14 @@ class Schedule {
       say(fmt::format("{} {}", what, name));
       (world_.*act)(n);
     };
-    switch (pick(34)) {
+    switch (pick(37)) {
+      case 34:
+      case 35:
+        say("storage-stands " + name);
+        return world_.set_storage(n, true);
+      default:
+        say("storage-moves " + name);
+        return world_.set_storage(n, false);
       case 0:
       case 1:
       case 2:

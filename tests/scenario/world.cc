@@ -415,6 +415,7 @@ void World::repair_everything() {
     wake_agent(i);
     node.disk_fails = node.wrong_key = false;
     go_on_booting(i);
+    if (node.ccm && node.ccm->storage) set_storage(i, false);
     node.fence = {FenceBehaviour::confirmed};
     for (auto& resources : node.pools) {
       for (Resource& each : resources) each.fails = each.hangs = {};

@@ -30,9 +30,6 @@ int main(int argc, char** argv) {
   add_member(send);
   send->add_option("--records", options.records, "how many (default: until Ctrl-C)");
   send->add_option("--pause-ms", options.pause_ms, "between two records");
-  send->add_option("--stall-limit-s", options.stall_limit_s,
-                   "records may wait so long for the receiver before the partner says storage-stalled of this node; "
-                   "without it no progress is told");
   send->add_flag("!--no-checksum", options.checksum, "without a CRC32C of the payload");
   send->add_option("--acknowledged", options.acknowledged,
                    "a file that says how far the mirror is, also after a crash");
@@ -40,6 +37,10 @@ int main(int argc, char** argv) {
   CLI::App* receive = add("receive", "take records; ends on Ctrl-C", hapair::mirror::run_receiver);
   add_member(receive);
   receive->add_option("--log", options.log, "a file that gets every record");
+  receive->add_option(
+      "--stall-limit-s", options.stall_limit_s,
+      "a write to the log may take so long before the partner says storage-stalled of this node; without "
+      "it no progress is told");
   CLI::App* verify =
       add("verify", "compare a receiver's log with what its sender had been told", hapair::mirror::verify_log);
   verify->add_option("--log", options.log, "of the receiver")->required();

@@ -18,7 +18,8 @@ struct Options {
   std::string log;           // of the receiver: the file that gets every record
   bool json = false;
   double patience_s = 60;    // without a partner
-  double stall_limit_s = 0;  // of the sender: how long its records may stand before its node's storage is; 0: not told
+  double stall_limit_s = 0;  // of the receiver: how long a write to its log may take before its storage stands still;
+                             // 0: not told
 };
 
 int run_sender(const Options& options);

@@ -101,6 +101,7 @@ class Receiver final : public ccm::PortHandler {
 
   void append(std::uint64_t sequence) {
     const std::span<const std::byte> slot = slot_of(sequence);
+    tell_progress(1);
     if (log_.valid() && ::write(log_.get(), slot.data(), slot.size()) != static_cast<ssize_t>(slot.size())) {
       std::fprintf(stderr, "mirror: %s\n", errno_text(options_.log).c_str());
       failed_ = true;
@@ -108,6 +109,14 @@ class Receiver final : public ccm::PortHandler {
     }
     taken_ = sequence;
     ++records_;
+    tell_progress(0);
+  }
+
+  // What this node's storage is asked for: the log. A write that does not come back says so by itself.
+  void tell_progress(std::uint32_t outstanding) {
+    member_.progress({.completed = records_,
+                      .outstanding = outstanding,
+                      .stall_limit = std::chrono::milliseconds(static_cast<int>(options_.stall_limit_s * 1000))});
   }
 
   void fail(std::uint64_t sequence) {

@@ -137,9 +137,6 @@ class Sender final : public ccm::PortHandler {
     while (member_.ports().dispatch(*this) > 0) {
     }
     look_at_progress();
-    member_.progress({.completed = consumed_,
-                      .outstanding = static_cast<std::uint32_t>(next_ - 1 - consumed_),
-                      .stall_limit = std::chrono::milliseconds(static_cast<int>(options_.stall_limit_s * 1000))});
     if (member_.port().partner().ready) {
       while (post_record()) {
       }

@@ -123,6 +123,38 @@ TEST_F(MailboxDisk, NothingIsWrittenToWhatIsNotThisPairs) {
   }
 }
 
+TEST_F(MailboxDisk, IsLeftAloneAsSoonAsSomebodyElseHasIt) {
+  make_area();
+  const auto alpha = open("alpha", "beta");
+  ASSERT_TRUE(eventually([&] { return alpha->send(beat(1)); }));
+  ASSERT_TRUE(eventually([&] { return read(1).front() == std::byte{1}; }));
+  const std::vector<std::byte> data(kDiskBlockBytes, std::byte{0x55});
+  write(0, data);
+  ASSERT_TRUE(eventually([&] {
+    (void)alpha->send(beat(2));
+    return alpha->refused().has_value();
+  }));
+  write(1, data);
+  for (int i = 0; i < 30; ++i) {
+    (void)alpha->send(beat(3));
+    ::usleep(10'000);
+  }
+  EXPECT_EQ(read(1), data);
+  EXPECT_FALSE(alpha->send(beat(4)));
+}
+
+TEST_F(MailboxDisk, HoldsNoDescriptorOfItsProcess) {
+  make_area();
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe(pipe.data()), 0);
+  const auto alpha = open("alpha", "beta");
+  ASSERT_TRUE(eventually([&] { return alpha->send(beat(1)); }));
+  ::close(pipe[1]);
+  char byte = 0;
+  EXPECT_EQ(::read(pipe[0], &byte, 1), 0) << "the thread that waits for the disk would keep the other end open";
+  ::close(pipe[0]);
+}
+
 TEST_F(MailboxDisk, IsTakenUpWhenItsAreaIsMadeLater) {
   const auto alpha = open("alpha", "beta");
   ASSERT_TRUE(eventually([&] { return alpha->error() == ENOENT; }));
