@@ -159,7 +159,8 @@ void PartnerWatch::take_page(const Observation& seen) {
   const bool same_ccm = last_page_ && last_page_->incarnation == page.incarnation;
   if (!same_ccm) ccm_.reset();
   if (same_ccm && page.ccm_beat < last_page_->ccm_beat) return;
-  ccm_.look(seen.when, same_ccm && last_page_->ccm_beat != page.ccm_beat);
+  const bool ccm_moved = same_ccm && last_page_->ccm_beat != page.ccm_beat;
+  ccm_.look(seen.when, ccm_moved);
 
   const ccm::ClientView* agent = agent_of(page);
   if (agent != nullptr && agent->state == ccm::ClientState::registered) {
@@ -174,7 +175,8 @@ void PartnerWatch::take_page(const Observation& seen) {
   last_page_ = page;
   if (seen.proof != ccm::PageProof::session) return;
   proven_ = page;
-  clients_.look(seen.when, page.clients);
+  // A page that stands still shows nothing of its clients.
+  if (ccm_moved) clients_.look(seen.when, page.clients);
   note_phase(seen);
 }
 
@@ -381,12 +383,12 @@ std::optional<Assessment> PartnerWatch::take_beat(const Observation& seen) {
   return conclude(seen.when, {Verdict::interconnect_lost, {beats_of(network)}, false});
 }
 
-// Its last beat was made when the rails had fallen silent, for certain.
+// Its last beat was made when the rails had fallen silent, as far as its lag tells.
 bool PartnerWatch::outlived_rails(const Network& network) const {
   return network.made() - rail_.last_moved() > 2 * limits_.pace;
 }
 
-// Of those that are not silent the one whose last beat is the youngest for certain.
+// Of those that are not silent the one whose last beat is the youngest.
 const PartnerWatch::Network* PartnerWatch::beating_network() const {
   const Network* found = nullptr;
   for (const Network& network : networks_) {
@@ -423,7 +425,8 @@ std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
   const bool same_stall =
       stalled_.has_value() == current_.stalled.has_value() &&
       (!stalled_ || (stalled_->boot_id == current_.stalled->boot_id && stalled_->phase == current_.stalled->phase));
-  const std::string hung_client = clients_.hung(current_.hung_client);
+  // A partner that is not seen at work says nothing of its clients, neither that they hang nor that they are back.
+  const std::string hung_client = answers(finding.verdict) ? clients_.hung(current_.hung_client) : current_.hung_client;
   if (same && same_stall && hung_client == current_.hung_client) return std::nullopt;
   if (stalled_) {
     finding.because.push_back(

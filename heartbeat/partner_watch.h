@@ -97,7 +97,7 @@ class PartnerWatch {
     std::optional<ccm::BeatView> last;
     Instant heard;
 
-    // It was made no earlier than this.
+    // It was made no earlier than this, where the way takes no longer than the lag.
     [[nodiscard]] Instant made() const { return heard - lag; }
   };
   struct Finding {

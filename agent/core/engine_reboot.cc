@@ -125,8 +125,7 @@ void Engine::record_stall(Instant now, const std::optional<heartbeat::PhaseStall
 // It costs nothing by itself: which pool depends on that client is not known here.
 void Engine::record_hung_client(Instant now, const std::string& before) {
   const std::string& hung = assessment_.hung_client;
-  // What is not seen has neither come back nor ended.
-  if (hung == before || assessment_.verdict == heartbeat::Verdict::unknown) return;
+  if (hung == before) return;
   const std::string_view partner = config_.partner.view();
   if (!before.empty()) {
     record(now, Severity::notice, "client-moves-on", std::nullopt, partner_decision_,

@@ -96,8 +96,7 @@ std::string failure(const RailConfig& rail, const std::string& what, Status stat
 }
 
 // What went wrong.
-std::vector<std::string> configure(const RailConfig& rail, const std::string& interface) {
-  const int index = static_cast<int>(::if_nametoindex(interface.c_str()));
+std::vector<std::string> configure(const RailConfig& rail, const std::string& interface, int index) {
   const std::string address = rail.address + "/" + std::to_string(rail.early_boot->prefix_length);
   std::vector<std::string> failures;
   const auto socket = connected(NETLINK_ROUTE);
@@ -168,7 +167,9 @@ void Interconnect::bring_up() {
   std::erase_if(waiting_, [this](const RailConfig* rail) {
     const auto interface = find_interface(kInterfaces, rail->early_boot->interface);
     if (!interface) return false;
-    for (std::string& text : configure(*rail, *interface)) failures_.push_back(std::move(text));
+    const int index = static_cast<int>(::if_nametoindex(interface->c_str()));
+    if (index == 0) return false;  // udev has just renamed it
+    for (std::string& text : configure(*rail, *interface, index)) failures_.push_back(std::move(text));
     return true;
   });
 }

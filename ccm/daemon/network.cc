@@ -63,6 +63,8 @@ Network::Network(const NetworkConfig& config, const BeatIdentity& identity, cons
   put_name(self_.address, config.device.empty() ? config.address : config.device);
   title_ = config.title();
   self_.is_disk = config.device.empty() ? 0 : 1;
+  // Its thread and its memory are made before there is a loop that must not wait for them.
+  if (self_.is_disk != 0) open(Instant());
   self_.pace_us = static_cast<std::uint32_t>(config.pace / std::chrono::microseconds(1));
 }
 

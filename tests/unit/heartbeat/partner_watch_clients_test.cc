@@ -155,6 +155,31 @@ TEST_F(WatchingClients, tells_a_client_whose_beat_stands_and_when_it_beats_again
   EXPECT_EQ(watch_.assessment().hung_client, "");
 }
 
+TEST_F(WatchingClients, a_node_that_hangs_as_a_whole_has_no_hung_client_neither_then_nor_after) {
+  storage().outstanding = 0;
+  works(100);
+  ccm_beats_ = false;
+  looks(50);
+  ASSERT_EQ(verdict(), Verdict::hung);
+  EXPECT_EQ(watch_.assessment().hung_client, "");
+  ccm_beats_ = true;
+  looks(2);  // the client's next beat is due later
+  ASSERT_EQ(verdict(), Verdict::alive);
+  EXPECT_EQ(watch_.assessment().hung_client, "");
+  works(10);
+  EXPECT_EQ(watch_.assessment().hung_client, "");
+}
+
+TEST_F(WatchingClients, a_hung_client_is_neither_back_nor_ended_while_its_node_is_not_seen) {
+  storage().outstanding = 0;
+  works(100);
+  looks(20);
+  ASSERT_EQ(watch_.assessment().hung_client, "target");
+  waits(10);
+  ASSERT_EQ(verdict(), Verdict::unreachable);
+  EXPECT_EQ(watch_.assessment().hung_client, "target");
+}
+
 TEST_F(WatchingClients, a_client_that_only_looks_is_not_held_to_a_beat) {
   storage().outstanding = 0;
   storage().pace = Duration{};

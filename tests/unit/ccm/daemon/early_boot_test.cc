@@ -25,15 +25,10 @@ constexpr int kConfig = 78;
 
 class EarlyBoot : public testing::Test {
  protected:
-  void TearDown() override { end(); }
+  void TearDown() override { ccmd_.end_early(); }
   [[nodiscard]] pid_t pid() const {
     const auto text = read_file(ccmd_.run_dir() + "/ccmd.lock", 64);
     return text ? std::atoi(text->c_str()) : 0;
-  }
-  void end() {
-    const pid_t early = pid();
-    if (early <= 0 || early == ccmd_.pid() || ::kill(early, SIGTERM) != 0) return;
-    EXPECT_TRUE(eventually([early] { return ::kill(early, 0) != 0; }));
   }
   [[nodiscard]] EarlyBootNote note() const { return read_early_boot_note(ccmd_.run_dir()).value_or(EarlyBootNote{}); }
 

@@ -78,14 +78,7 @@ class EarlyInterfaces : public testing::Test {
         R"({"interface":"name:slow0"}})";
     ASSERT_EQ(ccmd_.run_to_end("--check"), 0) << ccmd_.log();
   }
-  void TearDown() override {
-    const auto pid = read_file(ccmd_.run_dir() + "/ccmd.lock", 64);
-    if (!pid) return;
-    const pid_t early = std::atoi(pid->c_str());
-    if (early > 0 && ::kill(early, SIGTERM) == 0) {
-      EXPECT_TRUE(eventually([early] { return ::kill(early, 0) != 0; }));
-    }
-  }
+  void TearDown() override { ccmd_.end_early(); }
   // In a network namespace of its own, which lives as long as what it starts. `early` runs ccmd to where it waits for
   // the interface that is not there, or to its end.
   void run(const std::string& script) {

@@ -25,16 +25,6 @@ int status_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -WT
 
 }  // namespace
 
-bool eventually(const std::function<bool()>& condition) {
-  const SystemClock clock;
-  const Instant end = clock.now() + kPatience;
-  while (!condition()) {
-    if (clock.now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
-
 RunningCcmd::RunningCcmd(const TempFolder& folder, CcmdOptions with) : options(std::move(with)), folder_(&folder) {}
 RunningCcmd::~RunningCcmd() { kill(); }
 
@@ -149,6 +139,13 @@ std::optional<CcmSelfLayout> RunningCcmd::self() const {
     return self.has_value();
   });
   return self;
+}
+
+void RunningCcmd::end_early() const {
+  const auto text = read_file(run_dir() + "/ccmd.lock", 64);
+  const pid_t early = text ? std::atoi(text->c_str()) : 0;
+  if (early <= 0 || early == pid_ || ::kill(early, SIGTERM) != 0) return;
+  EXPECT_TRUE(eventually([early] { return ::kill(early, 0) != 0; }));
 }
 
 }  // namespace hapair::ccm

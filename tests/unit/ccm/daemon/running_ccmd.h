@@ -3,19 +3,16 @@
 
 #include <sys/types.h>
 
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "ccm/base/ids.h"
 #include "ccm/client/client.h"
 #include "ccm/wire/status_page.h"
+#include "tests/unit/ccm/eventually.h"
 #include "tests/unit/ccm/temp_folder.h"
 
 namespace hapair::ccm {
-
-// True as soon as `condition` is; false after ten seconds.
-bool eventually(const std::function<bool()>& condition);
 
 struct CcmdOptions {
   std::string pair = "pair";
@@ -46,6 +43,8 @@ class RunningCcmd {
   void signal(int number) const;
   int wait();  // its exit status; minus the signal's number where one ended it
   void kill();
+  // The daemon that an --early of this node left, where one runs.
+  void end_early() const;
   [[nodiscard]] bool running();
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] std::string log() const;

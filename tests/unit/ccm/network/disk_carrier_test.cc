@@ -7,24 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "ccm/base/fd.h"
+#include "tests/unit/ccm/eventually.h"
 #include "tests/unit/ccm/temp_folder.h"
 
 namespace hapair::ccm {
 namespace {
-
-bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 1000; ++i) {
-    if (condition()) return true;
-    ::usleep(10'000);
-  }
-  return false;
-}
 
 std::array<std::byte, kBeatBytes> beat(std::uint8_t number) {
   std::array<std::byte, kBeatBytes> bytes{};
