@@ -7,14 +7,14 @@
 // by tests/bench/detector-choice (what a real pair's CCM saw at 10 ms over a rail of iWARP for 20 s under each load,
 // the partner alive; wrong suspicions, and in brackets the mean patience in ms):
 //   load       fixed 30 ms   NFD-E, margin 20 ms   phi 8         this, floor 30 ms
-//   idle        0 (30)        0 (30)                19 (12)       0 (30)
-//   processor   0 (30)        0 (30)                13 (11)       0 (30)
-//   memory      8 (30)       14 (26)                19 (15)       0 (30)
-//   io          0 (30)        0 (30)                18 (11)       0 (30)
-//   loss 1 %    2 (30)        2 (30)                21 (20)       2 (31)
-//   loss 10 %  87 (30)       84 (34)                16 (155)      2 (274)
-//   loss 30 %  19 (30)       19 (34)                 0 (1968)     2 (473)
-//   jitter      0 (30)       56 (30)                 0 (40)       0 (41)
+//   idle        0 (30)        0 (30)                16 (12)       0 (30)
+//   processor   0 (30)        0 (30)                14 (11)       0 (30)
+//   memory      6 (30)       15 (28)                21 (13)       0 (30)
+//   io          1 (30)        2 (30)                19 (16)       0 (30)
+//   loss 1 %    3 (30)       10 (29)                24 (23)       3 (40)
+//   loss 10 %  96 (30)       99 (32)                15 (156)      1 (285)
+//   loss 30 %  31 (30)       31 (37)                 0 (1213)     5 (491)
+//   jitter      9 (30)       88 (30)                 0 (46)       0 (47)
 // Without a floor phi accrual takes a regular partner's least delay for death; NFD-E does not learn how irregular one
 // is, and expects beats at the pace's grid, which a stalled partner leaves; attested silence is what memory pressure
 // needs.

@@ -108,11 +108,16 @@ std::string RunningCcmd::log() const {
 }
 
 std::optional<StatusView> RunningCcmd::page() const {
-  const auto bytes = read_file(*folder_ / ("shm/" + options.node + ".status"), kPageBytes);
-  if (!bytes) return std::nullopt;
-  auto view = parse_status_page(std::as_bytes(std::span(*bytes)));
-  if (!view) return std::nullopt;
-  return *view;
+  // A read that met the writer is one to repeat, as the partner does: it says nothing of the node.
+  constexpr int kTries = 1000;
+  for (int i = 0; i < kTries; ++i) {
+    const auto bytes = read_file(*folder_ / ("shm/" + options.node + ".status"), kPageBytes);
+    if (!bytes) return std::nullopt;
+    auto view = parse_status_page(std::as_bytes(std::span(*bytes)));
+    if (view) return *view;
+    if (view.error() != PageError::torn) return std::nullopt;
+  }
+  return std::nullopt;
 }
 
 HandshakeState RunningCcmd::handshake() const {
