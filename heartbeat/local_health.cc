@@ -25,6 +25,7 @@ constexpr Degrees kStolenShare{{{0.2, 2}, {0.5, 4}}};
 constexpr Degrees kMemoryShare{{{0.1, 2}, {0.4, 4}}};
 constexpr Degrees kIoShare{{{0.5, 2}, {0.9, 4}}};
 constexpr int kAfterSuspension = 4;
+constexpr double kMuchWorse = 4;
 
 int factor_of(const Degrees& degrees, double value) {
   int factor = 1;
@@ -66,18 +67,23 @@ std::string_view text_of(StrainCause cause) {
 
 Strain LocalHealth::judge(const LocalSample& sample) const {
   Strain worst;
-  const auto consider = [&worst](StrainCause cause, int factor, std::string fact) {
-    if (factor > worst.factor) worst = {cause, factor, std::move(fact)};
+  const auto consider = [&worst](StrainCause cause, int factor, double extent, std::string fact) {
+    if (factor > worst.factor || (factor == worst.factor && factor > 1 && extent > worst.extent)) {
+      worst = {cause, factor, extent, std::move(fact)};
+    }
+  };
+  const auto consider_by = [&](StrainCause cause, const Degrees& degrees, double value, std::string fact) {
+    consider(cause, factor_of(degrees, value), value / degrees.front().from, std::move(fact));
   };
   const Duration suspended = sample.suspended - last_->suspended;
   if (suspended >= kSuspended) {
-    consider(StrainCause::suspended, kAfterSuspension,
+    consider(StrainCause::suspended, kAfterSuspension, ms_of(suspended) / ms_of(kSuspended),
              fmt::format("was suspended for {:.3f} s", ms_of(suspended) / 1000));
   }
   if (floor_.count() > 0) {
     const double floors = static_cast<double>(sample.latest.count()) / static_cast<double>(floor_.count());
-    consider(StrainCause::late, factor_of(kLateFloors, floors),
-             fmt::format("looked or beat {:.1f} ms late", ms_of(sample.latest)));
+    consider_by(StrainCause::late, kLateFloors, floors,
+                fmt::format("looked or beat {:.1f} ms late", ms_of(sample.latest)));
   }
   const Duration passed = sample.when - last_->when;
   if (passed < kWindow) return worst;
@@ -91,11 +97,11 @@ Strain LocalHealth::judge(const LocalSample& sample) const {
   };
   const double memory = share(last_->memory_waits, sample.memory_waits);
   const double io = share(last_->io_waits, sample.io_waits);
-  consider(StrainCause::stolen, factor_of(kStolenShare, stolen),
-           "had its processors taken away by its hypervisor for " + of_the_last(stolen));
-  consider(StrainCause::memory, factor_of(kMemoryShare, memory),
-           "could do nothing but wait for memory for " + of_the_last(memory));
-  consider(StrainCause::io, factor_of(kIoShare, io), "could do nothing but wait for its disks for " + of_the_last(io));
+  consider_by(StrainCause::stolen, kStolenShare, stolen,
+              "had its processors taken away by its hypervisor for " + of_the_last(stolen));
+  consider_by(StrainCause::memory, kMemoryShare, memory,
+              "could do nothing but wait for memory for " + of_the_last(memory));
+  consider_by(StrainCause::io, kIoShare, io, "could do nothing but wait for its disks for " + of_the_last(io));
   return worst;
 }
 
@@ -110,7 +116,7 @@ std::optional<Strain> LocalHealth::take(const LocalSample& sample) {
   } else {
     last_->suspended = sample.suspended;
   }
-  if (now.factor == strain_.factor) {
+  if (now.factor == strain_.factor && (now.factor == 1 || now.extent < kMuchWorse * strain_.extent)) {
     if (now.factor > 1) shown_last_ = sample.when;
     return std::nullopt;  // of two equal ones the first stays
   }

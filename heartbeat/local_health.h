@@ -4,7 +4,8 @@
 // More Accurate Failure Detection, DSN-W 2018): while it is strained, silence must last a multiple of the usual limit,
 // up to the configured ceiling.
 //
-// Damping: a strain stays in force for five seconds after the last sample that showed it.
+// Damping: a strain stays in force for five seconds after the last sample that showed it; one that is no stronger is
+// told only where it is four times as bad.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +34,9 @@ std::string_view text_of(StrainCause cause);
 
 struct Strain {
   StrainCause cause = StrainCause::none;
-  int factor = 1;    // of the usual limits
-  std::string fact;  // "waited 43 % of the last 1.0 s for memory"
+  int factor = 1;     // of the usual limits
+  double extent = 0;  // of the least that strains
+  std::string fact;   // "waited 43 % of the last 1.0 s for memory"
 };
 
 class LocalHealth {
@@ -42,7 +44,7 @@ class LocalHealth {
   // `floor`: of the limits that the strain widens. A beat that comes later than that is no longer forgiven by waiting.
   explicit LocalHealth(Duration floor) : floor_(floor) {}
 
-  // The strain where it is stronger or weaker than before. The first sample only begins the watch.
+  // The strain where it is stronger, weaker or much worse than before. The first sample only begins the watch.
   std::optional<Strain> take(const LocalSample& sample);
   [[nodiscard]] const Strain& strain() const { return strain_; }
 

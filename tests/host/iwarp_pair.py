@@ -95,7 +95,8 @@ class Pair:
         os.makedirs(self.path(f"run-{node}"))
         patient = {"retry_timeout_ms": self.patience_ms} if self.patience_ms else {}
         ccm = {"operation_deadline_ms": self.patience_ms} if self.patience_ms else {}
-        heartbeat = {"ceiling_ms": 2 * self.patience_ms} if self.patience_ms else {}
+        # Wide: what a busy machine does to a process is not what is tested.
+        heartbeat = {"floor_ms": 100, "agent_floor_ms": 200, "ceiling_ms": 2 * (self.patience_ms or 500)}
         with open(self.path(f"{node}.json"), "w", encoding="utf-8") as file:
             json.dump({
                 "pair": "iwarp", "node": node, "partner": "beta" if node == "alpha" else "alpha", "key_file": key,

@@ -30,7 +30,7 @@ OVERHEAR = "import socket, sys\ns = socket.socket(socket.AF_PACKET, socket.SOCK_
 class Networks(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.pair = Pair(BUILD_FOLDER, ("one",), networks=("mgmt", "lan"))
+        cls.pair = Pair(BUILD_FOLDER, ("one",), patience_ms=1_000, networks=("mgmt", "lan"))
         cls.addClassCleanup(cls.pair.end)
         cls.pair.start_all()
 
@@ -53,7 +53,8 @@ class Networks(unittest.TestCase):
             cable.tell("both", "heal")
 
     def wait_state(self, node, name, state):
-        self.pair.wait_until(lambda: self.pair.networks_of(node)[name]["state"] == state, f"{node} sees network {name} {state}")
+        self.pair.wait_until(lambda: self.pair.networks_of(node).get(name, {}).get("state") == state,
+                             f"{node} sees network {name} {state}")
 
     def new_verdicts(self, node):
         return self.pair.verdicts(node)[self.before[node]:]
@@ -146,7 +147,7 @@ class Networks(unittest.TestCase):
             self.assertIn(word, shown)
         for node in NODES:
             self.assertEqual(self.new_verdicts(node), [])
-            self.assertEqual(self.pair.networks_of(node)["mgmt"]["state"], "beats")
+            self.wait_state(node, "mgmt", "beats")
 
     def test_a_recording_does_not_keep_a_dead_partner_alive(self):
         recorded = self.overheard(100)

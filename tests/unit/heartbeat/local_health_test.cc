@@ -94,6 +94,16 @@ TEST_F(LocalHealthTest, OfTwoEqualStrainsTheFirstIsTold) {
   EXPECT_EQ(health_.strain().cause, StrainCause::memory);
 }
 
+TEST_F(LocalHealthTest, APauseIsToldAlsoToWhoIsLateAlready) {
+  ASSERT_EQ(second({}, {}, 0, {}, milliseconds(100))->factor, 4);
+  EXPECT_FALSE(second({}, {}, 0, {}, milliseconds(300))) << "no stronger, and not much worse";
+  const auto pause = second({}, {}, 0, {}, seconds(5));
+  ASSERT_TRUE(pause);
+  EXPECT_EQ(pause->factor, 4);
+  EXPECT_THAT(pause->fact, HasSubstr("5000.0 ms late"));
+  EXPECT_FALSE(second({}, {}, 0, {}, seconds(6)));
+}
+
 TEST_F(LocalHealthTest, NoShareIsTakenOfAMoment) {
   sample_.when += milliseconds(2);
   *sample_.memory_waits += milliseconds(2);
