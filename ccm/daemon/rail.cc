@@ -128,7 +128,7 @@ void Rail::take(Instant now, const FabricEvent& event) {
       }
       measure_round_trip();
       self_.last_error = static_cast<std::uint8_t>(FabricError::none);
-      const HandshakeOutput output = handshake_.page(now, read_buffer_);
+      const HandshakeOutput output = handshake_.page(now, read_buffer_, still_);
       if (output.page) sealed_ = output.page->readable && output.page->proof == PageProof::session;
       // A torn page is no news: it is read again.
       if (output.page && (output.page->readable || output.page->error != PageError::torn)) {

@@ -82,6 +82,7 @@ class Rail {
   // When each kind was logged last, since the last session; the counters have every occurrence.
   std::array<std::optional<Instant>, kRefusalKinds> logged_refusals_;
   alignas(64) std::array<std::byte, kPageBytes> read_buffer_{};
+  StillDigest still_;
   std::array<std::byte, kRecordBytes> write_buffer_{};
   ObservationLayout observation_{};
 };

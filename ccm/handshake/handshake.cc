@@ -125,7 +125,7 @@ HandshakeOutput Handshake::write_done(Instant now, FabricError error) {
   return finish(out);
 }
 
-HandshakeOutput Handshake::page(Instant now, std::span<const std::byte> bytes) {
+HandshakeOutput Handshake::page(Instant now, std::span<const std::byte> bytes, StillDigest& still) {
   HandshakeOutput out;
   const Instant posted = read_out_.value_or(now);
   read_out_.reset();
@@ -142,7 +142,8 @@ HandshakeOutput Handshake::page(Instant now, std::span<const std::byte> bytes) {
     const HandshakeEnd end{head->node, head->incarnation, head->boot_id, head->nonce};
     if (partner_ != end) adopt_partner(now, end, out);
     look_at_proof(now, *head, out);
-    out.page = judge_mac(bytes, *head, out);
+    const bool authentic = round_.proof_seen && round_key_ && page_is_authentic(bytes, still, *round_key_);
+    out.page = judge_mac(authentic, *head, out);
   }
   next_read_ = session_ ? std::max(posted + settings_.pace + slack_, now) : now + next_wait();
   advance(now, out);
@@ -208,8 +209,8 @@ void Handshake::look_at_proof(Instant now, const StatusHead& head, HandshakeOutp
   out.refusals.add(refusal);
 }
 
-PageJudgement Handshake::judge_mac(std::span<const std::byte> bytes, const StatusHead& head, HandshakeOutput& out) {
-  if (round_.proof_seen && round_key_ && page_is_authentic(bytes, *round_key_)) {
+PageJudgement Handshake::judge_mac(bool authentic, const StatusHead& head, HandshakeOutput& out) {
+  if (authentic) {
     round_.partner_in_session = true;
     round_.mac_wrong = false;
     return {true, {}, PageProof::session};

@@ -93,7 +93,8 @@ class Handshake {
   HandshakeOutput connected(Instant now);
   HandshakeOutput not_connected(Instant now, FabricError error);
   HandshakeOutput lost(Instant now, FabricError error);
-  HandshakeOutput page(Instant now, std::span<const std::byte> bytes);
+  // `still`: of the pages that are read over this rail; it only spares work.
+  HandshakeOutput page(Instant now, std::span<const std::byte> bytes, StillDigest& still);
   HandshakeOutput page_failed(Instant now, FabricError error);
   HandshakeOutput write_done(Instant now, FabricError error);
 
@@ -176,7 +177,7 @@ class Handshake {
   PageJudgement page_is_no_page(std::span<const std::byte> bytes, PageError error, HandshakeOutput& out);
   PageJudgement foreign_page(const PageFault& fault, PageError error, HandshakeOutput& out);
   void look_at_proof(Instant now, const StatusHead& head, HandshakeOutput& out);
-  PageJudgement judge_mac(std::span<const std::byte> bytes, const StatusHead& head, HandshakeOutput& out);
+  PageJudgement judge_mac(bool authentic, const StatusHead& head, HandshakeOutput& out);
 
   void advance(Instant now, HandshakeOutput& out);
   void answer_greeting(Instant now);

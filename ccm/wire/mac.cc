@@ -53,6 +53,12 @@ ShortMac short_mac_of(const Key& key, std::initializer_list<std::span<const std:
   return mac;
 }
 
+Digest digest_of(std::span<const std::byte> bytes) {
+  Digest digest{};
+  hash(digest, {}, {bytes});
+  return digest;
+}
+
 bool same(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b) {
   return a.size() == b.size() && sodium_memcmp(a.data(), b.data(), a.size()) == 0;
 }

@@ -17,6 +17,7 @@ inline constexpr std::size_t kShortMacBytes = 16;
 inline constexpr std::size_t kNonceBytes = 32;
 inline constexpr std::size_t kKeyBytes = 32;
 
+using Digest = std::array<std::uint8_t, kMacBytes>;
 using Mac = std::array<std::uint8_t, kMacBytes>;
 using ShortMac = std::array<std::uint8_t, kShortMacBytes>;
 using Nonce = std::array<std::uint8_t, kNonceBytes>;
@@ -43,6 +44,8 @@ class Key {
 // The MAC of all parts, in order. Parts are of fixed width wherever this is used, so their borders need no mark.
 Mac mac_of(const Key& key, std::initializer_list<std::span<const std::byte>> parts);
 ShortMac short_mac_of(const Key& key, std::initializer_list<std::span<const std::byte>> parts);
+// Without a key.
+Digest digest_of(std::span<const std::byte> bytes);
 // In constant time.
 bool same(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b);
 

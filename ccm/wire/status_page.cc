@@ -16,10 +16,11 @@ static_assert(std::endian::native == std::endian::little, "the layouts are littl
 constexpr std::size_t kCoveredFrom = offsetof(StatusPageLayout, layout_min);
 constexpr std::size_t kMacAt = offsetof(StatusPageLayout, page_mac);
 
-ShortMac mac_of_page(std::span<const std::byte> bytes, const Key& key) {
+ShortMac mac_of_page(std::span<const std::byte> bytes, const Digest& still, const Key& key) {
   static constexpr std::array<std::byte, kShortMacBytes> kNoMac{};
-  return short_mac_of(
-      key, {bytes.subspan(kCoveredFrom, kMacAt - kCoveredFrom), kNoMac, bytes.subspan(kMacAt + kShortMacBytes)});
+  constexpr std::size_t kAfterMac = kMacAt + kShortMacBytes;
+  return short_mac_of(key, {bytes.subspan(kCoveredFrom, kMacAt - kCoveredFrom), kNoMac,
+                            bytes.subspan(kAfterMac, kStillFrom - kAfterMac), std::as_bytes(std::span(still))});
 }
 
 // Keeps the milliseconds of a hostile page within what a Duration in nanoseconds holds: about 139 years.
@@ -115,11 +116,20 @@ std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte
   return view;
 }
 
-bool page_is_authentic(std::span<const std::byte> bytes, const Key& key) {
+const Digest& StillDigest::of(std::span<const std::byte, kPageBytes> page) {
+  const auto still = page.subspan<kStillFrom>();
+  if (!digest_ || std::memcmp(bytes_.data(), still.data(), still.size()) != 0) {
+    std::memcpy(bytes_.data(), still.data(), still.size());
+    digest_ = digest_of(still);
+  }
+  return *digest_;
+}
+
+bool page_is_authentic(std::span<const std::byte> bytes, StillDigest& still, const Key& key) {
   if (bytes.size() != kPageBytes) return false;
   ShortMac found{};
   std::memcpy(found.data(), bytes.data() + kMacAt, found.size());
-  return same(found, mac_of_page(bytes, key));
+  return same(found, mac_of_page(bytes, still.of(bytes.first<kPageBytes>()), key));
 }
 
 StatusPublisher::StatusPublisher(std::span<std::byte> memory) : memory_(memory) {
@@ -132,8 +142,8 @@ StatusPublisher::StatusPublisher(std::span<std::byte> memory) : memory_(memory) 
 
 void StatusPublisher::publish(const std::optional<Key>& session) {
   draft_.page_mac = {};
-  const auto draft_bytes = std::as_bytes(std::span(&draft_, 1));
-  if (session) draft_.page_mac = mac_of_page(draft_bytes, *session);
+  const std::span<const std::byte, kPageBytes> draft_bytes(std::as_bytes(std::span(&draft_, 1)));
+  if (session) draft_.page_mac = mac_of_page(draft_bytes, still_.of(draft_bytes), *session);
   draft_.crc = crc32c(draft_bytes.subspan(kCoveredFrom));
 
   // The sequence is odd while the words change. A remote read is not ordered against them, so the CRC decides; the

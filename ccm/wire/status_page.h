@@ -2,13 +2,15 @@
 //
 // Everything is little-endian and of fixed width. A reader takes the whole page in one read, so it can be torn by the
 // writer; `sequence` (even when whole) and the CRC32C tell. After the handshake `page_mac` proves, under the session's
-// key, that the partner wrote it. Before, a page proves nothing but that something answers.
+// key, that the partner wrote it. Before, a page proves nothing but that something answers. The MAC is over the digest
+// of what seldom changes instead of that itself, so that a beat costs neither side the hash of a whole page.
 //
 //   offset
 //      0  magic, sequence, crc32c            the CRC covers all bytes from 16 on
 //     16  layout_min, layout_max             the layouts that the writer can read and write
 //     24  pair, node, incarnation, boot id, phase, handshake, nonce, beat, proof
 //    240  8 client slots of 64 bytes         who is registered with the CCM, each one's own beat, and its progress
+//         from here on what seldom changes
 //    752  the agent's block, 64 + 16 * 64    pools, owners and epochs as the agent sees them; the CCM only copies it
 //   1840  the session's block (session_block.h)
 //   2288  zero
@@ -34,8 +36,8 @@ namespace hapair::ccm {
 
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::uint64_t kStatusMagic = 0x3154415453504148;  // "HAPSTAT1"
-inline constexpr std::uint16_t kLayoutMin = 1;
-inline constexpr std::uint16_t kLayoutMax = 1;
+inline constexpr std::uint16_t kLayoutMin = 2;
+inline constexpr std::uint16_t kLayoutMax = 2;
 inline constexpr std::size_t kNameBytes = 32;  // zero-padded
 inline constexpr std::size_t kMaxClients = 8;
 inline constexpr std::size_t kMaxPools = 16;
@@ -121,7 +123,9 @@ struct StatusPageLayout {
   std::uint64_t ccm_beat;
   std::uint64_t proof_for_incarnation;  // whose nonce `proof` is over; 0: none
   Mac proof;
-  ShortMac page_mac;  // under the session key; zero while there is no session
+  // Under the session key, of bytes 16 to 751 with zeros for itself, and of the digest of the rest; zero while there is
+  // no session.
+  ShortMac page_mac;
   std::array<std::uint8_t, 16> zero_b;
   std::array<ClientSlotLayout, kMaxClients> clients;
   AgentBlockLayout agent;
@@ -144,6 +148,19 @@ static_assert(offsetof(StatusPageLayout, page_mac) == 208);
 static_assert(offsetof(StatusPageLayout, clients) == 240);
 static_assert(offsetof(StatusPageLayout, agent) == 752);
 static_assert(offsetof(StatusPageLayout, session) == 1840);
+
+inline constexpr std::size_t kStillFrom = offsetof(StatusPageLayout, agent);
+inline constexpr std::size_t kStillBytes = kPageBytes - kStillFrom;
+
+// The digest of the part of a page that seldom changes; made anew only where its bytes are others than the last time.
+class StillDigest {
+ public:
+  const Digest& of(std::span<const std::byte, kPageBytes> page);
+
+ private:
+  std::array<std::byte, kStillBytes> bytes_{};
+  std::optional<Digest> digest_;
+};
 
 // What a reader can rely on, parsed. `authenticated` is set by whoever checked the MAC.
 struct ClientView {
@@ -194,8 +211,8 @@ std::expected<StatusHead, PageError> parse_status_head(std::span<const std::byte
 // Checks magic, sequence, CRC and every field; `bytes` must be kPageBytes long. No input is trusted.
 std::expected<StatusView, PageError> parse_status_page(std::span<const std::byte> bytes);
 
-// True where the page carries the MAC of `key`.
-bool page_is_authentic(std::span<const std::byte> bytes, const Key& key);
+// True where the page carries the MAC of `key`. `still`: of the pages that are read there.
+bool page_is_authentic(std::span<const std::byte> bytes, StillDigest& still, const Key& key);
 
 // The layouts that an unreadable page (PageError::no_layout) offers, for the message to the operator.
 struct LayoutRange {
@@ -219,6 +236,7 @@ class StatusPublisher {
  private:
   std::span<std::byte> memory_;
   StatusPageLayout draft_{};
+  StillDigest still_;
   std::uint32_t sequence_ = 0;
 };
 

@@ -46,7 +46,7 @@ class Machine {
     now_ += std::chrono::milliseconds(10);
     take(machine_.tick(now_, mailbox_));
     if (std::exchange(connecting_, false)) take(machine_.connected(now_));
-    if (page != nullptr && std::exchange(reading_, false)) take(machine_.page(now_, *page));
+    if (page != nullptr && std::exchange(reading_, false)) take(machine_.page(now_, *page, still_));
     if (std::exchange(writing_, false)) take(machine_.write_done(now_, ccm::FabricError::none));
   }
   static ccm::HandshakeIdentity identity() {
@@ -63,6 +63,7 @@ class Machine {
   Zeros random_;
   Instant now_{std::chrono::seconds(100)};
   std::array<std::byte, ccm::kPageBytes> mailbox_{};
+  ccm::StillDigest still_;
   bool reading_ = false;
   bool writing_ = false;
   bool connecting_ = false;

@@ -214,7 +214,8 @@ bool World::deliver(std::size_t n) {
   if (node.connection != ModelNode::Connection::up || !node.reading || !node.captured) return false;
   node.reading = false;
   const auto bytes = std::exchange(node.captured, nullptr);
-  feed(n, [&](Handshake& machine) { return machine.page(now, *bytes); });
+  StillDigest still;
+  feed(n, [&](Handshake& machine) { return machine.page(now, *bytes, still); });
   return true;
 }
 

@@ -94,6 +94,11 @@ void fill_golden_session(SessionBlockLayout& session) {
   session.ports[1].memory_bytes = 4096;
 }
 
+bool is_authentic(const Bytes& bytes, const Key& key) {
+  StillDigest still;
+  return page_is_authentic(bytes, still, key);
+}
+
 Bytes golden_page() { return golden_bytes(kGoldenPage, kPageBytes); }
 
 // A page whose fields were changed after it was made, with a CRC that fits again.
@@ -137,7 +142,7 @@ TEST(StatusPage, WithASessionIsPublishedAsTheGoldenBytes) {
 TEST(StatusPage, WithASessionIsReadFromTheGoldenBytes) {
   const Bytes bytes = golden_bytes(kGoldenSessionPage, kPageBytes);
   ASSERT_TRUE(parse_status_head(bytes));
-  ASSERT_TRUE(page_is_authentic(bytes, golden_key()));
+  ASSERT_TRUE(is_authentic(bytes, golden_key()));
   StatusPageLayout page;
   std::memcpy(&page, bytes.data(), sizeof page);
   SessionBlockLayout expected{};
@@ -175,7 +180,7 @@ TEST(StatusPage, IsReadFromTheGoldenBytes) {
   EXPECT_EQ(view->clients[1].outstanding, 7U);
   EXPECT_EQ(view->clients[1].stall_limit, std::chrono::seconds(30));
   EXPECT_EQ(view->agent.pools[0].epoch, 11U);
-  EXPECT_TRUE(page_is_authentic(golden_page(), golden_key()));
+  EXPECT_TRUE(is_authentic(golden_page(), golden_key()));
 }
 
 TEST(StatusPage, AFlippedBitAnywhereIsNoticed) {
@@ -270,15 +275,36 @@ TEST(StatusPage, TheLongestTimesStayWithinADuration) {
 
 TEST(StatusPage, CarriesTheMacOfItsSessionOnly) {
   const Key other = golden_key().derive("other", {});
-  EXPECT_FALSE(page_is_authentic(golden_page(), other));
-  EXPECT_FALSE(page_is_authentic(changed_page([](StatusPageLayout& page) { page.ccm_beat = 43; }), golden_key()))
+  EXPECT_FALSE(is_authentic(golden_page(), other));
+  EXPECT_FALSE(is_authentic(changed_page([](StatusPageLayout& page) { page.ccm_beat = 43; }), golden_key()))
       << "a CRC can be made to fit, a MAC cannot";
   Bytes memory(kPageBytes);
   StatusPublisher publisher(memory);
   fill_golden(publisher.draft());
   publisher.publish(std::nullopt);
   EXPECT_TRUE(parse_status_head(memory));
-  EXPECT_FALSE(page_is_authentic(memory, golden_key()));
+  EXPECT_FALSE(is_authentic(memory, golden_key()));
+}
+
+TEST(StatusPage, AChangeOfWhatSeldomChangesIsNotMissed) {
+  Bytes memory(kPageBytes);
+  StatusPublisher publisher(memory);
+  StillDigest still;
+  fill_golden(publisher.draft());
+  for (const std::size_t at : {std::size_t{0}, std::size_t{1}, kMaxPools - 1}) {
+    publisher.draft().ccm_beat++;
+    publisher.publish(golden_key());
+    EXPECT_TRUE(page_is_authentic(memory, still, golden_key()));
+    publisher.draft().agent.pools[at].epoch += 5;
+    publisher.publish(golden_key());
+    EXPECT_TRUE(page_is_authentic(memory, still, golden_key()));
+    for (const std::size_t byte : {offsetof(StatusPageLayout, ccm_beat), kStillFrom - 1, kStillFrom, kPageBytes - 1}) {
+      Bytes other = memory;
+      other[byte] ^= std::byte{1};
+      EXPECT_FALSE(page_is_authentic(other, still, golden_key())) << "byte " << byte;
+      EXPECT_TRUE(page_is_authentic(memory, still, golden_key()));
+    }
+  }
 }
 
 }  // namespace
