@@ -33,6 +33,9 @@ class Lan:
                 time.sleep(0.01)
             self.run(place, "ip", "link", "set", "lo", "up")
         self.run("switch", "ip", "link", "add", "bridge", "type", "bridge", "stp_state", "0")
+        # Where the module br_netfilter is loaded, each frame would pass the firewall of a machine too.
+        for table in ("iptables", "ip6tables", "arptables"):
+            self.run("switch", "sysctl", "--quiet", "--ignore", "--write", f"net.bridge.bridge-nf-call-{table}=0")
         self.run("switch", "ip", "link", "set", "bridge", "up")
         for node in NODES:
             self.run("switch", "ip", "link", "add", node, "type", "veth", "peer", "name", PORT, "netns", str(self.holders[node].pid))
