@@ -54,7 +54,7 @@ void Detector::look(Instant now, bool moved) {
   const Duration since = std::max(now - last_look_, Duration{});
   const Duration attested = std::min(since, 2 * limits_.look);
   if (since > attested) ++forgiven_;
-  last_look_ = now;
+  last_look_ = std::max(last_look_, now);
   silence_ += attested;
   if (!moved) return;
   // A silence above the ceiling was an outage, not jitter: no limit would have waited for it.
@@ -94,8 +94,10 @@ void Detector::learn(Duration arrival) {
   limit_ = std::clamp(wanted, limits_.floor, std::max(limits_.floor, limits_.ceiling));
 }
 
-void Detector::reset() {
-  Detector fresh(limits_);
+void Detector::reset() { begin(limits_); }
+
+void Detector::begin(const DetectorLimits& limits) {
+  Detector fresh(limits);
   fresh.factor_ = factor_;
   fresh.flaps_ = flaps_;
   fresh.longest_flap_ = longest_flap_;

@@ -51,10 +51,13 @@ class Detector {
  public:
   explicit Detector(const DetectorLimits& limits) : limits_(limits) {}
 
-  // One look at `now`: did the counter move since the last one? The first look only begins the watch.
+  // One look at `now`: did the counter move since the last one? The first look only begins the watch. What is told
+  // late, of before the last look, adds no silence.
   void look(Instant now, bool moved);
   // Begins anew, as after a restart of what is watched: nothing is held against it that was before.
   void reset();
+  // The same, and by other limits from now on.
+  void begin(const DetectorLimits& limits);
   // From now on silence must last `factor` times the usual limit, up to the ceiling; 1 is the usual. Stays over a
   // reset.
   void widen(int factor) { factor_ = factor; }

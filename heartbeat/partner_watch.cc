@@ -10,8 +10,11 @@
 namespace hapair::heartbeat {
 namespace {
 
-// A network is silent after so many beats at the least, however slow its pace is.
-constexpr int kNetworkBeats = 3;
+// A network is silent after so many beats at the least, however slow its pace is; a disk, which may lie about for one
+// of its own, after one more.
+constexpr int kNetworkBeats = 2;
+constexpr int kDiskBeats = 3;
+constexpr int kAgentBeats = 3;
 
 const ccm::ClientView* agent_of(const ccm::StatusView& page) {
   for (const ccm::ClientView& client : page.clients) {
@@ -75,8 +78,17 @@ std::string_view text_of(Verdict verdict) {
   return "unknown";
 }
 
-Duration network_ceiling(const WatchLimits& limits, Duration network_pace) {
-  return std::max(limits.ceiling, kNetworkBeats * network_pace);
+namespace {
+
+Duration network_floor(const WatchLimits& limits, std::size_t network) {
+  const bool disk = limits.network_lags.at(network) != Duration{};
+  return std::max(limits.floor, (disk ? kDiskBeats : kNetworkBeats) * limits.network_paces.at(network));
+}
+
+}  // namespace
+
+Duration network_ceiling(const WatchLimits& limits, std::size_t network) {
+  return std::max(limits.ceiling, network_floor(limits, network));
 }
 
 PartnerWatch::PartnerWatch(const WatchLimits& limits)
@@ -86,11 +98,9 @@ PartnerWatch::PartnerWatch(const WatchLimits& limits)
       agent_({limits.agent_floor, limits.ceiling, limits.pace}),
       clients_(limits.agent_floor, limits.pace) {
   for (std::size_t i = 0; i < limits.network_paces.size(); ++i) {
-    const Duration pace = limits.network_paces.at(i);
-    if (pace == Duration{}) break;
-    const Duration floor = std::max(limits.floor, kNetworkBeats * pace);
-    networks_.push_back({Detector({floor, network_ceiling(limits, pace), limits.pace}), limits.network_lags.at(i),
-                         std::nullopt, Instant()});
+    if (limits.network_paces.at(i) == Duration{}) break;
+    networks_.push_back({Detector({network_floor(limits, i), network_ceiling(limits, i), limits.pace}),
+                         limits.network_lags.at(i), std::nullopt, Instant()});
   }
 }
 
@@ -156,23 +166,26 @@ bool PartnerWatch::proven_elsewhere(const Observation& seen) const {
 // rail overtook counts for nothing.
 void PartnerWatch::take_page(const Observation& seen) {
   const ccm::StatusView& page = *seen.page;
-  const bool same_ccm = last_page_ && last_page_->incarnation == page.incarnation;
+  const bool same_ccm = last_ccm_ == page.incarnation;
   if (!same_ccm) ccm_.reset();
-  if (same_ccm && page.ccm_beat < last_page_->ccm_beat) return;
-  const bool ccm_moved = same_ccm && last_page_->ccm_beat != page.ccm_beat;
+  if (same_ccm && page.ccm_beat < last_ccm_beat_) return;
+  const bool ccm_moved = same_ccm && last_ccm_beat_ != page.ccm_beat;
   ccm_.look(seen.when, ccm_moved);
 
   const ccm::ClientView* agent = agent_of(page);
   if (agent != nullptr && agent->state == ccm::ClientState::registered) {
     if (agent->life != agent_life_ || !same_ccm) {
-      agent_.reset();
+      const Duration floor =
+          std::clamp(kAgentBeats * agent->pace, limits_.agent_floor, std::max(limits_.agent_floor, limits_.ceiling));
+      agent_.begin({floor, limits_.ceiling, limits_.pace});
       agent_life_ = agent->life;
       agent_beat_ = agent->beat;
     }
     agent_.look(seen.when, agent->beat != agent_beat_);
     agent_beat_ = agent->beat;
   }
-  last_page_ = page;
+  last_ccm_ = page.incarnation;
+  last_ccm_beat_ = page.ccm_beat;
   if (seen.proof != ccm::PageProof::session) return;
   proven_ = page;
   // A page that stands still shows nothing of its clients.
@@ -260,7 +273,7 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observati
 }
 
 std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation& seen) {
-  ccm::StatusView page = *seen.page;
+  const ccm::StatusView& page = *seen.page;
   const std::string channel = rail_name(seen.rail);
   if (ccm_.silent()) {
     return Finding{
@@ -272,8 +285,8 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
   }
   const bool sealed = seen.proof == ccm::PageProof::session;
   if (!sealed && seen.when - rails_.at(seen.rail.value()).unsealed_since < limits_.floor)
-    return std::nullopt;                              // a handshake is under way
-  if (!sealed) page.phase = ccm::BootPhase::unknown;  // the proof does not cover it
+    return std::nullopt;                                                       // a handshake is under way
+  const ccm::BootPhase phase = sealed ? page.phase : ccm::BootPhase::unknown;  // the proof does not cover it
   if (seen.proof == ccm::PageProof::none) {
     const std::string_view trouble = ccm::text_of_trouble(page.trouble);
     return Finding{Verdict::unproven,
@@ -282,33 +295,35 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_page(const Observation&
                                  page.node.view(), page.pair.view(), trouble.empty() ? "" : "; it says: ", trouble)}},
                    false};
   }
-  if (page.phase == ccm::BootPhase::panicked) {
+  if (phase == ccm::BootPhase::panicked) {
     return Finding{Verdict::panicked, {{seen.when, channel, "its crash kernel publishes phase panicked"}}, false};
   }
   // A node whose agent died or hangs while it was stopping the storage does not get any further by itself.
   const ccm::ClientView* agent = agent_of(page);
   const bool stuck =
-      page.phase == ccm::BootPhase::storage_stopping && agent != nullptr &&
+      phase == ccm::BootPhase::storage_stopping && agent != nullptr &&
       (agent->state == ccm::ClientState::gone || (agent->state == ccm::ClientState::registered && agent_.silent()));
-  if (page.phase == ccm::BootPhase::shutting_down || (page.phase == ccm::BootPhase::storage_stopping && !stuck)) {
+  if (phase == ccm::BootPhase::shutting_down || (phase == ccm::BootPhase::storage_stopping && !stuck)) {
     return Finding{
-        Verdict::leaving, {{seen.when, channel, fmt::format("it publishes phase {}", text_of(page.phase))}}, false};
+        Verdict::leaving, {{seen.when, channel, fmt::format("it publishes phase {}", text_of(phase))}}, false};
   }
-  return judge_agent(seen, page, channel);
+  return judge_agent(seen, phase, channel);
 }
 
 // Everything that beats does; what its storage software told of its work may yet stand still.
 PartnerWatch::Finding PartnerWatch::alive(const ccm::StatusView& page, std::uint64_t agent_beat, Instant when,
                                           const std::string& channel) const {
-  Finding finding{Verdict::alive,
-                  {{when, channel, fmt::format("all beats move (CCM {}, agent {})", page.ccm_beat, agent_beat)}},
-                  false};
-  if (const WatchedClient* client = clients_.stalled()) {
-    finding.verdict = Verdict::storage_stalled;
-    finding.because.insert(
-        finding.because.begin(),
+  const WatchedClient* const client = clients_.stalled();
+  Finding finding{client == nullptr ? Verdict::alive : Verdict::storage_stalled, {}, false};
+  if (goes_on(finding)) return finding;  // what it rests on is not written a hundred times a second
+  if (client != nullptr) {
+    finding.because.push_back(
         {client->work->last_moved(), channel,
          fmt::format("the work of its client {} moved for the last time: {} done", client->name, client->completed)});
+  }
+  finding.because.push_back(
+      {when, channel, fmt::format("all beats move (CCM {}, agent {})", page.ccm_beat, agent_beat)});
+  if (client != nullptr) {
     finding.because.push_back(
         {when, channel,
          fmt::format("the work of its client {} stands for {:.0f} ms (limit {:.0f} ms): {} outstanding, none completed",
@@ -317,8 +332,9 @@ PartnerWatch::Finding PartnerWatch::alive(const ccm::StatusView& page, std::uint
   return finding;
 }
 
-std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation& seen, const ccm::StatusView& page,
+std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation& seen, ccm::BootPhase phase,
                                                                const std::string& channel) {
+  const ccm::StatusView& page = *seen.page;
   const ccm::ClientView* agent = agent_of(page);
   const bool registered = agent != nullptr && agent->state == ccm::ClientState::registered;
   const bool beating = registered && !agent_.silent() && agent_.arrivals() > 0;
@@ -329,12 +345,12 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation
   }
   const bool new_boot = settled_boot_.known() && page.boot_id != settled_boot_;
   // A phase that nobody knows is not a phase before storage-active.
-  const bool before_active = page.phase != ccm::BootPhase::unknown && page.phase < ccm::BootPhase::storage_active;
+  const bool before_active = phase != ccm::BootPhase::unknown && phase < ccm::BootPhase::storage_active;
   if (new_boot && before_active) {
     return Finding{Verdict::rebooted,
                    {{seen.when, channel,
                      fmt::format("a new boot id {} (was {}) in phase {}: it serves nothing", page.boot_id.text(),
-                                 settled_boot_.text(), text_of(page.phase))}},
+                                 settled_boot_.text(), text_of(phase))}},
                    false};
   }
   const bool new_ccm = settled_ccm_.value() != 0 && page.incarnation != settled_ccm_;
@@ -345,14 +361,14 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_agent(const Observation
           fmt::format("a new incarnation {} of its CCM in the same life of its kernel", page.incarnation.value())}},
         false};
   }
-  const bool boots = page.phase == ccm::BootPhase::early || page.phase == ccm::BootPhase::root;
+  const bool boots = phase == ccm::BootPhase::early || phase == ccm::BootPhase::root;
   if (agent == nullptr && boots && !settled_boot_.known()) {
     // Never seen before, so there is no old boot id to compare with; but a CCM that restarts on a running node never
     // publishes so early a phase.
     return Finding{Verdict::rebooted,
                    {{seen.when, channel,
                      fmt::format("boot id {} in phase {}, its agent has not started: it boots and serves nothing",
-                                 page.boot_id.text(), text_of(page.phase))}},
+                                 page.boot_id.text(), text_of(phase))}},
                    false};
   }
   if (agent == nullptr) {
@@ -410,7 +426,7 @@ std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string wh
   ccm_.reset();
   agent_.reset();
   clients_.reset();
-  last_page_.reset();
+  last_ccm_.reset();
   rails_ = {};
   for (Network& network : networks_) {
     network.detector.reset();
@@ -419,15 +435,25 @@ std::optional<Assessment> PartnerWatch::own_ccm_lost(Instant now, std::string wh
   return conclude(now, {Verdict::unknown, {{now, "own CCM", std::move(why)}}, false});
 }
 
-std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
-  const bool same = finding.verdict == current_.verdict && finding.agent_left == current_.agent_left &&
-                    finding.own_link_down == current_.own_link_down;
+bool PartnerWatch::stands(const Finding& finding) const {
+  return finding.verdict == current_.verdict && finding.agent_left == current_.agent_left &&
+         finding.own_link_down == current_.own_link_down;
+}
+
+// A partner that is not seen at work says nothing of its clients, neither that they hang nor that they are back.
+std::string PartnerWatch::hung_client(const Finding& finding) const {
+  return answers(finding.verdict) ? clients_.hung(current_.hung_client) : current_.hung_client;
+}
+
+bool PartnerWatch::goes_on(const Finding& finding) const {
   const bool same_stall =
       stalled_.has_value() == current_.stalled.has_value() &&
       (!stalled_ || (stalled_->boot_id == current_.stalled->boot_id && stalled_->phase == current_.stalled->phase));
-  // A partner that is not seen at work says nothing of its clients, neither that they hang nor that they are back.
-  const std::string hung_client = answers(finding.verdict) ? clients_.hung(current_.hung_client) : current_.hung_client;
-  if (same && same_stall && hung_client == current_.hung_client) return std::nullopt;
+  return stands(finding) && same_stall && hung_client(finding) == current_.hung_client;
+}
+
+std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
+  if (goes_on(finding)) return std::nullopt;
   if (stalled_) {
     finding.because.push_back(
         {now, "phase",
@@ -435,9 +461,10 @@ std::optional<Assessment> PartnerWatch::conclude(Instant now, Finding finding) {
                      ms_of(stalled_->in_phase) / 1000, ms_of(stalled_->bound) / 1000)});
   }
   // A verdict that stands goes on from when it was reached.
-  const Instant since = same ? current_.since : now;
-  current_ = {finding.verdict, since,      std::move(finding.because), finding.agent_left, finding.own_link_down,
-              stalled_,        hung_client};
+  const Instant since = stands(finding) ? current_.since : now;
+  std::string hung = hung_client(finding);
+  current_ = {finding.verdict, since,          std::move(finding.because), finding.agent_left, finding.own_link_down,
+              stalled_,        std::move(hung)};
   return current_;
 }
 

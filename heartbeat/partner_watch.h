@@ -40,21 +40,22 @@ struct Observation {
 struct WatchLimits {
   Duration pace{};         // between two looks
   Duration floor{};        // of the limits for the rail and the CCM's beat
-  Duration agent_floor{};  // of the limit for the agent's beat, which the CCM copies at its own pace
+  Duration agent_floor{};  // of the limit for the agent's beat, which is three of the pace that it tells at the least
   Duration ceiling{};
   // How long the partner may stand in each phase (by its number) before that is told; zero: as long as it likes.
   std::array<Duration, ccm::kBootPhases> phase_bounds{};
   // Between two beats over each network, by its number; zero: there is no such network.
   std::array<Duration, ccm::kMaxNetworks> network_paces{};
-  // How long a beat may be under way until this node has it: over a disk, until it is written and read.
+  // How long a beat may be under way until this node has it: over a disk, until it is written and read; over an IP
+  // network zero.
   std::array<Duration, ccm::kMaxNetworks> network_lags{};
   // What evidence calls them, by their numbers; empty: by the number.
   std::array<std::string, ccm::kMaxRails> rail_names{};        // "ib0"
   std::array<std::string, ccm::kMaxNetworks> network_names{};  // "network mgmt", "disk mailbox"
 };
 
-// How long it takes at the most until beats that have ended are seen to have ended: of a network with this pace.
-Duration network_ceiling(const WatchLimits& limits, Duration network_pace);
+// How long it takes at the most until beats that have ended are seen to have ended: of the network with this number.
+Duration network_ceiling(const WatchLimits& limits, std::size_t network);
 
 class PartnerWatch {
  public:
@@ -123,7 +124,11 @@ class PartnerWatch {
   [[nodiscard]] Finding alive(const ccm::StatusView& page, std::uint64_t agent_beat, Instant when,
                               const std::string& channel) const;
   std::optional<Finding> judge_page(const Observation& seen);
-  std::optional<Finding> judge_agent(const Observation& seen, const ccm::StatusView& page, const std::string& channel);
+  std::optional<Finding> judge_agent(const Observation& seen, ccm::BootPhase phase, const std::string& channel);
+  // The partner is judged as before, and its clients too.
+  [[nodiscard]] bool goes_on(const Finding& finding) const;
+  [[nodiscard]] bool stands(const Finding& finding) const;
+  [[nodiscard]] std::string hung_client(const Finding& finding) const;
   std::optional<Assessment> conclude(Instant now, Finding finding);
 
   WatchLimits limits_;
@@ -132,7 +137,8 @@ class PartnerWatch {
   Detector agent_;
   ClientWatch clients_;
   Assessment current_;
-  std::optional<ccm::StatusView> last_page_;  // readable, proved or not
+  std::optional<Incarnation> last_ccm_;  // of the last page that was readable, proved or not
+  std::uint64_t last_ccm_beat_ = 0;
   std::optional<ccm::StatusView> proven_;
   std::optional<Sighting> sighting_;
   std::optional<PhaseStall> stalled_;

@@ -33,8 +33,7 @@ Duration beats_end(const AgentConfig& config) {
   const heartbeat::WatchLimits limits = watch_limits(config);
   Duration ceiling = limits.ceiling;
   for (std::size_t i = 0; i < limits.network_paces.size(); ++i) {
-    ceiling =
-        std::max(ceiling, heartbeat::network_ceiling(limits, limits.network_paces.at(i)) + limits.network_lags.at(i));
+    ceiling = std::max(ceiling, heartbeat::network_ceiling(limits, i) + limits.network_lags.at(i));
   }
   return ceiling + config.pair.operation_deadline + 2 * config.pair.pace;
 }

@@ -190,7 +190,7 @@ void read_network(ConfigObject& object, NetworkConfig& network, Duration pace) {
   network.name = read_name<NetworkName>(object, "name");
   read_addresses(object, network.address, network.partner_address);
   network.port = static_cast<std::uint16_t>(object.integer("port", 7490, 1, 65535));
-  network.pace = object.milliseconds("pace_ms", ms_of(pace), ms_of(pace), 10'000);
+  network.pace = object.milliseconds("pace_ms", 2 * ms_of(pace), ms_of(pace), 10'000);
   check_pace(object, network, pace);
   object.finish();
 }

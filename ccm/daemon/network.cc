@@ -113,14 +113,13 @@ void Network::receive(Instant now, Duration late, ObservationWriter& observation
   const Duration since = now - std::exchange(looked_, now);
   for (int batch = 0; batch < kBatches; ++batch) {
     const auto datagrams = carrier_->receive();
-    if (datagrams.empty()) break;
     for (const Datagram& datagram : datagrams) {
       const Instant came = now - std::clamp(datagram.age, Duration{}, since);
       if (const auto beat = exchange_.take(came, datagram.bytes); !beat) {
         log_refusal(now, beat.error());
         continue;
       }
-      observation_.when_ns = ns_of(now);
+      observation_.when_ns = ns_of(came);
       observation_.round_trip_ns = count_of(exchange_.round_trips().last);
       observation_.channel = number_;
       observation_.kind = static_cast<std::uint32_t>(ObservationKind::beat);
@@ -129,6 +128,7 @@ void Network::receive(Instant now, Duration late, ObservationWriter& observation
       std::memcpy(observation_.page.data(), datagram.bytes.data(), datagram.bytes.size());
       observations.write(observation_);
     }
+    if (datagrams.size() < kBeatBatch) break;
   }
 }
 

@@ -14,12 +14,14 @@ struct Datagram {
   Duration age{};  // since it came, by a clock that may be set: never trusted for more than the time between two looks
 };
 
+inline constexpr std::size_t kBeatBatch = 16;
+
 class BeatCarrier {
  public:
   virtual ~BeatCarrier() = default;
   // False where it cannot go out; error() says why.
   virtual bool send(std::span<const std::byte> datagram) = 0;
-  // One batch of what has come, in the order in which it came; empty where there is no more. Valid until the next call.
+  // What has come, in the order in which it came; less than kBeatBatch where that is all. Valid until the next call.
   virtual std::span<const Datagram> receive() = 0;
   // errno of the last that was to go out, 0 where it did.
   [[nodiscard]] virtual int error() const = 0;

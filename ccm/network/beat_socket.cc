@@ -59,17 +59,17 @@ bool BeatSocket::send(std::span<const std::byte> datagram) {
 }
 
 std::span<const Datagram> BeatSocket::receive() {
-  std::array<mmsghdr, kBatch> headers{};
-  std::array<iovec, kBatch> pieces{};
-  std::array<Control, kBatch> controls{};
-  for (std::size_t i = 0; i < kBatch; ++i) {
+  std::array<mmsghdr, kBeatBatch> headers{};
+  std::array<iovec, kBeatBatch> pieces{};
+  std::array<Control, kBeatBatch> controls{};
+  for (std::size_t i = 0; i < kBeatBatch; ++i) {
     pieces[i] = {buffers_[i].data(), buffers_[i].size()};
     headers[i].msg_hdr.msg_iov = &pieces[i];
     headers[i].msg_hdr.msg_iovlen = 1;
     headers[i].msg_hdr.msg_control = controls[i].bytes.data();
     headers[i].msg_hdr.msg_controllen = controls[i].bytes.size();
   }
-  const int count = ::recvmmsg(socket_.get(), headers.data(), kBatch, MSG_DONTWAIT, nullptr);
+  const int count = ::recvmmsg(socket_.get(), headers.data(), kBeatBatch, MSG_DONTWAIT, nullptr);
   if (count <= 0) return {};
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);

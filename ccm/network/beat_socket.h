@@ -27,15 +27,13 @@ class BeatSocket final : public BeatCarrier {
   [[nodiscard]] int error() const override { return error_; }
 
  private:
-  static constexpr std::size_t kBatch = 16;
-
   BeatSocket(Fd socket, const Endpoint& partner) : socket_(std::move(socket)), partner_(partner) {}
 
   Fd socket_;
   Endpoint partner_;
   int error_ = 0;
-  std::array<std::array<std::byte, kBeatBytes + 1>, kBatch> buffers_{};
-  std::array<Datagram, kBatch> came_;
+  std::array<std::array<std::byte, kBeatBytes + 1>, kBeatBatch> buffers_{};
+  std::array<Datagram, kBeatBatch> came_;
 };
 
 }  // namespace hapair::ccm

@@ -34,7 +34,7 @@ enum class ObservationKind : std::uint32_t {
 
 struct ObservationLayout {
   std::uint64_t serial;    // from 1; the slot is `serial % kObservationSlots`; 0 while the slot is being written
-  std::int64_t when_ns;    // CLOCK_BOOTTIME at which the CCM knew
+  std::int64_t when_ns;    // CLOCK_BOOTTIME at which the CCM knew; of a beat, at which it came to this node
   std::int64_t posted_ns;  // when the read was posted that this is about
   std::uint64_t round_trip_ns;
   std::uint64_t age_ns;

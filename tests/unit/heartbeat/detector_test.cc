@@ -44,6 +44,13 @@ TEST_F(DetectorTest, suspects_at_the_floor_what_beats_regularly) {
   EXPECT_GE(detector_.suspicion(), 1);
 }
 
+TEST_F(DetectorTest, takes_no_silence_from_what_is_told_late) {
+  looks(2, true);
+  detector_.look(now_ - milliseconds(8), false);
+  look(false);
+  EXPECT_EQ(detector_.silence(), milliseconds(10));
+}
+
 TEST_F(DetectorTest, gives_what_beats_irregularly_more_time) {
   for (int i = 0; i < 40; ++i) {
     looks(1 + 5 * (i % 2), false);

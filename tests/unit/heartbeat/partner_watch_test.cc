@@ -366,6 +366,20 @@ TEST_F(Watching, knows_nothing_once_its_own_ccm_is_lost) {
 
 // The agent's lives.
 
+TEST_F(Watching, waits_for_three_beats_of_an_agent_that_beats_slowly) {
+  with_agent(ClientState::registered, 2);
+  page_.clients[0].pace = milliseconds(100);
+  for (int i = 0; i < 100; ++i) {
+    agent_beats_ = i % 10 == 0;
+    look();
+  }
+  EXPECT_EQ(verdicts_, std::vector{Verdict::alive}) << "it beats as it said";
+  looks(19);
+  EXPECT_EQ(verdict(), Verdict::alive);
+  looks(5);
+  EXPECT_EQ(verdict(), Verdict::agent_hung);
+}
+
 TEST_F(Watching, says_agent_hung_at_once_when_its_process_is_gone) {
   see_it_alive();
   with_agent(ClientState::gone);

@@ -175,7 +175,7 @@ TEST(PairConfig, NetworksHaveAddressesAndPacesOfTheirOwn) {
   ASSERT_EQ(read.config.networks.size(), 2U);
   EXPECT_EQ(read.config.networks[0].name.view(), "mgmt");
   EXPECT_EQ(read.config.networks[0].port, 7490);
-  EXPECT_EQ(read.config.networks[0].pace, read.config.pace);
+  EXPECT_EQ(read.config.networks[0].pace, 2 * read.config.pace);
   EXPECT_EQ(read.config.networks[1].partner_address, "fd00::2");
   EXPECT_EQ(read.config.networks[1].port, 7000);
   EXPECT_EQ(read.config.networks[1].pace, std::chrono::milliseconds(50));
