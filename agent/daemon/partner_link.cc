@@ -14,8 +14,16 @@ constexpr Duration kPatience = std::chrono::milliseconds(500);
 // So many of this agent's own beats without one observation: the CCM has stopped telling, though its socket is open.
 // The agent counts its own beats, not the clock, so that a time in which it did not run itself is not held against the
 // CCM.
-constexpr int kSilentTicks = 100;
-constexpr int kLateShare = 4;  // of the pace: so much later than the CCM's news this agent beats without them
+constexpr int kSilentTicks = 40;
+constexpr int kLateShare = 4;  // of its pace: so much later than the CCM's news this agent beats without them
+constexpr Duration kSlowestBeat = std::chrono::milliseconds(20);
+
+// Three of this agent's beats fit into the limit for them, as far as the two nodes' configurations agree: a beat more
+// would only wake it once more. What the partner has to tell does not wait for it.
+Duration beat_pace_of(const heartbeat::WatchLimits& limits) {
+  const Duration wanted = std::min(limits.agent_floor / 3, kSlowestBeat);
+  return std::max(wanted / limits.pace, Duration::rep{1}) * limits.pace;
+}
 
 heartbeat::Observation parse(const ccm::ObservationLayout& raw) {
   heartbeat::Observation seen;
@@ -48,6 +56,7 @@ PartnerLink::PartnerLink(sd_event* loop, const Clock& clock, std::string ccm_soc
       clock_(&clock),
       ccm_socket_(std::move(ccm_socket)),
       limits_(limits),
+      beat_pace_(beat_pace_of(limits)),
       listener_(&listener),
       watch_(limits) {}
 
@@ -59,7 +68,7 @@ void PartnerLink::start() {
 
 // Beats fall due at absolute times; beats missed while the loop did not run are not made up for.
 void PartnerLink::arm_tick() {
-  next_tick_ = std::max(next_tick_ + limits_.pace, clock_->now());
+  next_tick_ = std::max(next_tick_ + beat_pace_, clock_->now());
   if (tick_) return call_again_at(tick_, next_tick_);
   tick_ = call_at(
       loop_, next_tick_,
@@ -70,15 +79,20 @@ void PartnerLink::arm_tick() {
       this);
 }
 
-// The CCM tells something at each of its beats: what beats with that is not woken once more for a beat of its own,
-// which then comes only where the CCM is late.
+// The CCM tells something at each beat of this agent: what beats with that is not woken once more for a beat of its
+// own, which then comes only where the CCM is late.
 void PartnerLink::beat_with_ccm() {
   const Instant now = clock_->now();
-  const Duration patience = limits_.pace + limits_.pace / kLateShare;
-  if (next_tick_ - now > patience - limits_.pace / 2) return;  // it has just beaten
-  client_->beat();
-  next_tick_ = now + patience;
+  if (now - beat_at_ >= beat_pace_ / 2) beat(now);
+  // Also where it has just beaten by itself: its next beat is to come with the CCM.
+  if (next_tick_ - now > beat_pace_) return;
+  next_tick_ = now + beat_pace_ + beat_pace_ / kLateShare;
   call_again_at(tick_, next_tick_);
+}
+
+void PartnerLink::beat(Instant now) {
+  client_->beat();
+  beat_at_ = now;
 }
 
 // What does not reach the floor of the limits is forgiven where it is judged.
@@ -91,7 +105,7 @@ void PartnerLink::on_tick() {
   if (client_) {
     note_late(clock_->now() - next_tick_);
     if (!client_) return;  // what follows from being late may end this agent
-    client_->beat();
+    beat(clock_->now());
     if (++ticks_without_news_ > kSilentTicks) {
       ticks_without_news_ = 0;
       const std::string why = fmt::format("the CCM has told nothing during {} beats of this agent", kSilentTicks);
@@ -109,7 +123,7 @@ void PartnerLink::on_tick() {
 }
 
 void PartnerLink::try_connect() {
-  auto client = ccm::Client::connect(ccm_socket_, ccm::kAgentClientName, limits_.pace, kPatience);
+  auto client = ccm::Client::connect(ccm_socket_, ccm::kAgentClientName, beat_pace_, kPatience);
   if (!client) {
     if (!told_lost_) lose(client.error().text);
     return;
@@ -120,7 +134,7 @@ void PartnerLink::try_connect() {
   seen_serial_ = 0;
   listener_->own_ccm_changed(true, "");
   if (published_) client_->publish(*published_);
-  client_->beat();
+  beat(clock_->now());
   if (phase_) {
     // The CCM keeps the phase over its own restarts, so a refusal here only says that it knows better.
     (void)client_->set_phase(*phase_, kPatience);
@@ -157,7 +171,8 @@ void PartnerLink::drain() {
   bool oldest = true;
   while (client_ && client_->next(scratch_)) {
     note_late(std::chrono::microseconds(scratch_.late_us));
-    if (std::exchange(oldest, false)) note_late(clock_->now() - instant_of_ns(scratch_.when_ns));
+    // What was no news was kept for it until its beat was due.
+    if (std::exchange(oldest, false)) note_late(clock_->now() - instant_of_ns(scratch_.when_ns) - beat_pace_);
     ticks_without_news_ = 0;
     if (told_lost_) {
       told_lost_ = false;

@@ -65,11 +65,13 @@ class PartnerLink {
   void on_tick();
   void arm_tick();
   void beat_with_ccm();
+  void beat(Instant now);
 
   sd_event* loop_;
   const Clock* clock_;
   std::string ccm_socket_;
   heartbeat::WatchLimits limits_;
+  Duration beat_pace_;
   PartnerLinkListener* listener_;
   heartbeat::PartnerWatch watch_;
   std::optional<ccm::Client> client_;
@@ -82,6 +84,7 @@ class PartnerLink {
   Duration latest_{};
   bool told_lost_ = false;
   Instant next_tick_;
+  Instant beat_at_;
   Instant next_try_;
   ccm::ObservationLayout scratch_{};
   EventSource events_;

@@ -30,15 +30,17 @@ struct Progress {
 
 class Client {
  public:
-  // Registers at the CCM's socket under `name` (at most 23 bytes). `pace` is how often this client will beat; zero for
-  // a client that only looks. Blocks at most `patience` for the CCM's answer.
+  // Registers at the CCM's socket under `name` (at most 23 bytes). `pace` is how often this client will beat, and is
+  // woken at the least while all goes on as before; zero for a client that only looks, and is woken each time. Blocks
+  // at most `patience` for the CCM's answer.
   static std::expected<Client, ClientError> connect(const std::string& socket_path, std::string_view name,
                                                     Duration pace, Duration patience);
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
   ~Client();  // without leave(): the partner reads that this client is gone
 
-  // Readable when there are new observations; drain with `next()`, after `acknowledge_events()`.
+  // Readable at once where new observations say more than that the partner beats on, else at this client's pace; drain
+  // with `next()`, after `acknowledge_events()`.
   [[nodiscard]] int event_fd() const;
   void acknowledge_events();
   // Readable or hung up when the CCM closed the socket: it stopped, or it restarted. Then connect() again.

@@ -86,7 +86,7 @@ Instant Ccm::turn(Instant now) {
   ports_.take_rails(rails_);
   if (ports_.turn(now, rails_)) publish(now);
   if (beats) publish_self();
-  if (news) clients_.wake_clients();
+  clients_.wake_clients(now, config_.pace, news);
   Instant next = grid_.next();
   if (const auto wake = ports_.next_wake()) next = std::min(next, *wake);
   for (const Rail& rail : rails_) {

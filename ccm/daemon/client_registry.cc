@@ -19,6 +19,9 @@
 namespace hapair::ccm {
 namespace {
 
+// A client that has so many of the ring's observations still to read is woken, however slow its pace is.
+constexpr std::uint64_t kUnreadSlots = kObservationSlots / 4;
+
 std::expected<void, std::string> watch(int epoll, int fd) {
   epoll_event event{};
   event.events = EPOLLIN;
@@ -191,6 +194,8 @@ void ClientRegistry::hello(Connection& connection, const ClientPacket& packet) {
   random_->fill(std::as_writable_bytes(std::span(&slot.life, 1)));
   slot.block = std::move(*block);
   slot.event = std::move(event);
+  slot.woken_at = Instant();
+  slot.woken_for = writer_->newest();
   slot.state = ClientState::registered;
   connection.slot = place;
 
@@ -276,10 +281,16 @@ void ClientRegistry::close(Connection& connection, ClientState end) {
   connection.socket.reset();  // which takes it out of the epoll set
 }
 
-void ClientRegistry::wake_clients() {
+void ClientRegistry::wake_clients(Instant now, Duration turn, bool news) {
   constexpr std::uint64_t kOne = 1;
-  for (const Slot& slot : slots_) {
-    if (slot.event.valid()) (void)!::write(slot.event.get(), &kOne, sizeof kOne);
+  const std::uint64_t newest = writer_->newest();
+  for (Slot& slot : slots_) {
+    if (!slot.event.valid() || slot.woken_for == newest) continue;
+    const bool due = now - slot.woken_at >= std::chrono::microseconds(slot.pace_us) - turn / 2;
+    if (!news && !due && newest - slot.woken_for < kUnreadSlots) continue;
+    slot.woken_at = now;
+    slot.woken_for = newest;
+    (void)!::write(slot.event.get(), &kOne, sizeof kOne);
   }
 }
 

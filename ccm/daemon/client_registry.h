@@ -73,7 +73,9 @@ class ClientRegistry {
   bool handle(int fd, std::uint32_t events);
 
   [[nodiscard]] ObservationWriter& observations() { return *writer_; }
-  void wake_clients();  // after new observations
+  // Wakes those for whom there are new observations: all where they are news, else who has not been woken for its own
+  // pace, to the nearest `turn`. Real-time.
+  void wake_clients(Instant now, Duration turn, bool news);
   // The answer to a request that `ports` took; nothing where the client is gone meanwhile.
   void ports_made(std::uint8_t slot, std::uint64_t life, const PortGrant& grant);
   void ports_refused(std::uint8_t slot, std::uint64_t life, ClientRefusal refusal);
@@ -98,6 +100,8 @@ class ClientRegistry {
     std::uint32_t stall_limit_ms = 0;
     Mapping block;
     Fd event;
+    Instant woken_at;
+    std::uint64_t woken_for = 0;  // the newest observation then
   };
 
   void accept_one();

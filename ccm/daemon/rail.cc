@@ -128,8 +128,11 @@ void Rail::take(Instant now, const FabricEvent& event) {
       }
       measure_round_trip();
       self_.last_error = static_cast<std::uint8_t>(FabricError::none);
+      // The part that was not read is another one, or the page was being written: this read is not over.
+      if (read_bytes_ < kPageBytes && !page_is_whole(read_buffer_) && post_read(now, kPageBytes)) return;
       const HandshakeOutput output = handshake_.page(now, read_buffer_, still_);
       if (output.page) sealed_ = output.page->readable && output.page->proof == PageProof::session;
+      still_known_ = output.page && sealed_;
       // A torn page is no news: it is read again.
       if (output.page && (output.page->readable || output.page->error != PageError::torn)) {
         observe(now, output.page->readable ? ObservationKind::page : ObservationKind::unreadable, FabricError::none,
@@ -183,18 +186,27 @@ void Rail::carry_out(Instant now, const HandshakeOutput& output) {
     }
   }
   if (output.read) {
-    const OperationId id(next_operation_++);
     read_posted_ = now;
-    if (!fabric_->post_read(now, id, RemotePage::status, 0, read_buffer_)) {
+    if (!post_read(now, still_known_ ? kStillFrom : kPageBytes)) {
       read_posted_.reset();
       carry_out(now, handshake_.page_failed(now, FabricError::disconnected));
     }
   }
 }
 
+bool Rail::post_read(Instant now, std::size_t bytes) {
+  read_bytes_ = bytes;
+  return fabric_->post_read(now, OperationId(next_operation_++), RemotePage::status, 0,
+                            std::span(read_buffer_).first(bytes));
+}
+
 void Rail::observe(Instant now, ObservationKind kind, FabricError error, const PageJudgement* judgement) {
   observed_since_beat_ = true;
-  news_ = true;
+  // A page of the session that says no more than the one before is no news; the first such page after something else
+  // is.
+  const bool sealed_page = kind == ObservationKind::page && judgement->proof == PageProof::session;
+  if (!sealed_page) page_news_.forget();
+  if (!sealed_page || page_news_.take(read_buffer_)) news_ = true;
   observation_.when_ns = ns_of(now);
   observation_.posted_ns = read_posted_ ? ns_of(*read_posted_) : 0;
   observation_.round_trip_ns =

@@ -14,6 +14,7 @@
 #include "ccm/handshake/handshake.h"
 #include "ccm/wire/observation.h"
 #include "ccm/wire/observation_ring.h"
+#include "ccm/wire/page_news.h"
 #include "ccm/wire/status_page.h"
 
 namespace hapair::ccm {
@@ -57,6 +58,7 @@ class Rail {
   void carry_out(Instant now, const HandshakeOutput& output);
   void observe(Instant now, ObservationKind kind, FabricError error, const PageJudgement* judgement);
   void measure_round_trip();
+  bool post_read(Instant now, std::size_t bytes);
   void count_error(FabricError error);
   void log_refusals(Instant now, const RefusalList& refusals);
   void log_trouble();
@@ -75,13 +77,17 @@ class Rail {
   std::string logged_trouble_;
   bool observed_since_beat_ = false;
   bool news_ = false;
+  PageNews page_news_;
   bool sealed_ = false;
   std::uint64_t next_operation_ = 1;
   std::optional<Instant> read_posted_;
+  std::size_t read_bytes_ = 0;  // of the one that is posted, or was last
   bool read_given_up_ = false;  // its completion is no observation of its own
   // When each kind was logged last, since the last session; the counters have every occurrence.
   std::array<std::optional<Instant>, kRefusalKinds> logged_refusals_;
+  // The partner's page. Where it was of the session, the next read leaves the part that seldom changes as it is.
   alignas(64) std::array<std::byte, kPageBytes> read_buffer_{};
+  bool still_known_ = false;
   StillDigest still_;
   std::array<std::byte, kRecordBytes> write_buffer_{};
   ObservationLayout observation_{};

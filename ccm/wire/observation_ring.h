@@ -15,6 +15,7 @@ class ObservationWriter {
   // Gives the observation its serial and shows it.
   void write(ObservationLayout& observation);
   void write_self(const CcmSelfLayout& self);
+  [[nodiscard]] std::uint64_t newest() const { return serial_; }  // 0: none yet
 
  private:
   ObservationRing* ring_;

@@ -62,13 +62,22 @@ LayoutRange layouts_of(std::span<const std::byte> bytes) {
   return range;
 }
 
+bool page_is_whole(std::span<const std::byte, kPageBytes> bytes) {
+  const auto number = [&bytes]<class Number>(Number into, std::size_t at) {
+    std::memcpy(&into, bytes.data() + at, sizeof into);
+    return into;
+  };
+  return number(std::uint64_t{}, offsetof(StatusPageLayout, magic)) == kStatusMagic &&
+         number(std::uint32_t{}, offsetof(StatusPageLayout, sequence)) % 2 == 0 &&
+         number(std::uint32_t{}, offsetof(StatusPageLayout, crc)) == crc32c(bytes.subspan(kCoveredFrom));
+}
+
 std::expected<StatusHead, PageError> parse_status_head(std::span<const std::byte> bytes) {
   if (bytes.size() != kPageBytes) return std::unexpected(PageError::not_a_page);
   StatusPageLayout page;
   std::memcpy(&page, bytes.data(), sizeof page);
   if (page.magic != kStatusMagic) return std::unexpected(PageError::not_a_page);
-  if (page.sequence % 2 != 0) return std::unexpected(PageError::torn);
-  if (page.crc != crc32c(bytes.subspan(kCoveredFrom))) return std::unexpected(PageError::torn);
+  if (!page_is_whole(bytes.first<kPageBytes>())) return std::unexpected(PageError::torn);
   if (page.layout_min > kLayoutMax || page.layout_max < kLayoutMin) return std::unexpected(PageError::no_layout);
 
   const auto pair = PairName::parse(name_in(page.pair));

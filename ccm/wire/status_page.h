@@ -1,9 +1,10 @@
 // The status page: the 4096 bytes of a node that its partner may read, at a predetermined remote address.
 //
 // Everything is little-endian and of fixed width. A reader takes the whole page in one read, so it can be torn by the
-// writer; `sequence` (even when whole) and the CRC32C tell. After the handshake `page_mac` proves, under the session's
-// key, that the partner wrote it. Before, a page proves nothing but that something answers. The MAC is over the digest
-// of what seldom changes instead of that itself, so that a beat costs neither side the hash of a whole page.
+// writer; `sequence` (even when whole) and the CRC32C tell. So they do of a page whose first part alone was read anew.
+// After the handshake `page_mac` proves, under the session's key, that the partner wrote it. Before, a page proves
+// nothing but that something answers. The MAC is over the digest of what seldom changes instead of that itself, so that
+// a beat costs neither side the hash of a whole page.
 //
 //   offset
 //      0  magic, sequence, crc32c            the CRC covers all bytes from 16 on
@@ -205,6 +206,9 @@ struct StatusView : StatusHead {
   std::vector<ClientView> clients;  // registered, gone and left ones; free slots are skipped
   AgentBlockLayout agent{};         // as it came: agent/core reads it with its own checks
 };
+
+// Magic, sequence and CRC tell that all of the page was read as it was at one moment.
+bool page_is_whole(std::span<const std::byte, kPageBytes> bytes);
 
 std::expected<StatusHead, PageError> parse_status_head(std::span<const std::byte> bytes);
 

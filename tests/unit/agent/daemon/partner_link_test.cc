@@ -75,7 +75,7 @@ ccm::ObservationLayout look(std::uint64_t serial, ccm::PageProof proof) {
     if (!registered || told == looks.size()) continue;
     ccm::ObservationLayout seen = looks[told++];
     registry.observations().write(seen);
-    registry.wake_clients();
+    registry.wake_clients(SystemClock().now(), milliseconds(10), true);
   }
 }
 

@@ -1,0 +1,165 @@
+#include "ccm/daemon/rail.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "ccm/base/random.h"
+#include "ccm/wire/mac.h"
+#include "ccm/wire/observation_ring.h"
+
+namespace hapair::ccm {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Two nodes' memories, each in the other's reach; an operation is done when it is posted, and polled later.
+class NearFabric final : public Fabric {
+ public:
+  void meet(NearFabric& other) { other_ = &other; }
+
+  std::expected<void, std::string> open() override { return {}; }
+  std::span<std::byte> status_memory() override { return status_; }
+  std::span<std::byte> mailbox_memory() override { return mailbox_; }
+  void connect(Instant) override {
+    events_.push_back({FabricEvent::Kind::connected, OperationId(0), FabricError::none});
+  }
+  void drop(Instant) override {}
+  bool post_read(Instant, OperationId id, RemotePage, std::size_t offset, std::span<std::byte> into) override {
+    std::memcpy(into.data(), other_->status_.data() + offset, into.size());
+    read_bytes.push_back(into.size());
+    events_.push_back({FabricEvent::Kind::read_done, id, FabricError::none});
+    return true;
+  }
+  bool post_write(Instant, OperationId id, RemotePage, std::size_t offset, std::span<const std::byte> from) override {
+    std::memcpy(other_->mailbox_.data() + offset, from.data(), from.size());
+    events_.push_back({FabricEvent::Kind::write_done, id, FabricError::none});
+    return true;
+  }
+  std::size_t poll(Instant, std::span<FabricEvent> into) override {
+    std::size_t count = 0;
+    for (; count < into.size() && !events_.empty(); ++count) {
+      into[count] = events_.front();
+      events_.pop_front();
+    }
+    return count;
+  }
+  [[nodiscard]] int poll_fd() const override { return -1; }
+  [[nodiscard]] Duration last_round_trip() const override { return milliseconds(1); }
+  [[nodiscard]] std::string_view device() const override { return "near"; }
+  [[nodiscard]] std::string_view kind() const override { return "sim"; }
+
+  std::vector<std::size_t> read_bytes;
+
+ private:
+  alignas(64) std::array<std::byte, kPageBytes> status_{};
+  alignas(64) std::array<std::byte, kPageBytes> mailbox_{};
+  NearFabric* other_ = nullptr;
+  std::deque<FabricEvent> events_;
+};
+
+struct Node {
+  Node(const char* name, const char* partner, std::uint64_t incarnation, const Key& key)
+      : rail(RailId(0), *RailName::parse("r0"),
+             {*PairName::parse("pair"), *NodeName::parse(name), *NodeName::parse(partner), Incarnation(incarnation),
+              BootId{{1}}},
+             {milliseconds(10), milliseconds(100)}, key, fabric, random),
+        writer(*ring),
+        reader(*ring) {
+    StatusPageLayout& page = rail.page();
+    put_name(page.pair, "pair");
+    put_name(page.node, name);
+    page.incarnation = incarnation;
+    page.boot_id[0] = 1;
+    rail.set_observations(writer);
+  }
+  // The serial of the agent's block in each page of the session that was observed since the last call.
+  std::vector<std::uint64_t> serials_seen() {
+    std::vector<std::uint64_t> serials;
+    ObservationLayout seen{};
+    while (reader.next(seen)) {
+      if (seen.proof != static_cast<std::uint8_t>(PageProof::session)) continue;
+      const auto page = parse_status_page(std::as_bytes(std::span(seen.page)));
+      if (page) serials.push_back(page->agent.serial);
+    }
+    return serials;
+  }
+
+  NearFabric fabric;
+  SystemRandom random;
+  Rail rail;
+  std::unique_ptr<ObservationRing> ring = std::make_unique<ObservationRing>();
+  ObservationWriter writer;
+  ObservationReader reader;
+};
+
+class RailTest : public ::testing::Test {
+ protected:
+  RailTest() {
+    alpha_.fabric.meet(beta_.fabric);
+    beta_.fabric.meet(alpha_.fabric);
+  }
+  void turn() {
+    now_ += milliseconds(10);
+    for (Node* node : {&beta_, &alpha_}) {
+      ++node->rail.page().ccm_beat;
+      node->rail.publish(now_);
+      node->rail.turn(now_, true, Duration{});
+    }
+  }
+  void connect() {
+    for (int i = 0; i < 20; ++i) turn();
+    ASSERT_EQ(alpha_.rail.handshake().state(), HandshakeState::connected);
+    ASSERT_FALSE(alpha_.serials_seen().empty());
+    alpha_.fabric.read_bytes.clear();
+  }
+
+  static Key key() {
+    static constexpr std::array<std::byte, 32> kSecret{};
+    return Key::from_secret(kSecret);
+  }
+  Instant now_ = Instant(seconds(50));
+  Node alpha_{"alpha", "beta", 11, key()};
+  Node beta_{"beta", "alpha", 22, key()};
+};
+
+TEST_F(RailTest, ReadsWhatSeldomChangesOnlyWhereItChanged) {
+  connect();
+  for (int i = 0; i < 5; ++i) turn();
+  EXPECT_EQ(alpha_.fabric.read_bytes, std::vector<std::size_t>(5, kStillFrom));
+  EXPECT_EQ(alpha_.serials_seen(), std::vector<std::uint64_t>(5, 0));
+  alpha_.fabric.read_bytes.clear();
+
+  beta_.rail.page().agent.serial = 7;
+  turn();
+  EXPECT_EQ(alpha_.fabric.read_bytes, (std::vector<std::size_t>{kStillFrom, kPageBytes}));
+  EXPECT_EQ(alpha_.serials_seen(), std::vector<std::uint64_t>{7}) << "seen at once, and whole";
+  turn();
+  EXPECT_EQ(alpha_.fabric.read_bytes.back(), kStillFrom);
+  EXPECT_EQ(alpha_.serials_seen(), std::vector<std::uint64_t>{7});
+}
+
+TEST_F(RailTest, ReadsAWholePageWhereTheFirstPartIsNotOfTheSession) {
+  connect();
+  const std::span<std::byte> page = beta_.fabric.status_memory();
+  std::vector<std::byte> kept(page.begin(), page.end());
+  std::ranges::fill(page, std::byte{0});  // as of a CCM that ends
+  now_ += milliseconds(10);
+  alpha_.rail.turn(now_, true, Duration{});
+  EXPECT_EQ(alpha_.fabric.read_bytes, (std::vector<std::size_t>{kStillFrom, kPageBytes}));
+  EXPECT_TRUE(alpha_.serials_seen().empty());
+  std::ranges::copy(kept, page.begin());
+  alpha_.fabric.read_bytes.clear();
+  turn();
+  ASSERT_FALSE(alpha_.fabric.read_bytes.empty());
+  EXPECT_EQ(alpha_.fabric.read_bytes.front(), kPageBytes) << "what it knew of the page counts no more";
+}
+
+}  // namespace
+}  // namespace hapair::ccm
