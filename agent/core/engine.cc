@@ -141,7 +141,9 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
   note_going_down(before);
   record_assessment(now, event.assessment);
   record_stall(now, stalled_before);
-  if (doubted_fence_ && !partner_beats()) take_fence_report(now, FenceReport(*doubted_fence_));
+  // That this node sees nothing any more is no sign that they ended.
+  if (doubted_fence_ && !partner_beats() && assessment_.verdict != Verdict::unknown)
+    take_fence_report(now, FenceReport(*doubted_fence_));
 }
 
 void Engine::on(Instant now, const PartnerBlock& event) {
