@@ -10,8 +10,8 @@
 namespace hapair::heartbeat {
 namespace {
 
-// A network is silent after so many beats at the least, however slow its pace is; a disk, which may lie about for one
-// of its own, after one more.
+// An IP network is silent after so many of its beats and a look, however slow its pace is: while the rails are silent
+// the partner beats there at each beat of its CCM. A disk has three of its own beats.
 constexpr int kNetworkBeats = 2;
 constexpr int kDiskBeats = 3;
 constexpr int kAgentBeats = 3;
@@ -82,7 +82,8 @@ namespace {
 
 Duration network_floor(const WatchLimits& limits, std::size_t network) {
   const bool disk = limits.network_lags.at(network) != Duration{};
-  return std::max(limits.floor, (disk ? kDiskBeats : kNetworkBeats) * limits.network_paces.at(network));
+  const Duration pace = limits.network_paces.at(network);
+  return std::max(limits.floor, disk ? kDiskBeats * pace : kNetworkBeats * pace + limits.pace);
 }
 
 }  // namespace

@@ -216,6 +216,7 @@ void Agent::arm_wakeup() {
   wakeup_ = call_at(
       loop_, *due,
       [](sd_event_source*, std::uint64_t, void* self) {
+        static_cast<Agent*>(self)->link_.look();
         static_cast<Agent*>(self)->step(Tick{});
         return 0;
       },

@@ -14,7 +14,8 @@ constexpr Duration kPatience = std::chrono::milliseconds(500);
 // So many of this agent's own beats without one observation: the CCM has stopped telling, though its socket is open.
 // The agent counts its own beats, not the clock, so that a time in which it did not run itself is not held against the
 // CCM.
-constexpr int kSilentTicks = 40;
+constexpr int kSilentTicks = 20;
+constexpr Duration kSilentFor = std::chrono::seconds(1);
 constexpr int kLateShare = 4;  // of its pace: so much later than the CCM's news this agent beats without them
 constexpr Duration kSlowestBeat = std::chrono::milliseconds(20);
 
@@ -57,6 +58,7 @@ PartnerLink::PartnerLink(sd_event* loop, const Clock& clock, std::string ccm_soc
       ccm_socket_(std::move(ccm_socket)),
       limits_(limits),
       beat_pace_(beat_pace_of(limits)),
+      silent_ticks_(std::max(static_cast<int>(kSilentFor / beat_pace_), kSilentTicks)),
       listener_(&listener),
       watch_(limits) {}
 
@@ -83,16 +85,10 @@ void PartnerLink::arm_tick() {
 // own, which then comes only where the CCM is late.
 void PartnerLink::beat_with_ccm() {
   const Instant now = clock_->now();
-  if (now - beat_at_ >= beat_pace_ / 2) beat(now);
-  // Also where it has just beaten by itself: its next beat is to come with the CCM.
+  client_->beat();
   if (next_tick_ - now > beat_pace_) return;
   next_tick_ = now + beat_pace_ + beat_pace_ / kLateShare;
   call_again_at(tick_, next_tick_);
-}
-
-void PartnerLink::beat(Instant now) {
-  client_->beat();
-  beat_at_ = now;
 }
 
 // What does not reach the floor of the limits is forgiven where it is judged.
@@ -105,10 +101,10 @@ void PartnerLink::on_tick() {
   if (client_) {
     note_late(clock_->now() - next_tick_);
     if (!client_) return;  // what follows from being late may end this agent
-    beat(clock_->now());
-    if (++ticks_without_news_ > kSilentTicks) {
+    client_->beat();
+    if (++ticks_without_news_ > silent_ticks_) {
       ticks_without_news_ = 0;
-      const std::string why = fmt::format("the CCM has told nothing during {} beats of this agent", kSilentTicks);
+      const std::string why = fmt::format("the CCM has told nothing during {} beats of this agent", silent_ticks_);
       if (const auto assessment = watch_.own_ccm_lost(clock_->now(), why)) {
         listener_->own_ccm_changed(false, why);
         told_lost_ = true;
@@ -134,7 +130,7 @@ void PartnerLink::try_connect() {
   seen_serial_ = 0;
   listener_->own_ccm_changed(true, "");
   if (published_) client_->publish(*published_);
-  beat(clock_->now());
+  client_->beat();
   if (phase_) {
     // The CCM keeps the phase over its own restarts, so a refusal here only says that it knows better.
     (void)client_->set_phase(*phase_, kPatience);
@@ -164,6 +160,10 @@ void PartnerLink::lose(const std::string& why) {
   next_try_ = clock_->now() + kRetryConnect;
   listener_->own_ccm_changed(false, why);
   if (const auto assessment = watch_.own_ccm_lost(clock_->now(), why)) listener_->partner_assessed(*assessment);
+}
+
+void PartnerLink::look() {
+  if (client_) drain();
 }
 
 void PartnerLink::drain() {

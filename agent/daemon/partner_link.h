@@ -46,6 +46,8 @@ class PartnerLink {
   void publish(const ccm::AgentBlockLayout& block);
   // Kept and given again to a CCM that restarts. A refusal is told to the caller and not repeated.
   std::expected<void, ccm::ClientError> set_phase(ccm::BootPhase phase);
+  // Takes what the CCM has observed and this agent was not woken for: whoever is about to decide wants all of it.
+  void look();
   // The partner reads that this agent left on purpose.
   void leave();
 
@@ -65,13 +67,13 @@ class PartnerLink {
   void on_tick();
   void arm_tick();
   void beat_with_ccm();
-  void beat(Instant now);
 
   sd_event* loop_;
   const Clock* clock_;
   std::string ccm_socket_;
   heartbeat::WatchLimits limits_;
   Duration beat_pace_;
+  int silent_ticks_;
   PartnerLinkListener* listener_;
   heartbeat::PartnerWatch watch_;
   std::optional<ccm::Client> client_;
@@ -84,7 +86,6 @@ class PartnerLink {
   Duration latest_{};
   bool told_lost_ = false;
   Instant next_tick_;
-  Instant beat_at_;
   Instant next_try_;
   ccm::ObservationLayout scratch_{};
   EventSource events_;

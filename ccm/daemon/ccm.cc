@@ -72,21 +72,28 @@ Instant Ccm::turn(Instant now) {
   if (beats) {
     ++beat_;
     publish(now);
-  }
-  if (beats) {
-    const BeatNews own = this->news();
-    for (Network& network : networks_) network.beat(now, own, grid_.late(), clients_.observations());
+    for (Network& network : networks_) network.take(now, grid_.late(), clients_.observations());
   }
   // A rail tells something at every beat, be it that nothing was seen: what a network told before is read with that.
+  bool told = false;
   bool news = false;
   for (Rail& rail : rails_) {
     rail.turn(now, beats, grid_.late());
-    news |= rail.take_news();
+    const RailNews last = rail.take_news();
+    told |= last != RailNews::none;
+    news |= last == RailNews::some;
+  }
+  if (beats) {
+    const BeatNews own = this->news();
+    // Both nodes see it where the rails between them fail, so each of them is heard in time whatever the network's
+    // pace.
+    const bool at_once = !std::ranges::all_of(rails_, &Rail::shows_partner);
+    for (Network& network : networks_) network.beat(now, own, at_once);
   }
   ports_.take_rails(rails_);
   if (ports_.turn(now, rails_)) publish(now);
   if (beats) publish_self();
-  clients_.wake_clients(now, config_.pace, news);
+  if (told) clients_.wake_clients(now, config_.pace, news);
   Instant next = grid_.next();
   if (const auto wake = ports_.next_wake()) next = std::min(next, *wake);
   for (const Rail& rail : rails_) {

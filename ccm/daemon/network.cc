@@ -68,11 +68,15 @@ Network::Network(const NetworkConfig& config, const BeatIdentity& identity, cons
   self_.pace_us = static_cast<std::uint32_t>(config.pace / std::chrono::microseconds(1));
 }
 
-void Network::beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations) {
+void Network::take(Instant now, Duration late, ObservationWriter& observations) {
   if (!carrier_ && now >= next_open_) open(now);
+  if (carrier_) receive(now, late, observations);
+}
+
+void Network::beat(Instant now, const BeatNews& news, bool at_once) {
   if (!carrier_) return;
-  receive(now, late, observations);
-  if (beats_++ % every_ == 0) send(now, news);
+  // A disk is not asked for more than it was said to take.
+  if (beats_++ % every_ == 0 || (at_once && disk_ == nullptr)) send(now, news);
   show();
 }
 

@@ -26,8 +26,10 @@ class Network {
   // at every second.
   Network(const NetworkConfig& config, const BeatIdentity& identity, const Key& pair_key, Duration ccm_pace);
 
-  // At each of the CCM's beats: takes what has come since the last one; where a beat is due on this network, sends it.
-  void beat(Instant now, const BeatNews& news, Duration late, ObservationWriter& observations);
+  // Both at each of the CCM's beats. Takes what has come since the last one; `late`: by how much the loop missed it.
+  void take(Instant now, Duration late, ObservationWriter& observations);
+  // Sends a beat where one is due on this network; `at_once`: also where its own pace has none due.
+  void beat(Instant now, const BeatNews& news, bool at_once);
   [[nodiscard]] const NetworkSelfLayout& self() const { return self_; }
 
  private:

@@ -78,8 +78,6 @@ void Rail::count_error(FabricError error) {
   self_.last_error = static_cast<std::uint8_t>(error);
 }
 
-bool Rail::take_news() { return std::exchange(news_, false); }
-
 void Rail::measure_round_trip() {
   const auto last = static_cast<std::uint64_t>(std::max<Duration::rep>(fabric_->last_round_trip().count(), 0));
   if (last == 0) return;
@@ -129,7 +127,10 @@ void Rail::take(Instant now, const FabricEvent& event) {
       measure_round_trip();
       self_.last_error = static_cast<std::uint8_t>(FabricError::none);
       // The part that was not read is another one, or the page was being written: this read is not over.
-      if (read_bytes_ < kPageBytes && !page_is_whole(read_buffer_) && post_read(now, kPageBytes)) return;
+      if (read_bytes_ < kPageBytes && !page_is_whole(read_buffer_) && post_read(now, kPageBytes)) {
+        handshake_.read_goes_on(now);
+        return;
+      }
       const HandshakeOutput output = handshake_.page(now, read_buffer_, still_);
       if (output.page) sealed_ = output.page->readable && output.page->proof == PageProof::session;
       still_known_ = output.page && sealed_;
@@ -152,6 +153,7 @@ void Rail::take(Instant now, const FabricEvent& event) {
 
 void Rail::carry_out(Instant now, const HandshakeOutput& output) {
   log_refusals(now, output.refusals);
+  if (output.ended || output.drop) still_known_ = false;
   if (output.ended) {
     say(4, "the early channel to " + partner_.text() + " over rail " + name_.text() + " is down: " +
                std::string(text_of(*output.ended)) + "; it is taken up again as soon as the partner answers");
@@ -206,7 +208,9 @@ void Rail::observe(Instant now, ObservationKind kind, FabricError error, const P
   // is.
   const bool sealed_page = kind == ObservationKind::page && judgement->proof == PageProof::session;
   if (!sealed_page) page_news_.forget();
-  if (!sealed_page || page_news_.take(read_buffer_)) news_ = true;
+  const bool as_before = sealed_page && !page_news_.take(read_buffer_);
+  news_ = std::max(news_, as_before ? RailNews::as_before : RailNews::some);
+  shows_partner_ = sealed_page;
   observation_.when_ns = ns_of(now);
   observation_.posted_ns = read_posted_ ? ns_of(*read_posted_) : 0;
   observation_.round_trip_ns =

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
@@ -18,6 +19,9 @@
 #include "ccm/wire/status_page.h"
 
 namespace hapair::ccm {
+
+// What its observations tell: nothing was observed; all goes on as before; more than that.
+enum class RailNews : std::uint8_t { none, as_before, some };
 
 class Rail {
  public:
@@ -42,8 +46,10 @@ class Rail {
   [[nodiscard]] bool unusable() const {
     return !fabric_->trouble().empty() || self_.last_error == static_cast<std::uint8_t>(FabricError::link_down);
   }
-  // True once after observations were written.
-  bool take_news();
+  // Of the observations that were written since this was asked last.
+  RailNews take_news() { return std::exchange(news_, RailNews::none); }
+  // The last look at the partner found a page with the session's MAC.
+  [[nodiscard]] bool shows_partner() const { return shows_partner_; }
 
   [[nodiscard]] RailId id() const { return id_; }
   [[nodiscard]] const RailName& name() const { return name_; }
@@ -76,7 +82,8 @@ class Rail {
   Duration late_{};
   std::string logged_trouble_;
   bool observed_since_beat_ = false;
-  bool news_ = false;
+  RailNews news_ = RailNews::none;
+  bool shows_partner_ = false;
   PageNews page_news_;
   bool sealed_ = false;
   std::uint64_t next_operation_ = 1;

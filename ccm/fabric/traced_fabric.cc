@@ -74,9 +74,9 @@ void TracedFabric::tell_done(Instant now, const FabricEvent& event, const char* 
                 one.offset, page, one.bytes);
   std::string line = text.data() + ending(event.error, now - one.when);
   // What a look at the partner is for: how far its boot is, and a counter that moves, or stands.
-  if (event.error == FabricError::none && one.page == RemotePage::status && one.into.size() == kPageBytes) {
-    StatusPageLayout seen;
-    std::memcpy(&seen, one.into.data(), sizeof seen);
+  if (event.error == FabricError::none && one.page == RemotePage::status && one.into.size() >= kStillFrom) {
+    StatusPageLayout seen{};
+    std::memcpy(&seen, one.into.data(), one.into.size());
     line += ", phase " + std::string(text_of(static_cast<BootPhase>(seen.phase))) + " of incarnation " +
             std::to_string(seen.incarnation);
     if (seen.trouble != 0) line += ", trouble " + std::string(text_of_trouble(seen.trouble));

@@ -108,6 +108,10 @@ HandshakeOutput Handshake::page_failed(Instant now, FabricError error) {
   return finish(out);
 }
 
+void Handshake::read_goes_on(Instant now) {
+  if (read_out_) read_out_ = now;
+}
+
 HandshakeOutput Handshake::write_done(Instant now, FabricError error) {
   HandshakeOutput out;
   const auto done = std::exchange(write_out_, std::nullopt);

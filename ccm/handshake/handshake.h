@@ -96,6 +96,9 @@ class Handshake {
   // `still`: of the pages that are read over this rail; it only spares work.
   HandshakeOutput page(Instant now, std::span<const std::byte> bytes, StillDigest& still);
   HandshakeOutput page_failed(Instant now, FabricError error);
+  // The shell reads the page by two operations: the second was posted when the first was done, and has the deadline of
+  // one for itself.
+  void read_goes_on(Instant now);
   HandshakeOutput write_done(Instant now, FabricError error);
 
   // When tick() has something to do by itself; nothing while only the fabric can bring news.

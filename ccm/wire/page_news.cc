@@ -18,7 +18,9 @@ bool PageNews::take(std::span<const std::byte, kPageBytes> page) {
   }
   const bool same = std::memcmp(last_.data(), &here, sizeof here) == 0;
   if (!same) std::memcpy(last_.data(), &here, sizeof here);
-  return !std::exchange(known_, true) || stands || !same;
+  const bool first = !std::exchange(known_, true);
+  const bool stood = std::exchange(stood_, stands);
+  return first || stands || stood || !same;
 }
 
 }  // namespace hapair::ccm

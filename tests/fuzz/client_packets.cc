@@ -81,7 +81,7 @@ class World {
       }
     }
     if (++turns_ % 2 == 0) ports_.answer(registry_);
-    registry_.wake_clients();
+    registry_.wake_clients(SystemClock().now(), std::chrono::milliseconds(10), turns_ % 3 == 0);
     registry_.copy_to(page_);
   }
   Fd dial() {

@@ -264,7 +264,7 @@ void World::start_agent(NodeIndex index) {
   limits.floor = milliseconds(30);
   limits.agent_floor = milliseconds(60);
   limits.ceiling = milliseconds(500);
-  if (options_.network) limits.network_paces.front() = milliseconds(10);
+  if (options_.network) limits.network_paces.front() = milliseconds(20);
   limits.phase_bounds.at(static_cast<std::size_t>(ccm::BootPhase::early)) = seconds(60);
   node.agent = std::make_unique<Agent>(std::move(config), limits);
   node.agent->disk_free_at = now_;

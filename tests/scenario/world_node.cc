@@ -147,6 +147,9 @@ std::optional<heartbeat::Observation> World::hear(NodeIndex index) {
   const ccm::StatusView& page = partner.ccm->page;
   const bool same_life = own.network_met == page.incarnation;
   if (page.incarnation.value() == 0 || (same_life && own.network_met_beat == page.ccm_beat)) return std::nullopt;
+  const bool due =
+      page.ccm_beat % 2 == 0 || !link_up_;  // every other beat, and each while its rail does not show this node
+  if (!due) return std::nullopt;
   own.network_met = page.incarnation;
   own.network_met_beat = page.ccm_beat;
   if (load_.lost_per_cent > 0 && std::uniform_int_distribution<int>(1, 100)(random_) <= load_.lost_per_cent)

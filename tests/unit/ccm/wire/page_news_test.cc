@@ -42,10 +42,12 @@ TEST_F(PageNewsTest, BeatsAndWorkThatGoOnAreNone) {
   }
 }
 
-TEST_F(PageNewsTest, ABeatThatStandsIsSomeEachTime) {
+TEST_F(PageNewsTest, ABeatThatStandsIsSomeEachTimeAndSoIsItsEnd) {
   take();
   EXPECT_TRUE(take());
   EXPECT_TRUE(take());
+  beat();
+  EXPECT_TRUE(take()) << "that it goes on again";
   beat();
   EXPECT_FALSE(take());
 }
