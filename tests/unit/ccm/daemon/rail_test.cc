@@ -7,6 +7,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "ccm/base/random.h"
@@ -34,7 +35,7 @@ class NearFabric final : public Fabric {
   bool post_read(Instant, OperationId id, RemotePage, std::size_t offset, std::span<std::byte> into) override {
     std::memcpy(into.data(), other_->status_.data() + offset, into.size());
     read_bytes.push_back(into.size());
-    events_.push_back({FabricEvent::Kind::read_done, id, FabricError::none});
+    events_.push_back({FabricEvent::Kind::read_done, id, std::exchange(next_error, FabricError::none)});
     return true;
   }
   bool post_write(Instant, OperationId id, RemotePage, std::size_t offset, std::span<const std::byte> from) override {
@@ -56,6 +57,7 @@ class NearFabric final : public Fabric {
   [[nodiscard]] std::string_view kind() const override { return "sim"; }
 
   std::vector<std::size_t> read_bytes;
+  FabricError next_error = FabricError::none;  // of the next read
 
  private:
   alignas(64) std::array<std::byte, kPageBytes> status_{};
@@ -159,6 +161,35 @@ TEST_F(RailTest, ReadsAWholePageWhereTheFirstPartIsNotOfTheSession) {
   turn();
   ASSERT_FALSE(alpha_.fabric.read_bytes.empty());
   EXPECT_EQ(alpha_.fabric.read_bytes.front(), kPageBytes) << "what it knew of the page counts no more";
+}
+
+TEST_F(RailTest, WhatItKnewOfAPageEndsWithTheSession) {
+  connect();
+  alpha_.fabric.next_error = FabricError::remote_access;
+  turn();
+  ASSERT_NE(alpha_.rail.handshake().state(), HandshakeState::connected);
+  alpha_.fabric.read_bytes.clear();
+  for (int i = 0; i < 20; ++i) turn();
+  ASSERT_EQ(alpha_.rail.handshake().state(), HandshakeState::connected);
+  EXPECT_EQ(alpha_.fabric.read_bytes.front(), kPageBytes);
+  EXPECT_EQ(alpha_.fabric.read_bytes.back(), kStillFrom);
+}
+
+TEST_F(RailTest, HasNewsWhereAPageTellsMoreThanThatThePartnerBeats) {
+  connect();
+  turn();
+  (void)alpha_.rail.take_news();
+  EXPECT_EQ(alpha_.rail.take_news(), RailNews::none);
+  turn();
+  EXPECT_EQ(alpha_.rail.take_news(), RailNews::as_before);
+  EXPECT_TRUE(alpha_.rail.shows_partner());
+  ++beta_.rail.page().agent.serial;
+  turn();
+  EXPECT_EQ(alpha_.rail.take_news(), RailNews::some);
+  alpha_.fabric.next_error = FabricError::remote_access;
+  turn();
+  EXPECT_EQ(alpha_.rail.take_news(), RailNews::some);
+  EXPECT_FALSE(alpha_.rail.shows_partner());
 }
 
 }  // namespace

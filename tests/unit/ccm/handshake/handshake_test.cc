@@ -213,6 +213,18 @@ TEST(Handshake, GivesAConnectionUpAtTheDeadline) {
   EXPECT_TRUE(world.settle(20));
 }
 
+TEST(Handshake, AReadThatGoesOnHasADeadlineOfItsOwn) {
+  World world = connected_pair();
+  world.tick(0, kPace);
+  ASSERT_TRUE(world.nodes[0].reading);
+  world.tick(0, kDeadline * 3 / 4);
+  world.nodes[0].machine.read_goes_on(world.now);
+  world.tick(0, kDeadline * 3 / 4);
+  EXPECT_FALSE(world.nodes[0].ended);
+  world.tick(0, kDeadline / 4);
+  EXPECT_EQ(world.nodes[0].ended, SessionEnd::deadline);
+}
+
 TEST(Handshake, AStaleHelloThatLandsLateIsCountedAndRepaired) {
   World world(alpha(), beta());
   world.tick(0, Duration{});
