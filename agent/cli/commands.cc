@@ -10,9 +10,9 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "agent/cli/answer.h"
 #include "agent/cli/decision_watch.h"
 #include "agent/cli/json.h"
-#include "agent/cli/mailbox_disk.h"
 #include "agent/cli/rails_text.h"
 #include "agent/cli/record_text.h"
 #include "agent/cli/status_text.h"
@@ -27,15 +27,6 @@ using control::v1::Request;
 
 constexpr std::uint32_t kEventsShown = 50;
 constexpr Duration kPatience = std::chrono::seconds(2);  // with the CCM
-
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-void print_json(const Json& json) { print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"); }
-
-Exit complain(const Common& common, const Failure& failure) {
-  if (common.json) print_json({{"error", failure.text}});
-  std::fprintf(stderr, "hapair: %s\n", failure.text.c_str());
-  return failure.exit;
-}
 
 Style style_of_terminal() {
   Style style;
@@ -329,35 +320,6 @@ Exit check(const Common& common, const std::string& file) {
   }
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
   return problems.empty() ? Exit::ok : Exit::configuration;
-}
-
-Exit make_mailbox_disk(const Common& common, const std::string& device, bool overwrite) {
-  const auto config = agent::load_agent_config(common.config);
-  if (!config) {
-    for (const std::string& problem : config.error().lines()) std::fprintf(stderr, "%s\n", problem.c_str());
-    return Exit::configuration;
-  }
-  const ccm::PairConfig& pair = config->pair;
-  // A disk by a wrong name is a disk with somebody's data.
-  if (std::ranges::find(pair.networks, device, &ccm::NetworkConfig::device) == pair.networks.end()) {
-    std::string known;
-    for (const ccm::NetworkConfig& network : pair.networks) {
-      if (!network.device.empty()) known += (known.empty() ? "" : ", ") + network.device;
-    }
-    return complain(common, {Exit::failed, device + " is no mailbox disk of " + common.config + ", which has " +
-                                               (known.empty() ? "none (ccm.mailbox_disks)" : known)});
-  }
-  const auto made = make_mailbox_area(device, {pair.pair, pair.node, pair.partner}, overwrite);
-  if (!made) return complain(common, {Exit::failed, made.error()});
-  const bool was_there = *made == MadeArea::was_there;
-  if (common.json) {
-    print_json({{"device", device}, {"made", !was_there}});
-  } else {
-    print(device + (was_there ? " is this pair's already; nothing was changed\n"
-                              : " is now a mailbox disk of pair " + pair.pair.text() +
-                                    "; both ccmds take it up by themselves\n"));
-  }
-  return Exit::ok;
 }
 
 Exit show_version(const Common& common) {

@@ -39,8 +39,6 @@ Exit give_back(const Common& common, const MoveOptions& options);
 Exit reset_state(const Common& common, bool certain);
 Exit set_phase(const Common& common, const std::string& phase);
 Exit check(const Common& common, const std::string& file);
-// Makes the mailbox area of a disk of the configuration.
-Exit make_mailbox_disk(const Common& common, const std::string& device, bool overwrite);
 // Asks the CCM itself: this works without the agent.
 Exit show_rails(const Common& common);
 Exit show_version(const Common& common);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/cli/commands.h"
+#include "agent/cli/mailbox_commands.h"
 #include "ccm/config/document.h"
 
 namespace {
@@ -24,6 +25,7 @@ struct Arguments {
   std::string phase;
   std::string file;
   std::string device;
+  std::vector<std::string> devices;
   bool overwrite = false;
   std::function<Exit()> chosen;
 };
@@ -72,35 +74,53 @@ void add_acting(CLI::App& app, Arguments& a) {
   phase->add_option("phase", a.phase, "such as root or shutting-down")->required();
 }
 
+void add_mailbox(CLI::App& app, Arguments& a) {
+  CLI::App* mailbox = app.add_subcommand("mailbox", "the disks of ccm.mailbox_disks");
+  mailbox->require_subcommand(1);
+  CLI::App* init = add_command(*mailbox, a, "init", "prepare one, once for both nodes",
+                               [&a] { return init_mailbox(a.common, a.device, a.overwrite); });
+  init->add_option("device", a.device, "as the configuration names it")->required();
+  init->add_flag("--overwrite", a.overwrite, "also where its first 32 KiB hold something");
+  CLI::App* show = add_command(*mailbox, a, "show", "whose each is, and which node beats there",
+                               [&a] { return show_mailboxes(a.common, a.devices); });
+  show->add_option("devices", a.devices, "which (default: all of the configuration)");
+  CLI::App* check = add_command(*mailbox, a, "check", "whether each can be used, and what is to be corrected",
+                                [&a] { return check_mailboxes(a.common, a.devices); });
+  check->add_option("devices", a.devices, "which (default: all of the configuration)");
+}
+
 void add_others(CLI::App& app, Arguments& a) {
   CLI::App* check = add_command(app, a, "check", "validate a configuration and its key", [&a] {
     return hapair::cli::check(a.common, a.file.empty() ? a.common.config : a.file);
   });
   check->add_option("file", a.file, "which (default: as --config)");
-  CLI::App* disk = add_command(app, a, "mailbox-disk", "prepare a disk of ccm.mailbox_disks, once for both nodes",
-                               [&a] { return hapair::cli::make_mailbox_disk(a.common, a.device, a.overwrite); });
-  disk->add_option("device", a.device, "as the configuration names it")->required();
-  disk->add_flag("--overwrite", a.overwrite, "also where its first 32 KiB hold something");
+  add_mailbox(app, a);
   add_command(app, a, "version", "which release this is", [&a] { return show_version(a.common); });
 }
 
 // What was wrong with the arguments, in one line, and where to look.
 std::string usage_sentence(const CLI::App* app, const CLI::Error& error) {
-  const auto chosen = app->get_subcommands();
-  const auto rest = app->remaining();
-  std::string what = error.what();
-  if (chosen.empty() && !rest.empty() && !rest.front().starts_with('-')) {
-    std::vector<std::string> known;
-    for (const CLI::App* command : app->get_subcommands(nullptr)) known.push_back(command->get_name());
-    const std::string nearest = hapair::ccm::nearest_word(rest.front(), known);
-    what = "there is no command \"" + rest.front() + "\"";
-    if (!nearest.empty()) what += "; did you mean \"" + nearest + "\"?";
-  } else if (chosen.empty() && !rest.empty()) {
-    what = "there is no option \"" + rest.front() + "\" before a command";
-  } else if (chosen.empty()) {
-    what = "which command? (status is a good first one)";
+  const CLI::App* chosen = app;
+  std::string name;
+  while (!chosen->get_subcommands().empty()) {
+    chosen = chosen->get_subcommands().front();
+    name += chosen->get_name() + " ";
   }
-  const std::string name = chosen.empty() ? "" : chosen.front()->get_name() + " ";
+  std::vector<std::string> known;
+  for (const CLI::App* command : chosen->get_subcommands(nullptr)) known.push_back(command->get_name());
+  const auto rest = app->remaining(true);
+  std::string what = error.what();
+  if (known.empty()) {
+    // It takes no command: what CLI11 says of its arguments is a sentence.
+  } else if (!rest.empty() && !rest.front().starts_with('-')) {
+    const std::string nearest = hapair::ccm::nearest_word(rest.front(), known);
+    what = "there is no command \"" + name + rest.front() + "\"";
+    if (!nearest.empty()) what += "; did you mean \"" + name + nearest + "\"?";
+  } else if (!rest.empty()) {
+    what = "there is no option \"" + rest.front() + "\" before a command";
+  } else {
+    what = "which command? (" + (name.empty() ? "status" : name + "show") + " is a good first one)";
+  }
   return "hapair: " + what + "\nSee: hapair " + name + "--help\n";
 }
 

@@ -11,16 +11,16 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
-#include "ccm/base/check.h"
+#include "ccm/base/direct_io.h"
 #include "ccm/base/fd.h"
 
 namespace hapair::ccm {
 namespace {
 
+static_assert(kDiskBlockBytes == kDirectBlockBytes);
 constexpr int kOpenAgainMs = 1000;
 constexpr unsigned kFirstFd = 3;  // after the standard ones
 #if defined(__has_feature)
@@ -29,37 +29,6 @@ constexpr bool kThreadSanitizer = __has_feature(thread_sanitizer);
 constexpr bool kThreadSanitizer = false;
 #endif
 constexpr std::size_t kStackBytes = std::size_t{128} * 1024;  // locked in memory with the rest of ccmd
-
-// Memory as direct I/O wants it.
-class Block {
- public:
-  Block() : bytes_(static_cast<std::byte*>(std::aligned_alloc(kDiskBlockBytes, kDiskBlockBytes))) {
-    HAPAIR_CHECK(bytes_ != nullptr, "memory for one block");
-    std::memset(bytes_, 0, kDiskBlockBytes);
-  }
-  ~Block() { std::free(bytes_); }
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-  [[nodiscard]] std::span<std::byte> bytes() const { return {bytes_, kDiskBlockBytes}; }
-
- private:
-  std::byte* bytes_;
-};
-
-off_t offset_of(std::size_t block) { return static_cast<off_t>(block * kDiskBlockBytes); }
-
-// 0, or errno; EIO where it was cut short.
-int read_block(const Fd& disk, std::size_t block, std::span<std::byte> into) {
-  const ssize_t n = ::pread(disk.get(), into.data(), into.size(), offset_of(block));
-  if (n < 0) return errno;
-  return n == static_cast<ssize_t>(into.size()) ? 0 : EIO;
-}
-
-int write_block(const Fd& disk, std::size_t block, std::span<const std::byte> from) {
-  const ssize_t n = ::pwrite(disk.get(), from.data(), from.size(), offset_of(block));
-  if (n < 0) return errno;
-  return n == static_cast<ssize_t>(from.size()) ? 0 : EIO;
-}
 
 }  // namespace
 
@@ -85,10 +54,10 @@ struct DiskCarrier::Shared {
   void run();
   void let_go_of_others() const;
   void wait() const;
-  Fd open(Block& block);
-  int check_header(const Fd& disk, Block& block);
-  int write(const Fd& disk, Block& block);
-  int beat(const Fd& disk, Block& own, Block& partners);
+  Fd open(DirectBlock& block);
+  int check_header(const Fd& disk, DirectBlock& block);
+  int write(const Fd& disk, DirectBlock& block);
+  int beat(const Fd& disk, DirectBlock& own, DirectBlock& partners);
 };
 
 void* DiskCarrier::Shared::run_of(void* shared) {
@@ -98,7 +67,7 @@ void* DiskCarrier::Shared::run_of(void* shared) {
 }
 
 // Looked at before anything is opened for writing: closing that would have udev probe the disk anew.
-Fd DiskCarrier::Shared::open(Block& block) {
+Fd DiskCarrier::Shared::open(DirectBlock& block) {
   Fd disk(::open(device.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
   int failed = disk.valid() ? check_header(disk, block) : errno;
   if (failed == 0) {
@@ -111,23 +80,23 @@ Fd DiskCarrier::Shared::open(Block& block) {
 }
 
 // 0, or errno: ENOTUNIQ where the disk is not this pair's.
-int DiskCarrier::Shared::check_header(const Fd& disk, Block& block) {
-  if (const int failed = read_block(disk, 0, block.bytes()); failed != 0) return failed;
+int DiskCarrier::Shared::check_header(const Fd& disk, DirectBlock& block) {
+  if (const int failed = read_block(disk, 0, block); failed != 0) return failed;
   const auto checked = check_disk_header(block.bytes(), of);
   refused = checked ? kNotRefused : static_cast<int>(checked.error());
   return checked ? 0 : ENOTUNIQ;
 }
 
 // 0, or errno. Whoever made something else of the disk meanwhile is not written over.
-int DiskCarrier::Shared::write(const Fd& disk, Block& block) {
+int DiskCarrier::Shared::write(const Fd& disk, DirectBlock& block) {
   if (const int failed = check_header(disk, block); failed != 0) return failed;
   std::ranges::fill(block.bytes(), std::byte{});
   std::memcpy(block.bytes().data(), out.data(), out.size());
-  return write_block(disk, beat_block(of.node, of.partner), block.bytes());
+  return write_block(disk, beat_block(of.node, of.partner), block);
 }
 
 // 0, or errno.
-int DiskCarrier::Shared::beat(const Fd& disk, Block& own, Block& partners) {
+int DiskCarrier::Shared::beat(const Fd& disk, DirectBlock& own, DirectBlock& partners) {
   if (out_full.load(std::memory_order_acquire)) {
     const int failed = write(disk, own);
     out_full.store(false, std::memory_order_release);
@@ -136,8 +105,7 @@ int DiskCarrier::Shared::beat(const Fd& disk, Block& own, Block& partners) {
   }
   std::array<std::byte, kBeatBytes> before{};
   std::memcpy(before.data(), partners.bytes().data(), before.size());
-  if (const int failed = read_block(disk, beat_block(of.partner, of.node), partners.bytes()); failed != 0)
-    return failed;
+  if (const int failed = read_block(disk, beat_block(of.partner, of.node), partners); failed != 0) return failed;
   const auto now = partners.bytes().first(kBeatBytes);
   // What the loop has not taken yet is read again after the next beat.
   if (std::ranges::equal(now, before)) return 0;
@@ -171,8 +139,8 @@ void DiskCarrier::Shared::let_go_of_others() const {
 
 void DiskCarrier::Shared::run() {
   let_go_of_others();
-  Block own;
-  Block partners;
+  DirectBlock own;
+  DirectBlock partners;
   Fd disk;
   const SystemClock clock;
   Instant next_open = clock.now();

@@ -217,7 +217,7 @@ class MailboxDisk(unittest.TestCase):
         self.before = {node: len(self.pair.verdicts(node)) for node in NODES}
 
     def prepare(self, *arguments):
-        return self.pair.hapair("alpha", "mailbox-disk", self.device, *arguments)
+        return self.pair.hapair("alpha", "mailbox", "init", self.device, *arguments)
 
     def state(self, node):
         return self.pair.networks_of(node).get("shared", {"state": "its ccmd does not answer"})
@@ -298,8 +298,34 @@ class MailboxDisk(unittest.TestCase):
         for node in NODES:
             self.wait_state(node, "beats")
 
+    def show(self):
+        answer = self.pair.hapair("alpha", "mailbox", "show", "--json")
+        disk, = json.loads(answer.stdout)["disks"]
+        return answer.returncode, disk["problem"], {node["node"]: node["state"] for node in disk["nodes"]}
+
+    def test_show_and_check_tell_who_beats_there_and_what_stands_in_its_place(self):
+        self.assertEqual(self.show(), (0, "", {"alpha": "beats", "beta": "beats"}))
+        self.assertIn("ok; a direct read takes", self.pair.hapair("alpha", "mailbox", "check").stdout)
+        self.assertIn("beta   beats: beat ", self.pair.hapair("alpha", "mailbox", "show", self.device).stdout)
+        whole = self.read(2)
+        self.pair.signal("beta", "ccmd", signal.SIGSTOP)
+        self.addCleanup(self.pair.signal, "beta", "ccmd", signal.SIGCONT)
+        self.pair.wait_until(lambda: self.show()[2]["beta"] == "stands", "beta's beat stands")
+        for data, state in ((b"garbage" * 100, "garbage"), (whole[:104] + struct.pack("<Q", 1 << 40) + whole[112:], "forged"),
+                            (bytes(self.BLOCK), "blank"), (self.read(1), "garbage")):
+            self.write(2, data)
+            self.assertEqual(self.show(), (0, "", {"alpha": "beats", "beta": state}))
+            checked = self.pair.hapair("alpha", "mailbox", "check")
+            self.assertEqual(checked.returncode, 0 if state == "blank" else 1, checked.stderr)
+        header = self.read(0)
+        self.write(0, bytes(self.BLOCK))
+        code, problem, nodes = self.show()
+        self.assertEqual((code, nodes), (1, {}))
+        self.assertIn(f"it is blank. Where it is to be this pair's: hapair mailbox init {self.device}", problem)
+        self.write(0, header)
+
     def test_a_disk_that_the_configuration_does_not_name_is_refused(self):
-        answer = self.pair.hapair("alpha", "mailbox-disk", "/dev/null")
+        answer = self.pair.hapair("alpha", "mailbox", "init", "/dev/null")
         self.assertEqual(answer.returncode, 1)
         self.assertIn(f"which has {self.device}", answer.stderr)
 

@@ -1,0 +1,246 @@
+#include "agent/cli/mailbox_commands.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "agent/cli/answer.h"
+#include "agent/cli/mailbox_disk.h"
+#include "agent/cli/mailbox_sight.h"
+#include "agent/cli/text.h"
+#include "agent/config/agent_config.h"
+#include "ccm/config/pair_config.h"
+
+namespace hapair::cli {
+namespace {
+
+// A beat that stands is seen to stand within so many of the disk's paces.
+constexpr int kPaces = 5;
+
+struct Chosen {
+  ccm::PairConfig pair;
+  std::vector<ccm::NetworkConfig> disks;
+
+  [[nodiscard]] ccm::DiskPair of() const { return {pair.pair, pair.node, pair.partner}; }
+};
+
+// The configuration's disks, or those of them that were named: a disk by a wrong name is a disk with somebody's data.
+std::expected<Chosen, Exit> choose(const Common& common, const std::vector<std::string>& devices) {
+  const auto config = agent::load_agent_config(common.config);
+  if (!config) {
+    if (common.json) print_json({{"error", config.error().lines().front()}});
+    for (const std::string& problem : config.error().lines()) std::fprintf(stderr, "%s\n", problem.c_str());
+    return std::unexpected(Exit::configuration);
+  }
+  Chosen chosen{config->pair, {}};
+  std::string known;
+  for (const ccm::NetworkConfig& network : chosen.pair.networks) {
+    if (network.device.empty()) continue;
+    known += (known.empty() ? "" : ", ") + network.device;
+    const bool named = devices.empty() || std::ranges::find(devices, network.device) != devices.end();
+    if (named) chosen.disks.push_back(network);
+  }
+  for (const std::string& device : devices) {
+    if (std::ranges::find(chosen.disks, device, &ccm::NetworkConfig::device) != chosen.disks.end()) continue;
+    return std::unexpected(
+        complain(common, {Exit::failed, device + " is no mailbox disk of " + common.config + ", which has " +
+                                            (known.empty() ? "none (ccm.mailbox_disks)" : known)}));
+  }
+  if (chosen.disks.empty()) {
+    return std::unexpected(
+        complain(common, {Exit::failed, common.config + " has no mailbox disk (ccm.mailbox_disks)"}));
+  }
+  return chosen;
+}
+
+// What is wrong with the disk, and what to do; empty where nothing is.
+std::string trouble_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
+  if (sight.not_ours) {
+    return disk.device + ": " + std::string(text_of(*sight.not_ours)) +
+           ". Where it is to be this pair's: hapair mailbox init " + disk.device;
+  }
+  switch (sight.error) {
+    case 0:
+      return {};
+    case EINVAL:
+      return disk.device + ": what it is on takes no direct I/O; use a block device, or a file on a disk";
+    case EIO:
+      return disk.device + ": cannot be read, or ends before its area does; look at the disk and its path";
+    case EACCES:
+      return disk.device + ": " + std::strerror(EACCES) + "; only root may look at it";
+    default:
+      return disk.device + ": " + std::strerror(sight.error);
+  }
+}
+
+std::string sentence_of(const BlockSight& block, Duration span) {
+  const auto beat_text = [&] {
+    return fmt::format("beat {} of incarnation {}, in phase {}, agent {}", block.last->sequence,
+                       block.last->incarnation.value(), ccm::text_of(block.last->news.phase),
+                       ccm::text_of(block.last->news.agent_state));
+  };
+  switch (block.state) {
+    case BlockSight::State::blank:
+      return "has never beaten there";
+    case BlockSight::State::garbage:
+      return "what stands in its place is no beat of this node";
+    case BlockSight::State::forged:
+      return "what stands in its place does not carry the MAC of this pair's key: compare the two key files";
+    case BlockSight::State::beats:
+      return fmt::format("beats: {}", beat_text());
+    case BlockSight::State::stands:
+      return fmt::format("stands for {:.0f} ms and longer at {}", ms_of(span), beat_text());
+  }
+  return {};
+}
+
+std::string reads_text(const std::vector<Duration>& reads) {
+  if (reads.empty()) return "none";
+  return fmt::format("{:.2f} / {:.2f} / {:.2f} ms (min / median / max of {})", ms_of(reads.front()),
+                     ms_of(reads[reads.size() / 2]), ms_of(reads.back()), reads.size());
+}
+
+Json json_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
+  Json out{{"name", disk.name.text()}, {"device", disk.device}, {"ours", sight.whole()}};
+  out["problem"] = trouble_of(disk, sight);
+  out["looked_ms"] = ms_of(sight.span);
+  Json nodes = Json::array();
+  for (const BlockSight& block : sight.blocks) {
+    if (!sight.whole()) break;
+    Json node{{"node", block.node.text()}, {"state", std::string(text_of(block.state))}};
+    if (block.last) {
+      node["incarnation"] = block.last->incarnation.value();
+      node["boot_id"] = block.last->boot_id.text();
+      node["sequence"] = block.last->sequence;
+      node["moved_by"] = block.moved_by;
+      node["phase"] = std::string(ccm::text_of(block.last->news.phase));
+      node["agent"] = std::string(ccm::text_of(block.last->news.agent_state));
+    }
+    nodes.push_back(std::move(node));
+  }
+  out["nodes"] = std::move(nodes);
+  Json reads{{"n", sight.reads.size()}};
+  if (!sight.reads.empty()) {
+    reads["min_ms"] = ms_of(sight.reads.front());
+    reads["median_ms"] = ms_of(sight.reads[sight.reads.size() / 2]);
+    reads["max_ms"] = ms_of(sight.reads.back());
+  }
+  out["reads"] = std::move(reads);
+  return out;
+}
+
+void print_sight(const Chosen& chosen, const ccm::NetworkConfig& disk, const MailboxSight& sight) {
+  print(fmt::format("{}: {}\n", disk.title(), disk.device));
+  if (const std::string trouble = trouble_of(disk, sight); !trouble.empty()) {
+    print(fmt::format("  {}\n", trouble));
+    return;
+  }
+  print(fmt::format("  the area of pair {}, version {}, {} blocks of {} bytes\n", chosen.pair.pair.view(),
+                    ccm::kDiskVersion, ccm::kDiskBlocks, ccm::kDiskBlockBytes));
+  const std::size_t columns = std::max(chosen.pair.node.view().size(), chosen.pair.partner.view().size());
+  for (const BlockSight& block : sight.blocks) {
+    print(fmt::format("  {}  {}\n", padded(block.node.view(), columns), sentence_of(block, sight.span)));
+  }
+  print(fmt::format("  a direct read takes {}\n", reads_text(sight.reads)));
+}
+
+std::vector<std::string> problems_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
+  std::vector<std::string> problems = problems_of_device(disk.device);
+  if (const std::string trouble = trouble_of(disk, sight); !trouble.empty() && sight.error != ENOENT) {
+    problems.push_back(trouble);
+  }
+  if (!sight.reads.empty() && sight.reads[sight.reads.size() / 2] > disk.pace) {
+    problems.push_back(
+        fmt::format("{}: half of the reads take longer than {:.1f} ms, and pace_ms is {:g}: beats would "
+                    "come late; give it a longer pace, or a quicker path",
+                    disk.device, ms_of(sight.reads[sight.reads.size() / 2]), ms_of(disk.pace)));
+  }
+  for (const BlockSight& block : sight.blocks) {
+    const bool wrong = block.state == BlockSight::State::garbage || block.state == BlockSight::State::forged;
+    if (sight.whole() && wrong) {
+      problems.push_back(fmt::format("{}: {}: {}", disk.device, block.node.view(), sentence_of(block, sight.span)));
+    }
+  }
+  return problems;
+}
+
+std::expected<ccm::Key, Exit> key_of(const Common& common, const ccm::PairConfig& pair) {
+  auto key = ccm::load_key(pair.key_file);
+  if (key) return *key;
+  return std::unexpected(complain(common, {Exit::configuration, key.error()}));
+}
+
+}  // namespace
+
+Exit init_mailbox(const Common& common, const std::string& device, bool overwrite) {
+  const auto chosen = choose(common, {device});
+  if (!chosen) return chosen.error();
+  const auto made = make_mailbox_area(device, chosen->of(), overwrite);
+  if (!made) return complain(common, {Exit::failed, made.error()});
+  const bool was_there = *made == MadeArea::was_there;
+  if (common.json) {
+    print_json({{"device", device}, {"made", !was_there}});
+  } else {
+    print(device + (was_there ? " is this pair's already; nothing was changed\n"
+                              : " is now a mailbox disk of pair " + chosen->pair.pair.text() +
+                                    "; both ccmds take it up by themselves\n"));
+  }
+  return Exit::ok;
+}
+
+Exit show_mailboxes(const Common& common, const std::vector<std::string>& devices) {
+  const auto chosen = choose(common, devices);
+  if (!chosen) return chosen.error();
+  const auto key = key_of(common, chosen->pair);
+  if (!key) return key.error();
+  Exit exit = Exit::ok;
+  Json shown = Json::array();
+  for (const ccm::NetworkConfig& disk : chosen->disks) {
+    const MailboxSight sight = look_at_mailbox(disk.device, chosen->of(), *key, kPaces * disk.pace);
+    if (!sight.whole()) exit = Exit::failed;
+    if (common.json) {
+      shown.push_back(json_of(disk, sight));
+    } else {
+      print_sight(*chosen, disk, sight);
+    }
+  }
+  if (common.json) print_json({{"disks", shown}});
+  return exit;
+}
+
+Exit check_mailboxes(const Common& common, const std::vector<std::string>& devices) {
+  const auto chosen = choose(common, devices);
+  if (!chosen) return chosen.error();
+  const auto key = key_of(common, chosen->pair);
+  if (!key) return key.error();
+  std::vector<std::string> problems;
+  std::vector<std::string> notes;
+  for (std::size_t i = 0; i < chosen->disks.size(); ++i) {
+    const ccm::NetworkConfig& disk = chosen->disks[i];
+    const MailboxSight sight = look_at_mailbox(disk.device, chosen->of(), *key, kPaces * disk.pace);
+    const std::vector<std::string> found = problems_of(disk, sight);
+    problems.insert(problems.end(), found.begin(), found.end());
+    for (std::size_t other = 0; other < i; ++other) {
+      if (!same_disk(disk.device, chosen->disks[other].device)) continue;
+      problems.push_back(disk.device + " and " + chosen->disks[other].device +
+                         " are one disk: what fails one fails both");
+    }
+    if (name_may_move(disk.device)) {
+      notes.push_back(disk.device +
+                      ": may be another disk's name after the next boot; one below /dev/disk/by-id or "
+                      "/dev/mapper stays (nothing is written to a disk that is not this pair's)");
+    }
+    if (!common.json && found.empty()) {
+      print(fmt::format("{}: ok; a direct read takes {}\n", disk.device, reads_text(sight.reads)));
+    }
+  }
+  if (common.json) print_json({{"ok", problems.empty()}, {"problems", problems}, {"notes", notes}});
+  for (const std::string& note : common.json ? std::vector<std::string>{} : notes) print("note: " + note + "\n");
+  for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
+  return problems.empty() ? Exit::ok : Exit::failed;
+}
+
+}  // namespace hapair::cli
