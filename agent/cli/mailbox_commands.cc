@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -17,13 +18,25 @@
 namespace hapair::cli {
 namespace {
 
-// A beat that stands is seen to stand within so many of the disk's paces.
-constexpr int kPaces = 5;
+// So long a beat is looked at before it is said to stand: five of the disk's paces, where they are not too quick for
+// it.
+Duration patience_of(const ccm::NetworkConfig& disk) {
+  return std::max<Duration>(5 * disk.pace, std::chrono::milliseconds(500));
+}
+// ccmd reads twice and writes once for each beat.
+constexpr int kAccessesABeat = 3;
 
 struct Chosen {
   ccm::PairConfig pair;
   std::vector<ccm::NetworkConfig> disks;
 
+  [[nodiscard]] std::uint8_t number_of(const ccm::NetworkConfig& disk) const {
+    const auto found = std::ranges::find(pair.networks, disk.device, &ccm::NetworkConfig::device);
+    return static_cast<std::uint8_t>(found - pair.networks.begin());
+  }
+  [[nodiscard]] MailboxSight look(const ccm::NetworkConfig& disk, const ccm::Key& key) const {
+    return look_at_mailbox(disk.device, of(), number_of(disk), key, patience_of(disk));
+  }
   [[nodiscard]] ccm::DiskPair of() const { return {pair.pair, pair.node, pair.partner}; }
 };
 
@@ -88,7 +101,14 @@ std::string sentence_of(const BlockSight& block, Duration span) {
     case BlockSight::State::garbage:
       return "what stands in its place is no beat of this node";
     case BlockSight::State::forged:
-      return "what stands in its place does not carry the MAC of this pair's key: compare the two key files";
+      return "what stands in its place does not carry the MAC of this pair's key: compare the two key files (what an "
+             "earlier key signed stays until this node beats again)";
+    case BlockSight::State::version:
+      return "beats in another version: install the same hapair on both nodes";
+    case BlockSight::State::misdirected:
+      return "beats here as on another disk or network of the pair: list ccm.networks and ccm.mailbox_disks in the "
+             "same "
+             "order on both nodes";
     case BlockSight::State::beats:
       return fmt::format("beats: {}", beat_text());
     case BlockSight::State::stands:
@@ -104,7 +124,7 @@ std::string reads_text(const std::vector<Duration>& reads) {
 }
 
 Json json_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
-  Json out{{"name", disk.name.text()}, {"device", disk.device}, {"ours", sight.whole()}};
+  Json out{{"name", disk.name.text()}, {"device", disk.device}, {"ours", !sight.not_ours && sight.error == 0}};
   out["problem"] = trouble_of(disk, sight);
   out["looked_ms"] = ms_of(sight.span);
   Json nodes = Json::array();
@@ -133,7 +153,6 @@ Json json_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
 }
 
 void print_sight(const Chosen& chosen, const ccm::NetworkConfig& disk, const MailboxSight& sight) {
-  print(fmt::format("{}: {}\n", disk.title(), disk.device));
   if (const std::string trouble = trouble_of(disk, sight); !trouble.empty()) {
     print(fmt::format("  {}\n", trouble));
     return;
@@ -152,15 +171,17 @@ std::vector<std::string> problems_of(const ccm::NetworkConfig& disk, const Mailb
   if (const std::string trouble = trouble_of(disk, sight); !trouble.empty() && sight.error != ENOENT) {
     problems.push_back(trouble);
   }
-  if (!sight.reads.empty() && sight.reads[sight.reads.size() / 2] > disk.pace) {
-    problems.push_back(
-        fmt::format("{}: half of the reads take longer than {:.1f} ms, and pace_ms is {:g}: beats would "
-                    "come late; give it a longer pace, or a quicker path",
-                    disk.device, ms_of(sight.reads[sight.reads.size() / 2]), ms_of(disk.pace)));
+  const Duration usual = sight.reads.empty() ? Duration{} : sight.reads[sight.reads.size() / 2];
+  if (kAccessesABeat * usual > disk.pace) {
+    problems.push_back(fmt::format(
+        "{}: half of the reads take {:.1f} ms and longer; a beat needs {} accesses, and pace_ms is {:g}: give it a "
+        "longer pace, or a quicker path",
+        disk.device, ms_of(usual), kAccessesABeat, ms_of(disk.pace)));
   }
   for (const BlockSight& block : sight.blocks) {
-    const bool wrong = block.state == BlockSight::State::garbage || block.state == BlockSight::State::forged;
-    if (sight.whole() && wrong) {
+    const bool right = block.state == BlockSight::State::blank || block.state == BlockSight::State::beats ||
+                       block.state == BlockSight::State::stands;
+    if (sight.whole() && !right) {
       problems.push_back(fmt::format("{}: {}: {}", disk.device, block.node.view(), sentence_of(block, sight.span)));
     }
   }
@@ -199,7 +220,11 @@ Exit show_mailboxes(const Common& common, const std::vector<std::string>& device
   Exit exit = Exit::ok;
   Json shown = Json::array();
   for (const ccm::NetworkConfig& disk : chosen->disks) {
-    const MailboxSight sight = look_at_mailbox(disk.device, chosen->of(), *key, kPaces * disk.pace);
+    if (!common.json) {
+      print(fmt::format("{}: {}\n", disk.title(), disk.device));
+      std::fflush(stdout);  // a disk that does not answer keeps this program waiting
+    }
+    const MailboxSight sight = chosen->look(disk, *key);
     if (!sight.whole()) exit = Exit::failed;
     if (common.json) {
       shown.push_back(json_of(disk, sight));
@@ -220,14 +245,13 @@ Exit check_mailboxes(const Common& common, const std::vector<std::string>& devic
   std::vector<std::string> notes;
   for (std::size_t i = 0; i < chosen->disks.size(); ++i) {
     const ccm::NetworkConfig& disk = chosen->disks[i];
-    const MailboxSight sight = look_at_mailbox(disk.device, chosen->of(), *key, kPaces * disk.pace);
-    const std::vector<std::string> found = problems_of(disk, sight);
-    problems.insert(problems.end(), found.begin(), found.end());
+    const MailboxSight sight = chosen->look(disk, *key);
+    std::vector<std::string> found = problems_of(disk, sight);
     for (std::size_t other = 0; other < i; ++other) {
       if (!same_disk(disk.device, chosen->disks[other].device)) continue;
-      problems.push_back(disk.device + " and " + chosen->disks[other].device +
-                         " are one disk: what fails one fails both");
+      found.push_back(disk.device + " and " + chosen->disks[other].device + " are one disk: what fails one fails both");
     }
+    problems.insert(problems.end(), found.begin(), found.end());
     if (name_may_move(disk.device)) {
       notes.push_back(disk.device +
                       ": may be another disk's name after the next boot; one below /dev/disk/by-id or "

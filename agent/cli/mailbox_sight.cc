@@ -38,23 +38,31 @@ std::string_view text_of(BlockSight::State state) {
       return "stands";
     case BlockSight::State::garbage:
       return "garbage";
+    case BlockSight::State::version:
+      return "version";
     case BlockSight::State::forged:
       return "forged";
+    case BlockSight::State::misdirected:
+      return "misdirected";
   }
   return "unknown";
 }
 
-void BlockSight::take(std::span<const std::byte> block, const ccm::DiskPair& of, const ccm::Key& key) {
+void BlockSight::take(std::span<const std::byte> block, const ccm::DiskPair& of, std::uint8_t network,
+                      const ccm::Key& key) {
   const bool moved_before = state == State::beats;
   const auto bytes = block.first(ccm::kBeatBytes);
   const bool empty = std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{}; });
   const auto beat = ccm::parse_beat(bytes);
-  const bool right = beat && beat->pair == of.pair && beat->sender == node;
-  if (!right || !ccm::beat_is_authentic(bytes, key)) {
-    state = empty ? State::blank : right ? State::forged : State::garbage;
+  const auto found = [&](State what) {
+    state = what;
     last.reset();
-    return;
-  }
+  };
+  if (empty) return found(State::blank);
+  if (!beat) return found(beat.error() == ccm::BeatError::version ? State::version : State::garbage);
+  if (beat->pair != of.pair || beat->sender != node) return found(State::garbage);
+  if (!ccm::beat_is_authentic(bytes, key)) return found(State::forged);
+  if (beat->network != network) return found(State::misdirected);
   const bool same_life = last && last->incarnation == beat->incarnation;
   const bool moved = last && (!same_life || last->sequence != beat->sequence);
   if (same_life && beat->sequence > last->sequence) moved_by += beat->sequence - last->sequence;
@@ -62,12 +70,13 @@ void BlockSight::take(std::span<const std::byte> block, const ccm::DiskPair& of,
   last = *beat;
 }
 
-MailboxSight look_at_mailbox(const std::string& device, const ccm::DiskPair& of, const ccm::Key& key,
-                             Duration patience) {
+MailboxSight look_at_mailbox(const std::string& device, const ccm::DiskPair& of, std::uint8_t network,
+                             const ccm::Key& key, Duration patience) {
   MailboxSight sight;
   sight.blocks[0].node = of.node;
   sight.blocks[1].node = of.partner;
-  const Fd disk(::open(device.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+  // Not to wait where somebody put a FIFO.
+  const Fd disk(::open(device.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK));
   if (!disk.valid()) {
     sight.error = errno;
     return sight;
@@ -75,7 +84,7 @@ MailboxSight look_at_mailbox(const std::string& device, const ccm::DiskPair& of,
   const DirectBlock block;
   const ccm::Key beats_key = ccm::beat_key(key);
   const SystemClock clock;
-  const Instant begun = clock.now();
+  std::optional<Instant> begun;
   while (true) {
     sight.error = timed_read(disk, 0, block, sight.reads);
     if (sight.error == 0) {
@@ -85,9 +94,10 @@ MailboxSight look_at_mailbox(const std::string& device, const ccm::DiskPair& of,
     for (std::size_t i = 0; i < sight.blocks.size() && sight.whole(); ++i) {
       const std::size_t number = i == 0 ? ccm::beat_block(of.node, of.partner) : ccm::beat_block(of.partner, of.node);
       sight.error = timed_read(disk, number, block, sight.reads);
-      if (sight.error == 0) sight.blocks.at(i).take(block.bytes(), of, beats_key);
+      if (sight.error == 0) sight.blocks.at(i).take(block.bytes(), of, network, beats_key);
     }
-    sight.span = clock.now() - begun;
+    if (!begun) begun = clock.now();
+    sight.span = clock.now() - *begun;
     const bool all_beat =
         std::ranges::all_of(sight.blocks, [](const BlockSight& one) { return one.state == BlockSight::State::beats; });
     if (!sight.whole() || all_beat || sight.span >= patience) break;

@@ -17,18 +17,20 @@ namespace hapair::cli {
 // One node's block.
 struct BlockSight {
   enum class State : std::uint8_t {
-    blank,    // no beat was ever written there
-    beats,    // it moved while it was looked at
-    stands,   // it did not
-    garbage,  // what is there is no beat of that node
-    forged,   // its MAC is not of the pair's key
+    blank,        // no beat was ever written there
+    beats,        // it moved while it was looked at
+    stands,       // it did not
+    garbage,      // what is there is no beat of that node
+    version,      // a beat of a version that this node does not read
+    forged,       // its MAC is not of the pair's key
+    misdirected,  // a beat of another disk or network of the pair
   };
   NodeName node;
   State state = State::blank;
   std::optional<ccm::BeatView> last;  // of one that beats or stands
   std::uint64_t moved_by = 0;         // beats, within one incarnation
 
-  void take(std::span<const std::byte> block, const ccm::DiskPair& of, const ccm::Key& key);
+  void take(std::span<const std::byte> block, const ccm::DiskPair& of, std::uint8_t network, const ccm::Key& key);
 };
 std::string_view text_of(BlockSight::State state);
 
@@ -37,14 +39,15 @@ struct MailboxSight {
   int error = 0;                     // errno of what failed
   std::array<BlockSight, 2> blocks;  // this node's, the partner's
   std::vector<Duration> reads;       // how long each took, the shortest first
-  Duration span{};                   // how long it was looked at
+  Duration span{};                   // from the first look at both blocks to the last
 
   [[nodiscard]] bool whole() const { return error == 0 && !not_ours; }
 };
 
-// Looks until both nodes were seen to beat, and no longer than `patience`, as far as the disk answers.
-MailboxSight look_at_mailbox(const std::string& device, const ccm::DiskPair& of, const ccm::Key& key,
-                             Duration patience);
+// Looks until both nodes were seen to beat, or for `patience` after the first look. `network`: the disk's number among
+// the configuration's. Waits for as long as the disk does.
+MailboxSight look_at_mailbox(const std::string& device, const ccm::DiskPair& of, std::uint8_t network,
+                             const ccm::Key& key, Duration patience);
 
 // What is to be corrected of the device itself, each a sentence; of two devices of one configuration that are one disk
 // as well.
