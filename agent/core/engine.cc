@@ -141,9 +141,10 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
   note_going_down(before);
   record_assessment(now, event.assessment);
   record_stall(now, stalled_before);
-  // That this node sees nothing any more is no sign that they ended.
-  if (doubted_fence_ && !partner_beats() && assessment_.verdict != Verdict::unknown)
-    take_fence_report(now, FenceReport(*doubted_fence_));
+  note_running(now, before);
+  if (doubted_fence_ && blind_since_)
+    doubted_until_ = std::max(doubted_until_, *blind_since_ + config_.policy.beats_end);
+  if (doubted_fence_ && !partner_runs(now)) take_fence_report(now, FenceReport(*doubted_fence_));
 }
 
 void Engine::on(Instant now, const PartnerBlock& event) {
@@ -236,37 +237,75 @@ void Engine::on(Instant now, const FenceProgress& event) {
 
 void Engine::on(Instant now, const FenceDone& event) {
   if (!fence_in_flight_ || doubted_fence_) return;
-  if (event.report.result != FenceResult::confirmed || !partner_beats()) return take_fence_report(now, event.report);
-  // A device that switched off another plug confirms it as well, and here is evidence against it: what is off beats no
-  // more. It is waited for, since it takes a moment to be seen.
+  if (event.report.result != FenceResult::confirmed || !partner_runs(now)) return take_fence_report(now, event.report);
+  // A device that switched off another plug confirms it as well, and here is evidence against it: what is off answers
+  // no more. It is waited for, since it takes a moment to be seen.
   doubted_fence_ = event.report;
-  doubted_until_ = now + config_.policy.beats_end;
+  doubted_until_ = std::max(now, blind_since_.value_or(now)) + config_.policy.beats_end;
   record(now, Severity::info, "fence-doubted", std::nullopt, partner_decision_,
-         fmt::format(
-             "device {} says that {} is off, and its beats were still seen to move: they must end within {:.0f} ms",
-             event.report.device, config_.partner.view(), ms_of(config_.policy.beats_end)));
+         fmt::format("device {} says that {} is off, and it was still seen to run ({}): that must end within {:.0f} ms",
+                     event.report.device, config_.partner.view(), heartbeat::text_of(seen_running_),
+                     ms_of(doubted_until_ - now)));
 }
 
-// Whether something of the partner that only a running machine moves was moving when it was last looked at.
-bool Engine::partner_beats() const {
+// What the verdict says of the partner's machine: whether something was seen of it that only a running one does. A host
+// that answers without its CCM runs, and so does a memory that is read, and whoever answers without a proof may.
+void Engine::note_running(Instant now, Verdict before) {
   switch (assessment_.verdict) {
+    case Verdict::unknown:  // this node's own CCM is gone: no sign of anything, nor is the silence after it
+      blind_since_ = now;
+      return;
+    case Verdict::unreachable:
+      if (blind_since_) {
+        if (before != Verdict::unreachable) blind_since_ = now;
+        return;
+      }
+      [[fallthrough]];
+    case Verdict::rebooted:  // so that life of it is over
+    case Verdict::panicked:
+      blind_since_.reset();
+      runs_ = false;
+      return;
     case Verdict::alive:
     case Verdict::storage_stalled:
     case Verdict::agent_hung:
+    case Verdict::hung:
     case Verdict::ccm_restarted:
     case Verdict::leaving:
-    case Verdict::interconnect_lost:
-      return true;
-    case Verdict::unknown:
-    case Verdict::unproven:
-    case Verdict::hung:
-    case Verdict::rebooted:  // so that life of it is over
-    case Verdict::panicked:
     case Verdict::ccm_gone:
-    case Verdict::unreachable:
-      return false;
+    case Verdict::interconnect_lost:
+    case Verdict::unproven:
+      blind_since_.reset();
+      runs_ = true;
+      seen_running_ = assessment_.verdict;
+      return;
   }
-  return false;
+}
+
+// As far as is known. A partner that runs is seen by an own CCM that is back within the time in which beats end.
+bool Engine::partner_runs(Instant now) const {
+  const bool looked_in_vain =
+      blind_since_ && assessment_.verdict == Verdict::unreachable && now - *blind_since_ >= config_.policy.beats_end;
+  return runs_ && !looked_in_vain;
+}
+
+// The time in which it must have been seen to stop has passed.
+void Engine::end_doubt(Instant now) {
+  FenceReport report = *doubted_fence_;
+  if (partner_runs(now)) {
+    report.result = FenceResult::unknown;
+    report.reason =
+        assessment_.verdict == Verdict::unknown
+            ? fmt::format(
+                  "the device says that {} is off, but it was seen to run last ({}), and since then this node sees "
+                  "nothing, for its own CCM is not there: start ccmd here",
+                  config_.partner.view(), heartbeat::text_of(seen_running_))
+            : fmt::format(
+                  "the device says that {} is off, but it still runs (verdict {}): another machine may be off instead; "
+                  "check the device's plug and options",
+                  config_.partner.view(), heartbeat::text_of(assessment_.verdict));
+  }
+  take_fence_report(now, report);
 }
 
 void Engine::take_fence_report(Instant now, const FenceReport& report) {
@@ -391,15 +430,7 @@ void Engine::on(Instant now, const ShutdownAsked& /*event*/) {
 
 void Engine::on(Instant now, const Tick& /*event*/) {
   if (offline_) return;
-  if (doubted_fence_ && now >= doubted_until_) {
-    FenceReport report = *doubted_fence_;
-    report.result = FenceResult::unknown;
-    report.reason = fmt::format(
-        "the device says that {} is off, but its beats still move: another machine may be off instead; check the "
-        "device's plug and options",
-        config_.partner.view());
-    take_fence_report(now, report);
-  }
+  if (doubted_fence_ && now >= doubted_until_) end_doubt(now);
   if (fence_retry_at_ && now >= *fence_retry_at_ && !fence_in_flight_) {
     fence_retry_at_.reset();
     fence_if_wanted(now);

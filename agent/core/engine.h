@@ -245,7 +245,9 @@ class Engine {
   void take_sequence(Instant now, PoolIndex index, const PoolSequence::Output& output);
   void start_fence_round(Instant now);
   void take_fence_report(Instant now, const FenceReport& report);
-  [[nodiscard]] bool partner_beats() const;
+  void note_running(Instant now, heartbeat::Verdict before);
+  void end_doubt(Instant now);
+  [[nodiscard]] bool partner_runs(Instant now) const;
   void finish(Instant now);
 
   // engine_commands.cc: what an operator may ask, and why not
@@ -347,7 +349,11 @@ class Engine {
   int fence_tries_ = 0;
   std::optional<Instant> fence_retry_at_;
   std::optional<FenceReport> last_fence_;
-  std::optional<FenceReport> doubted_fence_;  // confirmed, while the partner's beats were still seen to move
+  std::optional<FenceReport> doubted_fence_;                       // confirmed, while the partner was still seen to run
+  bool runs_ = false;                                              // when it was last looked at
+  heartbeat::Verdict seen_running_ = heartbeat::Verdict::unknown;  // by which verdict
+  // Since when this node has seen nothing: its own CCM was gone, and the partner was not seen since.
+  std::optional<Instant> blind_since_;
   Instant doubted_until_;
 
   std::uint64_t next_decision_;

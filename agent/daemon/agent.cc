@@ -101,6 +101,7 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
   writer_ = std::make_unique<StateWriter>(loop_, state_file_in(config_.state_dir),
                                           StateIdentity{config_.pair.pair, config_.pair.node},
                                           [this](const StateWriter::Answer& answer) {
+                                            link_.look();  // a claim that is durable now may be fenced for at once
                                             if (answer.error.empty()) {
                                               step(Durable{answer.generation});
                                             } else {
@@ -195,6 +196,7 @@ void Agent::start_fence() {
       config_.pair.partner, [this](const FenceStep& done) { step(FenceProgress{sentence_of(done)}); },
       [this](const FenceReport& report) {
         fenced_at_ = clock_->now();
+        link_.look();  // whether the partner was still seen to run
         step(FenceDone{report});
       });
 }
