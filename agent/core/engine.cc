@@ -249,7 +249,8 @@ void Engine::on(Instant now, const FenceDone& event) {
 }
 
 // What the verdict says of the partner's machine: whether something was seen of it that only a running one does. A host
-// that answers without its CCM runs, and so does a memory that is read, and whoever answers without a proof may.
+// that answers without its CCM runs on, and so does a memory that is read, and whoever answers without a proof may. Of
+// one that was never seen to run, the device's word is all there is.
 void Engine::note_running(Instant now, Verdict before) {
   switch (assessment_.verdict) {
     case Verdict::unknown:  // this node's own CCM is gone: no sign of anything, nor is the silence after it
@@ -272,12 +273,14 @@ void Engine::note_running(Instant now, Verdict before) {
     case Verdict::hung:
     case Verdict::ccm_restarted:
     case Verdict::leaving:
-    case Verdict::ccm_gone:
     case Verdict::interconnect_lost:
     case Verdict::unproven:
       blind_since_.reset();
       runs_ = true;
       seen_running_ = assessment_.verdict;
+      return;
+    case Verdict::ccm_gone:  // its host runs on, as far as it ever was seen to
+      blind_since_.reset();
       return;
   }
 }
