@@ -190,7 +190,7 @@ Exit show_events(const Common& common, const EventsOptions& options) {
   filter.set_decision(options.decision);
   filter.set_pool(options.pool);
   if (!options.since.empty()) {
-    const auto ago_us = parse_ago_us(options.since);
+    const auto ago_us = parse_length_us(options.since);
     if (!ago_us) {
       return complain(common, {Exit::usage, "--since: found \"" + options.since +
                                                 "\"; allowed: a number with s, m, h or d, such as 30s, 10m, 2h, 1d"});
@@ -225,6 +225,7 @@ Exit take_over(const Common& common, const MoveOptions& options) {
   auto& takeover = *request.mutable_takeover();
   for (const std::string& pool : options.pools) takeover.add_pools(pool);
   takeover.set_force(options.force);
+  takeover.set_ignore_vetoes(options.ignore_vetoes);
   return command(common, request, options.wait ? std::optional(DecisionWatch::Goal::served_here) : std::nullopt);
 }
 
@@ -232,7 +233,37 @@ Exit give_back(const Common& common, const MoveOptions& options) {
   Request request;
   auto& giveback = *request.mutable_giveback();
   for (const std::string& pool : options.pools) giveback.add_pools(pool);
+  giveback.set_ignore_vetoes(options.ignore_vetoes);
   return command(common, request, options.wait ? std::optional(DecisionWatch::Goal::served_by_partner) : std::nullopt);
+}
+
+Exit inhibit(const Common& common, const InhibitOptions& options) {
+  Request request;
+  auto& inhibit = *request.mutable_inhibit();
+  inhibit.set_what(options.what);
+  inhibit.set_reason(options.reason);
+  if (!options.length.empty()) {
+    constexpr std::int64_t kSecondUs = 1'000'000;
+    const auto length_us = parse_length_us(options.length);
+    if (!length_us || *length_us < kSecondUs) {
+      return complain(common, {Exit::usage, "--for: found \"" + options.length +
+                                                "\"; allowed: a number with s, m, h or d, such as 30m, 2h, 1d"});
+    }
+    inhibit.set_seconds(static_cast<std::uint32_t>(*length_us / kSecondUs));
+  }
+  return command(common, request, std::nullopt);
+}
+
+Exit allow(const Common& common, const std::string& what) {
+  Request request;
+  request.mutable_allow()->set_what(what);
+  return command(common, request, std::nullopt);
+}
+
+Exit confirm_down(const Common& common, const std::string& partner, bool wait) {
+  Request request;
+  request.mutable_confirm_down()->set_partner(partner);
+  return command(common, request, wait ? std::optional(DecisionWatch::Goal::served_here) : std::nullopt);
 }
 
 Exit reset_state(const Common& common, bool certain) {
@@ -331,7 +362,7 @@ Exit show_version(const Common& common) {
   return Exit::ok;
 }
 
-std::optional<std::int64_t> parse_ago_us(std::string_view text) {
+std::optional<std::int64_t> parse_length_us(std::string_view text) {
   std::int64_t count = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
   constexpr std::int64_t kMost = 100'000;

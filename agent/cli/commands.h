@@ -28,6 +28,7 @@ struct EventsOptions {
 struct MoveOptions {
   std::vector<std::string> pools;
   bool force = false;
+  bool ignore_vetoes = false;
   bool wait = false;
 };
 
@@ -36,6 +37,15 @@ Exit show_why(const Common& common, std::uint64_t decision);  // 0: the newest o
 Exit show_events(const Common& common, const EventsOptions& options);
 Exit take_over(const Common& common, const MoveOptions& options);
 Exit give_back(const Common& common, const MoveOptions& options);
+// What an operator forbids and allows again: takeover, giveback or maintenance (which `on` puts in force).
+struct InhibitOptions {
+  std::string what;
+  std::string reason;
+  std::string length;  // "30m", "2h"; empty: until it is allowed again
+};
+Exit inhibit(const Common& common, const InhibitOptions& options);
+Exit allow(const Common& common, const std::string& what);
+Exit confirm_down(const Common& common, const std::string& partner, bool wait);
 Exit reset_state(const Common& common, bool certain);
 Exit set_phase(const Common& common, const std::string& phase);
 Exit check(const Common& common, const std::string& file);
@@ -43,7 +53,7 @@ Exit check(const Common& common, const std::string& file);
 Exit show_rails(const Common& common);
 Exit show_version(const Common& common);
 
-// How long ago "30s", "10m", "2h" or "1d" says, in microseconds.
-std::optional<std::int64_t> parse_ago_us(std::string_view text);
+// How long "30s", "10m", "2h" or "1d" is, in microseconds.
+std::optional<std::int64_t> parse_length_us(std::string_view text);
 
 }  // namespace hapair::cli

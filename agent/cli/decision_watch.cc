@@ -15,11 +15,13 @@ bool at_rest(const std::string& state) {
 }  // namespace
 
 void DecisionWatch::add(const control::v1::RecordEntry& record) {
+  if (record.kind() == "vetoed") vetoed_ = record.text();
   if (record.kind() == "pool-state") pools_[record.pool()] = field_of(record, "to");
   if (record.severity() == "error" || record.severity() == "warning") trouble_ = record.text();
 }
 
 std::optional<DecisionWatch::Outcome> DecisionWatch::outcome() const {
+  if (!vetoed_.empty()) return Outcome{.succeeded = false, .text = vetoed_};
   if (pools_.empty()) return std::nullopt;
   const std::string wanted = goal_ == Goal::served_here ? "serving" : "elsewhere";
   Outcome out{.succeeded = true, .text = ""};

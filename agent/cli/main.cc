@@ -14,11 +14,14 @@ namespace {
 using hapair::cli::Common;
 using hapair::cli::EventsOptions;
 using hapair::cli::Exit;
+using hapair::cli::InhibitOptions;
 using hapair::cli::MoveOptions;
 
 struct Arguments {
   Common common;
   EventsOptions events;
+  InhibitOptions inhibit;
+  std::string partner;
   MoveOptions move;
   std::uint64_t decision = 0;
   bool yes = false;
@@ -56,16 +59,49 @@ void add_looking(CLI::App& app, Arguments& a) {
   events->add_option("--pool", a.events.pool, "about this pool");
 }
 
+void add_inhibiting(CLI::App& app, Arguments& a) {
+  const auto with_reason = [&a](CLI::App* command) {
+    command->add_option("--reason", a.inhibit.reason, "for whoever finds it in force");
+    command->add_option("--for", a.inhibit.length, "how long: 30m, 2h, 1d (default: until it is ended)");
+  };
+  CLI::App* maintenance = app.add_subcommand("maintenance", "leave everything as it is, on both nodes");
+  maintenance->require_subcommand(1);
+  with_reason(add_command(*maintenance, a, "on", "this node does nothing by itself, and its partner leaves it alone",
+                          [&a] { return inhibit(a.common, {"maintenance", a.inhibit.reason, a.inhibit.length}); }));
+  add_command(*maintenance, a, "off", "it is watched and acted for again",
+              [&a] { return allow(a.common, "maintenance"); });
+  const auto what = [&a](CLI::App* command) {
+    command->add_option("what", a.inhibit.what, "takeover or giveback")
+        ->required()
+        ->check(CLI::IsMember({"takeover", "giveback"}));
+  };
+  CLI::App* disable = add_command(app, a, "disable", "this node takes nothing over, or gives nothing back, by itself",
+                                  [&a] { return inhibit(a.common, a.inhibit); });
+  what(disable);
+  with_reason(disable);
+  what(add_command(app, a, "enable", "it does so again", [&a] { return allow(a.common, a.inhibit.what); }));
+}
+
 void add_acting(CLI::App& app, Arguments& a) {
   CLI::App* takeover =
       add_command(app, a, "takeover", "serve pools on this node", [&a] { return take_over(a.common, a.move); });
   takeover->add_option("pools", a.move.pools, "which (default: every pool that is not served here)");
   takeover->add_flag("--force", a.move.force, "by a fence of the partner, though it may be well");
+  takeover->add_flag("--ignore-vetoes", a.move.ignore_vetoes,
+                     "whatever the partner's veto programs say; it is recorded");
   takeover->add_flag("--wait", a.move.wait, "until it has ended; fails where it did not succeed");
   CLI::App* giveback =
       add_command(app, a, "giveback", "give pools back to the partner", [&a] { return give_back(a.common, a.move); });
   giveback->add_option("pools", a.move.pools, "which (default: every pool of the partner that is served here)");
+  giveback->add_flag("--ignore-vetoes,--force", a.move.ignore_vetoes,
+                     "whatever the pool's veto programs say; it is recorded");
   giveback->add_flag("--wait", a.move.wait, "until it has ended; fails where it did not succeed");
+  CLI::App* confirm =
+      add_command(app, a, "confirm-down", "say that the partner is down: its pools are taken without a fence",
+                  [&a] { return confirm_down(a.common, a.partner, a.move.wait); });
+  confirm->add_option("partner", a.partner, "its name, after its power was seen to be off")->required();
+  confirm->add_flag("--wait", a.move.wait, "until it has ended; fails where it did not succeed");
+  add_inhibiting(app, a);
   CLI::App* reset = add_command(app, a, "reset-state", "discard an ownership record that cannot be read",
                                 [&a] { return reset_state(a.common, a.yes); });
   reset->add_flag("--yes", a.yes, "it is certain which node serves the pools");

@@ -174,10 +174,30 @@ std::string partner(const StatusReply& status, const Style& style) {
   return out;
 }
 
+// What an operator has forbidden, most important first, for it explains what does not happen.
+std::string inhibitions(const StatusReply& status, const Style& style) {
+  static const std::map<std::string, std::string> kTexts = {
+      {"takeover", "takes nothing over by itself"},
+      {"giveback", "gives nothing back by itself"},
+      {"maintenance", "in maintenance: everything is left as it is"},
+      {"partner-maintenance", "its partner is in maintenance: its pools are left alone"}};
+  std::string out;
+  for (const auto& inhibition : status.inhibitions()) {
+    const auto known = kTexts.find(inhibition.what());
+    std::string text = known == kTexts.end() ? inhibition.what() : known->second;
+    text += inhibition.has_left_ns() ? fmt::format(", for another {}", duration_text(inhibition.left_ns()))
+                                     : std::string(", until it is ended");
+    text += fmt::format(" ({}: {})", inhibition.by(), inhibition.reason());
+    out += line(out.empty() ? "held back" : "", toned(text, Tone::bad, style), style);
+  }
+  return out;
+}
+
 std::string fencing(const StatusReply& status, const Style& style) {
   std::string devices;
   for (const std::string& device : status.fence_devices()) devices += (devices.empty() ? "" : ", ") + device;
-  std::string text = devices.empty() ? "no device: only a release permits a takeover" : "by " + devices;
+  std::string text = devices.empty() ? "no device: only a release, a reboot or hapair confirm-down permits a takeover"
+                                     : "by " + devices;
   if (status.has_last_fence()) {
     const auto& last = status.last_fence();
     text += fmt::format("; last: {}", last.result());
@@ -255,8 +275,8 @@ std::string pools(const StatusReply& status, const Style& style) {
 }  // namespace
 
 std::string status_text(const StatusReply& status, const Style& style) {
-  return head(status, style) + early_channel(status, style) + partner(status, style) + fencing(status, style) +
-         pools(status, style);
+  return head(status, style) + early_channel(status, style) + partner(status, style) + inhibitions(status, style) +
+         fencing(status, style) + pools(status, style);
 }
 
 }  // namespace hapair::cli

@@ -74,6 +74,8 @@ GivebackConfig read_giveback(ConfigObject& root) {
   giveback.automatic = object.boolean("automatic", true);
   giveback.stable = object.milliseconds("stable_ms", 10'000, 0, kHourMs);
   giveback.bound = object.milliseconds("bound_ms", 10'000, 1000, kHourMs);
+  giveback.limit = static_cast<int>(object.integer("limit", 3, 0, 1000));
+  giveback.limit_within = object.milliseconds("limit_within_ms", kHourMs, 60'000, 24 * kHourMs);
   object.finish();
   return giveback;
 }
@@ -161,7 +163,7 @@ void check_permits(ConfigObject& root, const AgentConfig& config) {
       "arbiter is \"none\" and no fencing device is given, but takeover.automatic is true: then nothing can prove that "
       "a silent partner has stopped, and no takeover would ever be permitted; give a fencing device against the "
       "partner, "
-      "or set takeover.automatic to false and take pools over by hand");
+      "or set takeover.automatic to false and take pools over by hand (hapair confirm-down)");
 }
 
 // FNV-1a over fields that each carry their length, so that no two lists of fields read the same.

@@ -37,10 +37,18 @@ struct ResourceConfig {
   int restarts = 0;  // of OnFailure::restart
 };
 
+// A program that is asked before a planned move of the pool.
+struct VetoConfig {
+  std::string name;
+  std::vector<std::string> program;  // the first is an absolute path
+  Duration timeout{};
+};
+
 struct PoolConfig {
   PoolName name;
   NodeName home;
   std::vector<ResourceConfig> resources;  // at least one; `after` has no circle
+  std::vector<VetoConfig> vetoes{};       // asked in this order
 };
 
 enum class FenceAction : std::uint8_t { off, reboot };
@@ -59,6 +67,8 @@ struct FencingConfig {
   std::vector<FenceDeviceConfig> devices;  // against the partner, in the order in which they are tried
   int attempts = 0;                        // rounds through the devices before a takeover is given up
   Duration retry{};                        // between two rounds
+  int limit = 0;                           // fences by itself within `limit_within`; 0: any number
+  Duration limit_within{};
 };
 
 struct HeartbeatConfig {
@@ -84,6 +94,8 @@ struct GivebackConfig {
   bool automatic = true;
   Duration stable{};  // how long the partner must be well before it gets its pool back
   Duration bound{};   // how long it may take to take it; then this node takes it back
+  int limit = 0;      // givebacks of one pool by itself within `limit_within`; 0: any number
+  Duration limit_within{};
 };
 
 }  // namespace hapair::agent

@@ -260,6 +260,27 @@ std::string fence_program(ConfigObject& device, const AgentPlaces& places) {
   return given;
 }
 
+std::vector<VetoConfig> read_vetoes(ConfigObject& pool) {
+  std::vector<VetoConfig> vetoes;
+  for (ConfigObject& object : pool.objects("vetoes", false)) {
+    VetoConfig veto;
+    veto.name = name_of<Name<struct VetoNameTag>>(object, "name").text();
+    veto.program = object.texts("program");
+    veto.timeout = object.milliseconds("timeout_ms", 5000, 100, kHourMs);
+    const std::string first = veto.program.empty() ? "" : veto.program.front();
+    const std::string why = first.empty()          ? "is missing"
+                            : first.front() != '/' ? "is no absolute path"
+                                                   : why_not_runnable(first);
+    if (!why.empty()) {
+      object.problems().add(object.path("program"), in_quotes(first) + ", which " + why,
+                            "a list: the absolute path of a program, and what it is given");
+    }
+    object.finish();
+    vetoes.push_back(std::move(veto));
+  }
+  return vetoes;
+}
+
 void check_fence_options(ConfigObject& device, const ParameterList& options, const ccm::PairConfig& pair) {
   for (const auto& [name, value] : options) {
     const std::string where = device.path("options") + "." + name;
@@ -328,6 +349,7 @@ std::vector<PoolConfig> read_pools(ConfigObject& root, const ccm::PairConfig& pa
                             in_quotes(pair.node.view()) + " or " + in_quotes(pair.partner.view()));
     }
     pool.resources = read_resources(object, places);
+    pool.vetoes = read_vetoes(object);
     object.finish();
     if (!pool.name.empty() && std::ranges::find(pools, pool.name, &PoolConfig::name) != pools.end()) {
       object.problems().add(object.path("name"), in_quotes(pool.name.view()) + " for a second time",
@@ -364,6 +386,8 @@ FencingConfig read_fencing(ConfigObject& root, const ccm::PairConfig& pair, cons
     fencing.devices.push_back(std::move(config));
   }
   fencing.attempts = static_cast<int>(object.integer("attempts", 3, 1, 1000));
+  fencing.limit = static_cast<int>(object.integer("limit", 3, 0, std::int64_t{kFencesKept}));
+  fencing.limit_within = object.milliseconds("limit_within_ms", kHourMs, 60'000, 24 * kHourMs);
   fencing.retry = object.milliseconds("retry_ms", 2000, 0, kHourMs);
   object.finish();
   return fencing;

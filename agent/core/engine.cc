@@ -45,7 +45,8 @@ EngineOutput Engine::step(Instant now, const Event& event) {
 void Engine::finish(Instant now) {
   const bool awaited = std::ranges::any_of(pools_, [](const Pool& pool) { return pool.awaits_generation != 0; });
   const bool paused = rewrite_at_ && now < *rewrite_at_ && !awaited;
-  if (dirty_ && !in_flight_ && !paused) {
+  // Of a record that was not read, or cannot be, nothing is known that could be written in its place.
+  if (dirty_ && started_ && !offline_ && !in_flight_ && !paused) {
     dirty_ = false;
     wanted_.boot_id = boot_id_;
     ++generation_;
@@ -60,6 +61,8 @@ void Engine::on(Instant now, const Started& event) {
   HAPAIR_CHECK(!started_, "an engine starts once");
   started_ = true;
   boot_id_ = event.boot_id;
+  started_at_ = now;
+  wall_at_start_ = event.wall;
   for (Pool& pool : pools_) pool.since = now;
   const std::uint64_t decision = new_decision();
   if (event.record_problem) {
@@ -84,7 +87,10 @@ void Engine::on(Instant now, const Started& event) {
       it->claim = Epoch();  // a claim of an earlier life of this agent has no one who pursues it
     }
   }
-  if (event.durable) wanted_.boot_id = event.durable->boot_id;
+  if (event.durable) {
+    wanted_.boot_id = event.durable->boot_id;
+    recall_inhibitions(now, *event.durable);
+  }
   record_of_this_life_ = event.durable && event.durable->boot_id == boot_id_;
   confirmed_ = wanted_;
   record(now, Severity::info, "agent-started", std::nullopt, decision,
@@ -107,6 +113,7 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
   assessment_ = event.assessment;
   record_hung_client(now, hung_before);
   if (verdict_stands) return record_stall(now, stalled_before);
+  operator_word_.reset();
   switch (assessment_.verdict) {
     case Verdict::alive:
     case Verdict::storage_stalled:
@@ -158,6 +165,7 @@ void Engine::on(Instant now, const PartnerBlock& event) {
   const bool first = !partner_ || partner_->life != view->life;
   partner_ = view;
   partner_boot_ = event.boot_id;
+  note_partner_maintenance(now, first);
   const bool differs = view->config_hash != config_.shared_config_hash;
   if (differs && (first || !config_differs_)) {
     record(
@@ -231,138 +239,6 @@ void Engine::on(Instant now, const NotDurable& event) {
   }
 }
 
-void Engine::on(Instant now, const FenceProgress& event) {
-  record(now, Severity::info, "fence-device", std::nullopt, partner_decision_, event.text);
-}
-
-void Engine::on(Instant now, const FenceDone& event) {
-  if (!fence_in_flight_ || doubted_fence_) return;
-  if (event.report.result != FenceResult::confirmed || !partner_runs(now)) return take_fence_report(now, event.report);
-  // A device that switched off another plug confirms it as well, and here is evidence against it: what is off answers
-  // no more. It is waited for, since it takes a moment to be seen.
-  doubted_fence_ = event.report;
-  doubted_until_ = std::max(now, blind_since_.value_or(now)) + config_.policy.beats_end;
-  record(now, Severity::info, "fence-doubted", std::nullopt, partner_decision_,
-         fmt::format("device {} says that {} is off, and it was still seen to run ({}): that must end within {:.0f} ms",
-                     event.report.device, config_.partner.view(), heartbeat::text_of(seen_running_),
-                     ms_of(doubted_until_ - now)));
-}
-
-// What the verdict says of the partner's machine: whether something was seen of it that only a running one does. A host
-// that answers without its CCM runs on, and so does a memory that is read, and whoever answers without a proof may. Of
-// one that was never seen to run, the device's word is all there is.
-void Engine::note_running(Instant now, Verdict before) {
-  switch (assessment_.verdict) {
-    case Verdict::unknown:  // this node's own CCM is gone: no sign of anything, nor is the silence after it
-      blind_since_ = now;
-      return;
-    case Verdict::unreachable:
-      if (blind_since_) {
-        if (before != Verdict::unreachable) blind_since_ = now;
-        return;
-      }
-      [[fallthrough]];
-    case Verdict::rebooted:  // so that life of it is over
-    case Verdict::panicked:
-      blind_since_.reset();
-      runs_ = false;
-      return;
-    case Verdict::alive:
-    case Verdict::storage_stalled:
-    case Verdict::agent_hung:
-    case Verdict::hung:
-    case Verdict::ccm_restarted:
-    case Verdict::leaving:
-    case Verdict::interconnect_lost:
-    case Verdict::unproven:
-      blind_since_.reset();
-      runs_ = true;
-      seen_running_ = assessment_.verdict;
-      return;
-    case Verdict::ccm_gone:  // its host runs on, as far as it ever was seen to
-      blind_since_.reset();
-      return;
-  }
-}
-
-// As far as is known. A partner that runs is seen by an own CCM that is back within the time in which beats end.
-bool Engine::partner_runs(Instant now) const {
-  const bool looked_in_vain =
-      blind_since_ && assessment_.verdict == Verdict::unreachable && now - *blind_since_ >= config_.policy.beats_end;
-  return runs_ && !looked_in_vain;
-}
-
-// The time in which it must have been seen to stop has passed.
-void Engine::end_doubt(Instant now) {
-  FenceReport report = *doubted_fence_;
-  if (partner_runs(now)) {
-    report.result = FenceResult::unknown;
-    report.reason =
-        assessment_.verdict == Verdict::unknown
-            ? fmt::format(
-                  "the device says that {} is off, but it was seen to run last ({}), and since then this node sees "
-                  "nothing, for its own CCM is not there: start ccmd here",
-                  config_.partner.view(), heartbeat::text_of(seen_running_))
-            : fmt::format(
-                  "the device says that {} is off, but it still runs (verdict {}): another machine may be off instead; "
-                  "check the device's plug and options",
-                  config_.partner.view(), heartbeat::text_of(assessment_.verdict));
-  }
-  take_fence_report(now, report);
-}
-
-void Engine::take_fence_report(Instant now, const FenceReport& report) {
-  doubted_fence_.reset();
-  fence_in_flight_ = false;
-  last_fence_ = report;
-  const bool confirmed = report.result == FenceResult::confirmed;
-  std::vector<PoolIndex> concerned;
-  for (PoolIndex i = 0; i < pools_.size(); ++i) {
-    if (pools_[i].state == PoolState::fencing && pools_[i].fence_round <= fence_round_) concerned.push_back(i);
-  }
-  const std::uint64_t decision = concerned.empty() ? partner_decision_ : pools_[concerned.front()].decision;
-  record(now, confirmed ? Severity::notice : Severity::warning, confirmed ? "fence-confirmed" : "fence-failed",
-         std::nullopt, decision,
-         fmt::format("fence of {} by device {}: {} after {:.0f} ms{}{}", config_.partner.view(), report.device,
-                     text_of(report.result), ms_of(report.took), report.reason.empty() ? "" : ": ", report.reason),
-         {{"result", std::string(text_of(report.result))},
-          {"device", report.device},
-          {"took_ms", fmt::format("{:.3f}", ms_of(report.took))}});
-  if (confirmed) {
-    fence_tries_ = 0;
-    unheeded_boot_ = partner_boot_;
-    unheeded_ = std::exchange(partner_, std::nullopt);  // that life of the partner is over, and so is its page
-    partner_down_proven_ = true;
-    for (const PoolIndex i : concerned) fire(now, i, PoolEvent::fence_confirmed, pools_[i].decision);
-  } else if (++fence_tries_ < config_.policy.fence_attempts) {
-    fence_retry_at_ = now + config_.policy.fence_retry;
-    for (const PoolIndex i : concerned) fire(now, i, PoolEvent::fence_failed, pools_[i].decision);
-    return;
-  } else {
-    fence_tries_ = 0;
-    for (const PoolIndex i : concerned) {
-      pools_[i].takeover_refused = true;
-      fire(now, i, PoolEvent::fence_given_up, pools_[i].decision);
-    }
-  }
-  fence_if_wanted(now);
-}
-
-void Engine::start_fence_round(Instant now) {
-  fence_in_flight_ = true;
-  fence_retry_at_.reset();
-  ++fence_round_;
-  fence_round_step_ = steps_;
-  std::uint64_t decision = partner_decision_;
-  for (const Pool& pool : pools_) {
-    if (pool.state == PoolState::fencing) decision = pool.decision;
-  }
-  record(now, Severity::notice, "fence-started", std::nullopt, decision,
-         fmt::format("fence of {}: attempt {} of {}", config_.partner.view(), fence_tries_ + 1,
-                     config_.policy.fence_attempts));
-  out_.commands.emplace_back(StartFence{});
-}
-
 void Engine::on(Instant now, const ActionDone& event) {
   if (event.resource.pool >= pools_.size()) return;
   Pool& pool = pools_[event.resource.pool];
@@ -410,6 +286,15 @@ void Engine::on(Instant now, const OperatorCommand& command) {
     case OperatorCommand::Kind::reset_record:
       command_reset(now, command);
       return;
+    case OperatorCommand::Kind::inhibit:
+      command_inhibit(now, command);
+      return;
+    case OperatorCommand::Kind::allow:
+      command_allow(now, command);
+      return;
+    case OperatorCommand::Kind::confirm_down:
+      command_confirm_down(now, command);
+      return;
   }
 }
 
@@ -418,12 +303,11 @@ void Engine::on(Instant now, const ShutdownAsked& /*event*/) {
   shutting_down_ = true;
   const std::uint64_t decision = new_decision();
   record(now, Severity::notice, "shutdown", std::nullopt, decision,
-         config_.policy.hand_over_at_shutdown
-             ? fmt::format("agent of {} was asked to stop: it stops its pools and hands them to {}",
-                           config_.self.view(), config_.partner.view())
-             : fmt::format(
-                   "agent of {} was asked to stop; its pools go on running, as configured (shutdown.hand_over false)",
-                   config_.self.view()));
+         hands_over() ? fmt::format("agent of {} was asked to stop: it stops its pools and hands them to {}",
+                                    config_.self.view(), config_.partner.view())
+                      : fmt::format("agent of {} was asked to stop; its pools go on running, {}", config_.self.view(),
+                                    inhibited(Inhibited::maintenance) ? "for it is in maintenance"
+                                                                      : "as configured (shutdown.hand_over false)"));
   for (Pool& pool : pools_) {
     if (pool.state != PoolState::serving && pool.state != PoolState::starting) continue;
     pool.decision = decision;
@@ -448,6 +332,7 @@ std::optional<Instant> Engine::next_wakeup() const {
   };
   if (!started_ || offline_) return due;
   if (!in_flight_) consider(rewrite_at_);
+  for (std::size_t i = 0; i < kInhibited; ++i) consider(end_of(static_cast<Inhibited>(i)));
   if (!fence_in_flight_) consider(fence_retry_at_);
   if (doubted_fence_) consider(doubted_until_);
   const std::optional<Instant> down = down_at();
@@ -456,7 +341,7 @@ std::optional<Instant> Engine::next_wakeup() const {
     consider(pools_[i].bound);
     const Instant again = pools_[i].since + kStopAgain;
     if (pools_[i].state == PoolState::failed && partner_runs_above(i) && again > last_step_) consider(again);
-    consider(giveback_at(i));
+    if (!pools_[i].move) consider(giveback_at(i));
     const bool waits_for_down = pools_[i].state == PoolState::elsewhere || pools_[i].state == PoolState::requesting ||
                                 pools_[i].state == PoolState::asking || pools_[i].state == PoolState::released;
     // One that has passed was acted on, or is not to be.
@@ -467,7 +352,7 @@ std::optional<Instant> Engine::next_wakeup() const {
 
 bool Engine::may_exit() const {
   if (!shutting_down_) return false;
-  if (offline_ || !started_ || !config_.policy.hand_over_at_shutdown) return true;
+  if (offline_ || !started_ || !hands_over()) return true;
   return std::ranges::all_of(pools_, [this](const Pool& pool) {
     switch (pool.state) {
       case PoolState::unsettled:
@@ -497,7 +382,7 @@ const PartnerPool* Engine::partner_pool(PoolIndex index) const { return partner_
 
 bool Engine::partner_able() const {
   return assessment_.verdict == Verdict::alive && partner_ && !partner_->leaving &&
-         partner_->node_state != NodeState::offline;
+         partner_->node_state != NodeState::offline && partner_->node_state != NodeState::maintenance;
 }
 
 std::uint64_t Engine::new_decision() { return next_decision_++; }

@@ -37,6 +37,7 @@ struct PoolPlan {
   PoolName name;
   NodeName home;
   std::vector<ResourcePlan> resources;
+  std::vector<std::string> vetoes{};  // who is asked before a planned move; shown, not interpreted
 };
 
 struct EnginePolicy {
@@ -49,11 +50,17 @@ struct EnginePolicy {
   // rebooting, and then its next life is the proof.
   Duration reboot_silent{};
   int fence_attempts = 3;
+  // So many times within that time this node fences its partner by itself; then an operator decides. 0: no limit.
+  int fence_limit = 3;
+  Duration fence_window = std::chrono::hours(1);
   Duration fence_retry{};
   Duration beats_end{};  // by then the beats of a partner that was fenced are known to have ended
   bool automatic_giveback = true;
   Duration giveback_stable{};                          // how long the home node must be alive and ready first
   Duration giveback_bound = std::chrono::seconds(10);  // how long a release is offered before it is taken back
+  // A pool that was given back by itself so many times within that time, and came back, stays. 0: no limit.
+  int giveback_limit = 3;
+  Duration giveback_window = std::chrono::hours(1);
   bool hand_over_at_shutdown = true;
 };
 
@@ -72,6 +79,7 @@ struct Started {
   std::optional<DurableState> durable;        // nothing: there was no record
   std::optional<std::string> record_problem;  // the record is there and cannot be read: the node stays offline
   BootId boot_id;
+  WallTime wall{};  // what the wall clock shows
 };
 struct PartnerAssessed {
   heartbeat::Assessment assessment;
@@ -108,16 +116,25 @@ struct ActionDone {
   ActionResult result;
 };
 struct OperatorCommand {
-  enum class Kind : std::uint8_t { takeover, giveback, reset_record };
+  enum class Kind : std::uint8_t { takeover, giveback, reset_record, inhibit, allow, confirm_down };
   Kind kind = Kind::takeover;
-  std::vector<PoolIndex> pools;  // empty: every pool that the command can mean
-  bool force = false;            // of takeover: by a fence, though the partner may be well
-  std::string by;                // who asked, for the record
+  std::vector<PoolIndex> pools{};                // empty: every pool that the command can mean
+  bool force = false;                            // of takeover: by a fence, though the partner may be well
+  std::string by{};                              // who asked, for the record
+  bool ignore_vetoes = false;                    // of takeover and giveback: they are asked, and only recorded
+  Inhibited what = Inhibited::takeover;          // of inhibit and allow
+  std::string reason{};                          // of inhibit
+  std::optional<std::chrono::seconds> length{};  // of inhibit; nothing: until it is allowed again
+  std::string partner{};                         // of confirm_down: the name that was typed
+};
+struct VetoDone {  // answers AskVetoes
+  PoolIndex pool = 0;
+  std::vector<std::string> said;  // what stands against the move, with who says so; empty: nothing
 };
 struct ShutdownAsked {};
 struct Tick {};
 using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, Durable, NotDurable,
-                           FenceProgress, FenceDone, ActionDone, OperatorCommand, ShutdownAsked, Tick>;
+                           FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -126,11 +143,14 @@ struct RunResource {
   Duration timeout{};
 };
 struct StartFence {};  // of the partner; one round through the configured devices
+struct AskVetoes {     // all of the pool's, while it is served on; once at a time
+  PoolIndex pool = 0;
+};
 struct SetPhase {
   ccm::BootPhase phase = ccm::BootPhase::unknown;
 };
 struct DiscardRecord {};  // the operator decided: the unreadable record goes
-using Command = std::variant<RunResource, StartFence, SetPhase, DiscardRecord>;
+using Command = std::variant<RunResource, StartFence, AskVetoes, SetPhase, DiscardRecord>;
 
 struct PersistRequest {
   std::uint64_t generation = 0;
@@ -158,6 +178,12 @@ struct NodeReason {
 };
 
 // How a pool stands, for status.
+struct InhibitionReport {
+  Inhibited what = Inhibited::takeover;
+  Inhibition inhibition;
+  std::optional<Duration> left;  // nothing: until an operator ends it
+};
+
 struct PoolReport {
   PoolState state = PoolState::probing;
   Instant since;
@@ -182,6 +208,7 @@ class Engine {
   [[nodiscard]] const EngineConfig& config() const { return config_; }
   [[nodiscard]] PoolReport pool_report(PoolIndex pool) const;
   [[nodiscard]] const PoolSequence& sequence(PoolIndex pool) const { return pools_[pool].sequence; }
+  [[nodiscard]] std::vector<InhibitionReport> inhibitions(Instant now) const;
   [[nodiscard]] const heartbeat::Assessment& assessment() const { return assessment_; }
   [[nodiscard]] const std::optional<PartnerView>& partner() const { return partner_; }
   [[nodiscard]] const std::optional<FenceReport>& last_fence() const { return last_fence_; }
@@ -200,6 +227,12 @@ class Engine {
     verdict,    // withdrawn when the verdict no longer allows a takeover, unless its reboot is the proof
     operator_,  // likewise when the partner is seen alive or booting
     force,      // never withdrawn: the operator knows that the partner may be well
+  };
+  // Of a pool that is served, decided and not begun: the vetoes are asked first.
+  struct PlannedMove {
+    PoolEvent event = PoolEvent::giveback_due;
+    std::uint64_t decision = 0;
+    bool ignore_vetoes = false;
   };
   enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray };
 
@@ -221,6 +254,14 @@ class Engine {
     StopCause stop_cause = StopCause::none;
     ClaimCause claim_cause = ClaimCause::verdict;
     std::optional<Instant> bound;
+    std::vector<Instant> givebacks;  // by itself, in this life of the agent
+    std::optional<PlannedMove> move;
+    std::string veto;  // what was said last against a giveback by itself
+    std::optional<Instant> veto_until;
+    bool vetoes_request = false;  // of the partner's; until it is withdrawn
+    bool requests_now = false;    // this node's request overrides vetoes
+    bool fence_counted = false;      // its claim counts as a fence by itself, and none has begun yet
+    bool held_back = false;       // it is looked at, and nothing is started: maintenance
     bool failed_here = false;
     bool disk_refused = false;      // failed_here or takeover_refused is the disk's fault: over when a write succeeds
     bool giveback_refused = false;  // the home node did not take it: not again before something changes
@@ -240,20 +281,54 @@ class Engine {
   void on(Instant now, const FenceDone& event);
   void on(Instant now, const ActionDone& event);
   void on(Instant now, const OperatorCommand& event);
+  void on(Instant now, const VetoDone& event);
   void on(Instant now, const ShutdownAsked& event);
   void on(Instant now, const Tick& event);
   void take_sequence(Instant now, PoolIndex index, const PoolSequence::Output& output);
+  void finish(Instant now);
+
+  // engine_fencing.cc: when the partner is fenced, and whether the answer is believed
+  void fence_if_wanted(Instant now);
   void start_fence_round(Instant now);
   void take_fence_report(Instant now, const FenceReport& report);
+  void conclude_fence(Instant now, const FenceReport& report, const std::vector<PoolIndex>& concerned);
   void note_running(Instant now, heartbeat::Verdict before);
   void end_doubt(Instant now);
   [[nodiscard]] bool partner_runs(Instant now) const;
-  void finish(Instant now);
+  void heed_operator(Instant now);
+  [[nodiscard]] bool operator_word_holds() const;
+  [[nodiscard]] bool fence_limit_reached(Instant now) const;
+  [[nodiscard]] bool fence_counted() const;
+  void count_fence(Instant now);
+  void uncount_fence(PoolIndex index);
+  void refuse_fence(Instant now, PoolIndex index);
+
+  // engine_vetoes.cc: planned moves
+  bool vetted(PoolIndex index, PlannedMove move);
+  void take_veto(Instant now, PoolIndex index, const PlannedMove& move, const std::string& said);
+
+  // engine_inhibitions.cc: what an operator has forbidden
+  void command_inhibit(Instant now, const OperatorCommand& command);
+  void command_allow(Instant now, const OperatorCommand& command);
+  [[nodiscard]] bool inhibited(Inhibited what) const;
+  [[nodiscard]] bool takeover_inhibited() const;
+  [[nodiscard]] bool giveback_inhibited() const;
+  [[nodiscard]] bool hands_over() const;
+  [[nodiscard]] std::string inhibition_text() const;
+  void recall_inhibitions(Instant now, const DurableState& kept);
+  void end_inhibitions(Instant now);
+  void end_inhibition(Instant now, Inhibited what, const std::string& how);
+  void apply_maintenance(Instant now);
+  void note_partner_maintenance(Instant now, bool new_life);
+  [[nodiscard]] WallTime wall(Instant now) const;
+  [[nodiscard]] std::optional<Instant> end_of(Inhibited what) const;
 
   // engine_commands.cc: what an operator may ask, and why not
   void command_takeover(Instant now, const OperatorCommand& command);
   void command_giveback(Instant now, const OperatorCommand& command);
   void command_reset(Instant now, const OperatorCommand& command);
+  void command_confirm_down(Instant now, const OperatorCommand& command);
+  [[nodiscard]] std::optional<std::string> confirm_down_refusal(Instant now, const OperatorCommand& command) const;
   [[nodiscard]] std::optional<std::string> takeover_refusal(PoolIndex index, bool force) const;
   [[nodiscard]] std::optional<std::string> giveback_refusal(PoolIndex index) const;
   void refuse(Instant now, const OperatorCommand& command, const std::string& why);
@@ -272,6 +347,7 @@ class Engine {
   [[nodiscard]] std::optional<Instant> down_at() const;
   [[nodiscard]] bool claim_carried(Instant now, PoolIndex index) const;
   [[nodiscard]] std::optional<Instant> giveback_at(PoolIndex index) const;
+  [[nodiscard]] bool giveback_limit_reached(Instant now, PoolIndex index);
   [[nodiscard]] Duration stop_bound(PoolIndex index) const;
   void note_going_down(heartbeat::Verdict before);
   bool make_permit(PoolIndex index, PoolEvent event);
@@ -281,7 +357,6 @@ class Engine {
   [[nodiscard]] bool any_rebooted() const;
   [[nodiscard]] bool reboot_awaited(PoolIndex index) const;
   bool look_for_reboot(Instant now, PoolIndex index);
-  void fence_if_wanted(Instant now);
   [[nodiscard]] bool may_answer(const PublishedView& view) const;
   void note_asking_life(PoolIndex index);
   void record_stall(Instant now, const std::optional<heartbeat::PhaseStall>& before);
@@ -328,6 +403,12 @@ class Engine {
   bool doubtful_ =
       false;  // and the disk may say that this node holds a pool: no question is answered until one succeeds
 
+  WallTime wall_at_start_{};
+  Instant started_at_;
+  std::uint32_t maintenance_for_s_ = 0;  // as it is published; 0: it has no end
+  int strain_ = 1;                       // by how much this node's own state widens its limits
+  std::string strain_fact_;
+
   heartbeat::Assessment assessment_;
   std::optional<PartnerView> partner_;
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
@@ -349,6 +430,9 @@ class Engine {
   int fence_tries_ = 0;
   std::optional<Instant> fence_retry_at_;
   std::optional<FenceReport> last_fence_;
+  // An operator's word that the partner is down, while the verdict stays what it was when it was given.
+  std::optional<FenceReport> operator_word_;
+  bool device_overtaken_ = false;                                  // by that word; what it still answers is for no pool
   std::optional<FenceReport> doubted_fence_;                       // confirmed, while the partner was still seen to run
   bool runs_ = false;                                              // when it was last looked at
   heartbeat::Verdict seen_running_ = heartbeat::Verdict::unknown;  // by which verdict

@@ -1,16 +1,43 @@
 // What an operator may ask of the engine, and why not.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "agent/core/engine.h"
 
 namespace hapair::agent {
 
 using heartbeat::Verdict;
 
+namespace {
+
+std::string_view name_of(const OperatorCommand& command) {
+  switch (command.kind) {
+    case OperatorCommand::Kind::takeover:
+      return "takeover";
+    case OperatorCommand::Kind::giveback:
+      return "giveback";
+    case OperatorCommand::Kind::reset_record:
+      return "reset-state";
+    case OperatorCommand::Kind::inhibit:
+      return command.what == Inhibited::maintenance ? "maintenance on"
+             : command.what == Inhibited::takeover  ? "disable takeover"
+                                                    : "disable giveback";
+    case OperatorCommand::Kind::allow:
+      return command.what == Inhibited::maintenance ? "maintenance off"
+             : command.what == Inhibited::takeover  ? "enable takeover"
+                                                    : "enable giveback";
+    case OperatorCommand::Kind::confirm_down:
+      return "confirm-down";
+  }
+  return "command";
+}
+
+}  // namespace
+
 void Engine::refuse(Instant now, const OperatorCommand& command, const std::string& why) {
-  static constexpr std::string_view kNames[] = {"takeover", "giveback", "reset-state"};
   record(now, Severity::notice, "command-refused", std::nullopt, 0,
-         fmt::format("{} by {} refused: {}", kNames[static_cast<std::size_t>(command.kind)], command.by, why));
+         fmt::format("{} by {} refused: {}", name_of(command), command.by, why));
   out_.reply = CommandReply{false, why, 0};
 }
 
@@ -90,6 +117,7 @@ void Engine::command_takeover(Instant now, const OperatorCommand& command) {
   for (const PoolIndex i : chosen) {
     pools_[i].failed_here = false;
     pools_[i].takeover_refused = false;
+    pools_[i].requests_now = command.ignore_vetoes;
     const bool retry = pools_[i].state == PoolState::failed;
     fire(now, i, command.force && !retry ? PoolEvent::operator_force : PoolEvent::operator_takeover, decision);
   }
@@ -104,11 +132,17 @@ std::optional<std::string> Engine::giveback_refusal(PoolIndex index) const {
   if (!here && pool.state == PoolState::elsewhere) {
     return fmt::format("{} is not served here: it is {}'s", name, config_.partner.view());
   }
+  if (pool.move && pool.move->event == PoolEvent::operator_giveback) {
+    return fmt::format("{}: its vetoes are being asked already", name);
+  }
   if (!here) return fmt::format("{} is not served here: it is {} ({})", name, text_of(pool.state), pool.reason);
   if (!partner_able()) {
     return fmt::format("{}: {} cannot take it: the verdict is {}{}", name, config_.partner.view(),
                        heartbeat::text_of(assessment_.verdict),
-                       partner_ && partner_->leaving ? ", and it shuts down" : "");
+                       partner_ && partner_->leaving                                ? ", and it shuts down"
+                       : partner_ && partner_->node_state == NodeState::maintenance ? ", and it is in maintenance"
+                       : partner_ && partner_->node_state == NodeState::offline     ? ", and it is offline"
+                                                                                    : "");
   }
   const PartnerPool* partner = partner_pool(index);
   if (partner != nullptr && partner->failed_there) {
@@ -136,8 +170,83 @@ void Engine::command_giveback(Instant now, const OperatorCommand& command) {
   for (const PoolIndex i : chosen) names += (names.empty() ? "" : ", ") + plan(i).name.text();
   record(now, Severity::notice, "command", std::nullopt, decision,
          fmt::format("giveback of {} to {} asked for by {}", names, config_.partner.view(), command.by));
-  for (const PoolIndex i : chosen) fire(now, i, PoolEvent::operator_giveback, decision);
-  out_.reply = CommandReply{true, fmt::format("giveback of {} to {} started", names, config_.partner.view()), decision};
+  bool asks = false;
+  for (const PoolIndex i : chosen) {
+    const bool served = pools_[i].state == PoolState::serving;
+    if (served && !vetted(i, {PoolEvent::operator_giveback, decision, command.ignore_vetoes})) {
+      asks = true;
+    } else {
+      fire(now, i, PoolEvent::operator_giveback, decision);
+    }
+  }
+  out_.reply = CommandReply{true,
+                            fmt::format("giveback of {} to {} started{}", names, config_.partner.view(),
+                                        asks ? "; its vetoes are asked first" : ""),
+                            decision};
+}
+
+// Why the word of an operator is not enough: whatever was seen of the partner, or may have been missed, is against it.
+std::optional<std::string> Engine::confirm_down_refusal(Instant now, const OperatorCommand& command) const {
+  const std::string_view partner = config_.partner.view();
+  if (offline_) return "this node is offline: " + node_reason().text();
+  if (shutting_down_) return "this node shuts down";
+  if (command.partner != partner) {
+    return fmt::format("\"{}\" was given, and the partner of {} is {}; look again which machine is down",
+                       command.partner, config_.self.view(), partner);
+  }
+  const Verdict verdict = assessment_.verdict;
+  if (verdict == Verdict::unknown) {
+    return fmt::format(
+        "this node does not see {} because its own CCM is not there, not because {} is down; start ccmd "
+        "here",
+        partner, partner);
+  }
+  if (verdict != Verdict::unreachable) {
+    return fmt::format("{} is {}: a machine that is down shows nothing; switch it off first", partner,
+                       heartbeat::text_of(verdict));
+  }
+  if (strain_ > 1) {
+    return fmt::format(
+        "this node {}: what it misses of {} may be its own doing; wait until hapair status shows it well", strain_fact_,
+        partner);
+  }
+  const Duration silent = now - assessment_.since;
+  if (silent < config_.policy.beats_end || partner_runs(now)) {
+    return fmt::format(
+        "{} is silent for {:.0f} ms only; its last beats may take {:.0f} ms to be missed: ask again then", partner,
+        ms_of(silent), ms_of(config_.policy.beats_end));
+  }
+  const bool any_to_take = std::ranges::any_of(pools_, [](const Pool& pool) {
+    return pool.state == PoolState::unsettled || pool.state == PoolState::elsewhere ||
+           pool.state == PoolState::released || pool.state == PoolState::claiming || pool.state == PoolState::fencing;
+  });
+  if (!any_to_take) return "no pool waits for it: nothing would be taken";
+  return std::nullopt;
+}
+
+// The same as a fence that a device confirmed, and as final: a partner that is up all the same would serve its pools as
+// well.
+void Engine::command_confirm_down(Instant now, const OperatorCommand& command) {
+  if (const auto why = confirm_down_refusal(now, command)) return refuse(now, command, *why);
+  const std::uint64_t decision = new_decision();
+  record(now, Severity::warning, "confirmed-down", std::nullopt, decision,
+         fmt::format("{} confirms that {} is down: its pools are taken on that word, without a fence", command.by,
+                     config_.partner.view()));
+  operator_word_ = FenceReport{.result = FenceResult::confirmed,
+                               .device = command.by,
+                               .reason = "",
+                               .took = Duration::zero(),
+                               .by_operator = true};
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    pools_[i].failed_here = false;
+    pools_[i].takeover_refused = false;
+    const PoolState state = pools_[i].state;
+    if (state == PoolState::unsettled || state == PoolState::elsewhere || state == PoolState::released) {
+      fire(now, i, PoolEvent::operator_takeover, decision);
+    }
+  }
+  out_.reply = CommandReply{
+      true, fmt::format("{} counts as down by your word; its pools are taken now", config_.partner.view()), decision};
 }
 
 void Engine::command_reset(Instant now, const OperatorCommand& command) {

@@ -34,6 +34,11 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
     const bool needs_permit =
         row.to == PoolState::acquiring ||
         (row.from == PoolState::probing && (row.to == PoolState::starting || row.to == PoolState::serving));
+    if (row.from == PoolState::probing && row.to == PoolState::starting && inhibited(Inhibited::maintenance)) {
+      pool.held_back = true;
+      pool.reason = "it is this node's and does not run as a whole: left as it is, for this node is in maintenance";
+      return false;
+    }
     if (needs_permit && !make_permit(index, event)) return false;
     ++rows_taken_[i];
     if ((begins_a_decision(row.from) || row.from == PoolState::released) && pool.decision != decision) {
@@ -56,6 +61,7 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
                                                                                            : StopCause::failure;
     }
     leave(index);
+    if (row.to != PoolState::fencing) uncount_fence(index);
     pool.state = row.to;
     pool.since = now;
     pool.reason = row.sentence;
@@ -134,11 +140,11 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::may_take:
       return may_take;
     case Guard::automatic_may_take:
-      return config_.policy.automatic_takeover && may_take;
+      return config_.policy.automatic_takeover && may_take && !takeover_inhibited();
     case Guard::partner_alive:
       return heartbeat::answers(assessment_.verdict);
     case Guard::hands_over:
-      return config_.policy.hand_over_at_shutdown;
+      return hands_over();
     case Guard::was_superseded:
       return pool.stop_cause == StopCause::superseded;
     case Guard::was_stray:
@@ -154,6 +160,8 @@ void Engine::leave(PoolIndex index) {
   pool.bound.reset();
   pool.awaits_generation = 0;
   pool.asked_serial = 0;
+  pool.vetoes_request = false;
+  pool.veto_until.reset();
 }
 
 void Engine::enter(Instant now, PoolIndex index) {
@@ -176,6 +184,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       follow_partner_record(index);
       return;
     case PoolState::requesting:
+      pool.asked_serial = serial_ + 1;
       pool.bound = now + stop_bound(index) + kRequestMargin;
       return;
     case PoolState::claiming: {
@@ -185,6 +194,10 @@ void Engine::enter(Instant now, PoolIndex index) {
       const Epoch known = std::max(
           {record.epoch, pool.partner_known, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
       record.claim = known.next().next();
+      if (pool.claim_cause == ClaimCause::verdict && !reboot_awaited(index) && !fence_counted()) {
+        pool.fence_counted = true;
+        count_fence(now);
+      }
       pool.awaits_generation = generation_ + 1;
       return;
     }
@@ -245,11 +258,13 @@ void Engine::enter(Instant now, PoolIndex index) {
 
 // Events that are states of the world, looked at after every step until nothing more follows from them.
 void Engine::settle(Instant now) {
+  end_inhibitions(now);
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     int rounds = 0;
     while (settle_pool(now, i)) HAPAIR_CHECK(++rounds < 16, "the transition table runs in a circle");
     note_asking_life(i);
   }
+  heed_operator(now);
   fence_if_wanted(now);
   tell_what_is_waited_for(now);
 }
@@ -262,9 +277,13 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
   // One that answers although it counts as down has its bound to answer in.
   const bool asked = pool.state == PoolState::asking || pool.state == PoolState::requesting;
   const bool waits = asked && heartbeat::answers(assessment_.verdict);
-  if (down && now >= *down && !waits && !pool.takeover_refused &&
-      fire(now, index, PoolEvent::partner_down, partner_decision_)) {
-    return true;
+  if (down && now >= *down && !waits && !pool.takeover_refused) {
+    const bool by_itself = pool.state == PoolState::elsewhere || pool.state == PoolState::released;
+    if (by_itself && holds(Guard::automatic_may_take, index) && fence_limit_reached(now)) {
+      refuse_fence(now, index);
+    } else if (fire(now, index, PoolEvent::partner_down, partner_decision_)) {
+      return true;
+    }
   }
   const bool claims = pool.state == PoolState::claiming || pool.state == PoolState::fencing;
   if (claims && !fence_in_flight_ && !claim_carried(now, index) &&
@@ -284,7 +303,29 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
     }
   }
   const std::optional<Instant> giveback = giveback_at(index);
-  return giveback && now >= *giveback && fire(now, index, PoolEvent::giveback_due, new_decision());
+  if (!giveback || now < *giveback) return false;
+  if (pool.move || giveback_limit_reached(now, index)) return false;
+  const std::uint64_t decision = new_decision();
+  if (!vetted(index, {PoolEvent::giveback_due, decision, false})) return false;
+  pool.givebacks.push_back(now);
+  return fire(now, index, PoolEvent::giveback_due, decision);
+}
+
+// A pool that comes back each time it is given back is better off where it stays.
+bool Engine::giveback_limit_reached(Instant now, PoolIndex index) {
+  Pool& pool = pools_[index];
+  const EnginePolicy& policy = config_.policy;
+  std::erase_if(pool.givebacks, [&](Instant when) { return now - when >= policy.giveback_window; });
+  const auto given = static_cast<int>(pool.givebacks.size());
+  if (policy.giveback_limit == 0 || given < policy.giveback_limit) return false;
+  pool.giveback_refused = true;
+  record(
+      now, Severity::warning, "giveback-limit", index, 0,
+      fmt::format("{} was given back to {} by itself {} within {:.0f} min and came back each time: it stays "
+                  "here. See why {} does not keep it, then run: hapair giveback {}",
+                  plan(index).name.view(), config_.partner.view(), given == 1 ? "once" : fmt::format("{} times", given),
+                  ms_of(policy.giveback_window) / 60'000, config_.partner.view(), plan(index).name.view()));
+  return true;
 }
 
 bool Engine::partner_runs_above(PoolIndex index) const {
@@ -341,14 +382,28 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   if (try_event(offered, PoolEvent::partner_released)) return true;
   if (try_event(!offered && partner_holds(index), PoolEvent::partner_holds)) return true;
   const bool alive = heartbeat::answers(assessment_.verdict);
-  const bool vacant = alive && !offered && !partner_holds(index) && partner->claim.value() == 0;
+  const bool vacant =
+      alive && !offered && !partner_holds(index) && partner->claim.value() == 0 && !inhibited(Inhibited::maintenance);
   if (try_event(vacant, PoolEvent::partner_vacant)) return true;
   const bool answered =
       pool.state == PoolState::asking &&
       TakeoverPermit::from_disclaimer(wanted_.pools[index], *partner, *partner_, config_.life, pool.asked_serial)
           .has_value();
   if (try_event(answered, PoolEvent::partner_answered)) return true;
-  return try_event(alive && partner->request == PoolRequest::hand_over, PoolEvent::partner_wants);
+  const bool replied = partner_->saw_life == config_.life && partner_->saw_serial >= pool.asked_serial;
+  if (try_event(pool.state == PoolState::requesting && partner->vetoes && replied, PoolEvent::partner_vetoes)) {
+    return true;
+  }
+  const bool wanted = alive && wants_pool(*partner);
+  const bool now_at_once = partner->request == PoolRequest::hand_over_now;
+  if (!wanted) pool.vetoes_request = false;
+  if (pool.state != PoolState::serving) return try_event(wanted, PoolEvent::partner_wants);
+  if (!wanted || pool.move || (pool.vetoes_request && !now_at_once)) return false;
+  if (!vetted(index, {PoolEvent::partner_wants, decision, now_at_once})) {
+    if (decision == next_decision_) ++next_decision_;
+    return false;
+  }
+  return try_event(wanted, PoolEvent::partner_wants);
 }
 
 bool Engine::partner_holds(PoolIndex index) const {
@@ -419,12 +474,13 @@ std::optional<Instant> Engine::down_at() const {
 std::optional<Instant> Engine::giveback_at(PoolIndex index) const {
   const Pool& pool = pools_[index];
   const PartnerPool* partner = partner_pool(index);
-  if (pool.state != PoolState::serving || at_home(index) || !config_.policy.automatic_giveback || shutting_down_ ||
-      pool.giveback_refused || !partner_able() || partner == nullptr || partner->failed_there ||
-      partner->state != PoolState::elsewhere) {
+  if (pool.state != PoolState::serving || at_home(index) || !config_.policy.automatic_giveback ||
+      giveback_inhibited() || shutting_down_ || pool.giveback_refused || !partner_able() || partner == nullptr ||
+      partner->failed_there || partner->state != PoolState::elsewhere) {
     return std::nullopt;
   }
-  return std::max(assessment_.since, pool.since) + config_.policy.giveback_stable;
+  const Instant due = std::max(assessment_.since, pool.since) + config_.policy.giveback_stable;
+  return pool.veto_until ? std::max(due, *pool.veto_until) : due;
 }
 
 // A partner that went down in an orderly way and keeps its pools says so first; what it does after it is dark.

@@ -67,16 +67,6 @@ bool Engine::look_for_reboot(Instant now, PoolIndex index) {
          fire(now, index, PoolEvent::durable, pool.decision);
 }
 
-// A fence is asked for where a claim that is still carried needs one; not while a page of a later life of the partner
-// is about to prove it.
-void Engine::fence_if_wanted(Instant now) {
-  if (fence_in_flight_ || fence_retry_at_) return;
-  for (PoolIndex i = 0; i < pools_.size(); ++i) {
-    if (pools_[i].state == PoolState::fencing && claim_carried(now, i) && !reboot_awaited(i))
-      return start_fence_round(now);
-  }
-}
-
 // Before the partner is told that this node neither has nor claims a pool, the record names the life of the partner's
 // kernel that is told so: from then on a reboot of that one, not of an earlier one, is what must be seen.
 bool Engine::may_answer(const PublishedView& view) const {

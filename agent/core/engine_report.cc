@@ -47,7 +47,10 @@ void Engine::record_transition(Instant now, PoolIndex index, const Transition& r
   const bool by_resource = row.event == PoolEvent::start_failed || row.event == PoolEvent::stop_failed ||
                            row.event == PoolEvent::resource_lost;
   if (by_resource) text += fmt::format(" ({})", pool.sequence.failure());
-  record(now, bad ? Severity::error : Severity::notice, "pool-state", index, pool.decision, std::move(text),
+  const Severity severity = bad                                      ? Severity::error
+                            : row.event == PoolEvent::partner_vetoes ? Severity::warning
+                                                                     : Severity::notice;
+  record(now, severity, "pool-state", index, pool.decision, std::move(text),
          {{"from", std::string(text_of(row.from))},
           {"to", std::string(text_of(row.to))},
           {"event", std::string(text_of(row.event))},
@@ -132,6 +135,8 @@ void Engine::record_assessment(Instant now, const heartbeat::Assessment& assessm
 
 void Engine::on(Instant now, const LocalStrained& event) {
   const heartbeat::Strain& strain = event.strain;
+  strain_ = strain.factor;
+  strain_fact_ = strain.fact;
   if (strain.cause == heartbeat::StrainCause::none) {
     return record(now, Severity::notice, "local-health", std::nullopt, 0,
                   "this node is well again: its usual limits are in force", {{"cause", "none"}, {"factor", "1"}});
@@ -150,7 +155,8 @@ std::string Engine::implication() const {
   const auto after = [](Duration bound) {
     return bound.count() == 0 ? std::string("at once") : fmt::format("if it stays so for {:.0f} ms", ms_of(bound));
   };
-  const std::string automatic = !policy.automatic_takeover
+  const std::string automatic = takeover_inhibited() ? inhibition_text() + ": its pools are taken only by an operator"
+                                : !policy.automatic_takeover
                                     ? "takeover waits for an operator (takeover.automatic is false)"
                                 : !settled ? "no pool of the partner is known to be served there: nothing to take over"
                                            : std::string();
@@ -214,7 +220,8 @@ PublishedView Engine::published() const {
   PublishedView view;
   view.node_state = node_state();
   view.leaving = shutting_down_;
-  view.keeps_pools = shutting_down_ && !config_.policy.hand_over_at_shutdown;
+  view.keeps_pools = shutting_down_ && !hands_over();
+  view.maintenance_for_s = view.node_state == NodeState::maintenance ? maintenance_for_s_ : 0;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];
     const PoolDurable& record = confirmed_.pools[i];
@@ -228,10 +235,12 @@ PublishedView Engine::published() const {
     entry.state = pool.state;
     // An offer is withdrawn the moment this node asks for the pool itself.
     entry.released = record.released && pool.state == PoolState::released;
-    entry.request = pool.state == PoolState::requesting ? PoolRequest::hand_over
-                    : pool.state == PoolState::asking   ? PoolRequest::answer
-                                                        : PoolRequest::none;
+    entry.request = pool.state == PoolState::requesting
+                        ? (pool.requests_now ? PoolRequest::hand_over_now : PoolRequest::hand_over)
+                    : pool.state == PoolState::asking ? PoolRequest::answer
+                                                      : PoolRequest::none;
     entry.failed_here = pool.failed_here;
+    entry.vetoes = pool.vetoes_request;
     view.pools.push_back(entry);
   }
   return view;
@@ -266,7 +275,7 @@ void Engine::set_phase() {
   const auto any = [this](auto condition) { return std::ranges::any_of(pools_, condition); };
   const auto in = [](PoolState state) { return [state](const Pool& p) { return p.state == state; }; };
   ccm::BootPhase phase = phase_.value_or(ccm::BootPhase::unknown);
-  if (shutting_down_ && config_.policy.hand_over_at_shutdown) {
+  if (shutting_down_ && hands_over()) {
     phase = ccm::BootPhase::storage_stopping;
   } else if (any(in(PoolState::serving))) {
     phase = ccm::BootPhase::storage_active;
@@ -283,6 +292,7 @@ void Engine::set_phase() {
 
 NodeState Engine::node_state() const {
   if (offline_) return NodeState::offline;
+  if (inhibited(Inhibited::maintenance)) return NodeState::maintenance;
   const auto any = [this](auto condition) {
     for (PoolIndex i = 0; i < pools_.size(); ++i) {
       if (condition(i, pools_[i].state)) return true;
@@ -343,6 +353,9 @@ NodeReason Engine::node_reason() const {
   const std::string_view partner = config_.partner.view();
   if (offline_) {
     return {offline_reason_, "when it is certain which node serves the pools, run: hapair reset-state --yes"};
+  }
+  if (inhibited(Inhibited::maintenance)) {
+    return {"an operator has it leave everything as it is", "when the work is done, run: hapair maintenance off"};
   }
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];

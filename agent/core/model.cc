@@ -40,6 +40,20 @@ std::string_view text_of(FenceResult result) {
   return "unknown";
 }
 
+std::string_view text_of(Inhibited what) {
+  switch (what) {
+    case Inhibited::takeover:
+      return "takeover";
+    case Inhibited::giveback:
+      return "giveback";
+    case Inhibited::maintenance:
+      return "maintenance";
+    case Inhibited::partner_maintenance:
+      return "partner-maintenance";
+  }
+  return "unknown";
+}
+
 std::string_view text_of(Severity severity) {
   switch (severity) {
     case Severity::info:

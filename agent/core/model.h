@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/core/inhibition.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 
@@ -47,6 +48,7 @@ struct FenceReport {
   std::string device;  // which one answered last
   std::string reason;  // empty where confirmed
   Duration took{};
+  bool by_operator = false;  // `device` is who said so
 };
 
 // What must survive a crash of this node, pool by pool. Written whole, before anything that rests on it is done.
@@ -62,9 +64,13 @@ struct PoolDurable {
   bool held = false;  // acquired in the life of the kernel that `boot_id` names: its resources may run here
   bool operator==(const PoolDurable&) const = default;
 };
+inline constexpr std::size_t kFencesKept = 16;
 struct DurableState {
   BootId boot_id;  // of the life of the kernel in which this was written; in another life nothing is held
   std::vector<PoolDurable> pools;
+  Inhibitions inhibitions{};
+  // When this node began to fence its partner by itself, oldest first, at most kFencesKept.
+  std::vector<WallTime> fences{};
   bool operator==(const DurableState&) const = default;
 };
 

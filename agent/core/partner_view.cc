@@ -7,12 +7,13 @@ namespace {
 
 constexpr std::uint8_t kFlagReleased = 1;
 constexpr std::uint8_t kFlagFailed = 2;
+constexpr std::uint8_t kFlagVetoes = 4;
 constexpr std::uint8_t kFlagLeaving = 1;
 constexpr std::uint8_t kFlagKeepsPools = 2;
 
 std::optional<PartnerPool> read_entry(const ccm::PoolEntryLayout& entry) {
   if (entry.owner > static_cast<std::uint8_t>(PoolOwner::reader) || entry.state >= kPoolStates ||
-      entry.request > static_cast<std::uint8_t>(PoolRequest::answer)) {
+      entry.request > static_cast<std::uint8_t>(PoolRequest::hand_over_now)) {
     return std::nullopt;
   }
   PartnerPool pool;
@@ -23,6 +24,7 @@ std::optional<PartnerPool> read_entry(const ccm::PoolEntryLayout& entry) {
   pool.request = static_cast<PoolRequest>(entry.request);
   pool.released = (entry.flags & kFlagReleased) != 0;
   pool.failed_there = (entry.flags & kFlagFailed) != 0;
+  pool.vetoes = (entry.flags & kFlagVetoes) != 0;
   return pool;
 }
 
@@ -50,8 +52,14 @@ std::string_view text_of(NodeState state) {
       return "isolated";
     case NodeState::failed:
       return "failed";
+    case NodeState::maintenance:
+      return "maintenance";
   }
   return "unknown";
+}
+
+bool wants_pool(const PartnerPool& pool) {
+  return pool.request == PoolRequest::hand_over || pool.request == PoolRequest::hand_over_now;
 }
 
 bool holds_nothing(const PartnerPool& pool) {
@@ -85,7 +93,7 @@ bool may_run(const PartnerPool& pool) {
 
 std::optional<PartnerView> read_block(const ccm::AgentBlockLayout& block, const std::vector<PoolName>& pools) {
   if (block.serial == 0 || block.pool_count > ccm::kMaxPools ||
-      block.node_state > static_cast<std::uint8_t>(NodeState::failed)) {
+      block.node_state > static_cast<std::uint8_t>(NodeState::maintenance)) {
     return std::nullopt;
   }
   PartnerView view;
@@ -97,6 +105,7 @@ std::optional<PartnerView> read_block(const ccm::AgentBlockLayout& block, const 
   view.node_state = static_cast<NodeState>(block.node_state);
   view.leaving = (block.flags & kFlagLeaving) != 0;
   view.keeps_pools = (block.flags & kFlagKeepsPools) != 0;
+  view.maintenance_for_s = block.maintenance_for_s;
   view.pools.resize(pools.size());
   for (std::size_t i = 0; i < block.pool_count; ++i) {
     const auto entry = read_entry(block.pools[i]);
@@ -120,6 +129,7 @@ ccm::AgentBlockLayout write_block(const PublishedView& view, std::uint64_t seria
   block.pool_count = static_cast<std::uint16_t>(view.pools.size());
   block.node_state = static_cast<std::uint8_t>(view.node_state);
   block.flags = static_cast<std::uint8_t>((view.leaving ? kFlagLeaving : 0) | (view.keeps_pools ? kFlagKeepsPools : 0));
+  block.maintenance_for_s = view.maintenance_for_s;
   for (std::size_t i = 0; i < view.pools.size(); ++i) {
     const PublishedPool& pool = view.pools[i];
     ccm::PoolEntryLayout& entry = block.pools[i];
@@ -129,7 +139,8 @@ ccm::AgentBlockLayout write_block(const PublishedView& view, std::uint64_t seria
     entry.owner = static_cast<std::uint8_t>(pool.owner);
     entry.state = static_cast<std::uint8_t>(pool.state);
     entry.request = static_cast<std::uint8_t>(pool.request);
-    entry.flags = static_cast<std::uint8_t>((pool.released ? kFlagReleased : 0) | (pool.failed_here ? kFlagFailed : 0));
+    entry.flags = static_cast<std::uint8_t>((pool.released ? kFlagReleased : 0) | (pool.failed_here ? kFlagFailed : 0) |
+                                            (pool.vetoes ? kFlagVetoes : 0));
   }
   return block;
 }

@@ -19,8 +19,9 @@ enum class PoolOwner : std::uint8_t { nobody = 0, publisher = 1, reader = 2 };
 // What the publisher asks of its partner. Wire format.
 enum class PoolRequest : std::uint8_t {
   none = 0,
-  hand_over = 1,  // you have it: stop it and release it to me
-  answer = 2,     // I am about to start it: say that you neither have nor claim it
+  hand_over = 1,      // you have it: stop it and release it to me
+  answer = 2,         // I am about to start it: say that you neither have nor claim it
+  hand_over_now = 3,  // as 1, whatever is against it there
 };
 
 // The states of a node that an operator sees. Wire format.
@@ -35,6 +36,7 @@ enum class NodeState : std::uint8_t {
   waiting_for_giveback = 7,
   isolated = 8,  // it cannot see its partner and cannot prove anything about it
   failed = 9,
+  maintenance = 10,  // an operator has it leave everything as it is
 };
 std::string_view text_of(NodeState state);
 
@@ -46,8 +48,11 @@ struct PartnerPool {
   PoolRequest request = PoolRequest::none;
   bool released = false;
   bool failed_there = false;  // it tried, and could not start or keep it
+  bool vetoes = false;        // it was asked to hand it over, and something there is against it
 };
 
+// True where the partner asks this node to hand it over.
+bool wants_pool(const PartnerPool& pool);
 // True where the partner certainly has no resource of the pool started and is not on the way to it.
 bool holds_nothing(const PartnerPool& pool);
 // True where the partner has, or may have, resources of the pool started.
@@ -60,9 +65,10 @@ struct PartnerView {
   std::uint64_t saw_serial = 0;
   std::uint64_t saw_life = 0;
   NodeState node_state = NodeState::joining;
-  bool leaving = false;            // it shuts down: it takes nothing any more
-  bool keeps_pools = false;        // and keeps its pools while it does (shutdown.hand_over false)
-  std::vector<PartnerPool> pools;  // in this node's order; a pool that the partner does not list is `probing`
+  bool leaving = false;                 // it shuts down: it takes nothing any more
+  bool keeps_pools = false;             // and keeps its pools while it does (shutdown.hand_over false)
+  std::uint32_t maintenance_for_s = 0;  // of a node in maintenance: how long from the publication on; 0: no end
+  std::vector<PartnerPool> pools;       // in this node's order; a pool that the partner does not list is `probing`
 };
 
 // Reads the partner's block; nothing where it has published none yet or a field has no meaning.
@@ -77,6 +83,7 @@ struct PublishedPool {
   PoolRequest request = PoolRequest::none;
   bool released = false;
   bool failed_here = false;
+  bool vetoes = false;
   bool operator==(const PublishedPool&) const = default;
 };
 
@@ -84,6 +91,7 @@ struct PublishedView {
   NodeState node_state = NodeState::joining;
   bool leaving = false;
   bool keeps_pools = false;
+  std::uint32_t maintenance_for_s = 0;
   std::vector<PublishedPool> pools;
   bool operator==(const PublishedView&) const = default;
 };

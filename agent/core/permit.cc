@@ -49,6 +49,11 @@ std::optional<TakeoverPermit> TakeoverPermit::from_disclaimer(const PoolDurable&
 
 std::optional<TakeoverPermit> TakeoverPermit::from_fence(const PoolDurable& durable, const FenceReport& report) {
   if (report.result != FenceResult::confirmed || durable.claim.value() == 0) return std::nullopt;
+  if (report.by_operator) {
+    return TakeoverPermit(
+        PermitKind::fenced, durable.pool, durable.claim,
+        fmt::format("{} confirmed that the partner is down, and nothing was seen of it", report.device));
+  }
   return TakeoverPermit(PermitKind::fenced, durable.pool, durable.claim,
                         fmt::format("fence device {} confirmed that the partner is down, after {:.0f} ms",
                                     report.device, ms_of(report.took)));

@@ -148,7 +148,7 @@ void PoolSequence::monitored(Output& out, Instant now, std::size_t resource, con
     out.notes.push_back({ResourceNote::Kind::probed, resource, ResourceAction::monitor, result});
     return;
   }
-  if (goal_ != Goal::up || failed_ || result.outcome == ActionOutcome::succeeded) return;
+  if (goal_ != Goal::up || failed_ || !watched_ || result.outcome == ActionOutcome::succeeded) return;
   if (entry.must_stop) return;  // it is stopped already for what it needs: no failure of its own
   if (plan_[resource].on_failure == OnFailure::ignore) {
     out.notes.push_back({ResourceNote::Kind::ignored, resource, ResourceAction::monitor, result});
@@ -257,7 +257,7 @@ void PoolSequence::advance_down(Output& out, Instant now) {
 
 PoolSequence::Output PoolSequence::tick(Instant now) {
   Output out;
-  if (goal_ != Goal::up || !announced_up_ || failed_) return out;
+  if (goal_ != Goal::up || !announced_up_ || failed_ || !watched_) return out;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     const bool watched = plan_[i].monitor_interval.count() > 0 && entry.status.state == ResourceState::running;
@@ -270,7 +270,7 @@ PoolSequence::Output PoolSequence::tick(Instant now) {
 
 std::optional<Instant> PoolSequence::next_due() const {
   std::optional<Instant> due;
-  if (goal_ != Goal::up || !announced_up_ || failed_) return due;
+  if (goal_ != Goal::up || !announced_up_ || failed_ || !watched_) return due;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     const bool watched = plan_[i].monitor_interval.count() > 0 && entry.status.state == ResourceState::running;

@@ -82,6 +82,8 @@ class PoolSequence {
   Output adopt(Instant now, const TakeoverPermit& permit);
   Output stop(Instant now);
   Output done(Instant now, std::size_t resource, ResourceAction action, const ActionResult& result);
+  // False: its monitors are not run, and what one says that is under way has no consequence.
+  void set_watched(bool watched) { watched_ = watched; }
   Output tick(Instant now);  // starts the monitors that are due
   [[nodiscard]] std::optional<Instant> next_due() const;
 
@@ -123,6 +125,7 @@ class PoolSequence {
   Goal goal_ = Goal::none;
   bool announced_up_ = false;
   bool failed_ = false;
+  bool watched_ = true;
   std::string failure_;
 };
 

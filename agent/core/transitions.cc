@@ -69,6 +69,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
      "the partner rebooted while it was asked: this node claims the pool and fences nobody"},
     {S::requesting, E::bound_passed, G::always, S::elsewhere,
      "the partner did not release it in time: the request is withdrawn"},
+    {S::requesting, E::partner_vetoes, G::always, S::elsewhere,
+     "the partner vetoes it (hapair events there says why): the request is withdrawn"},
     {S::requesting, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
     {S::requesting, E::shutdown, G::always, S::elsewhere, "this node shuts down"},
 
@@ -142,6 +144,7 @@ struct IgnoredGroup {
   const char* why;
 };
 
+constexpr const char* kNothingAsked = "the partner is not asked to hand it over in this state";
 constexpr const char* kNotUnderWay = "no such action is under way in this state";
 constexpr const char* kLevel = "the partner's page is looked at again in the next state";
 constexpr const char* kNothingHere = "nothing of it runs here";
@@ -150,6 +153,20 @@ constexpr const char* kFinishes =
     "what is under way is finished first; the shutdown is looked at again in the next state";
 
 const IgnoredGroup kIgnored[] = {
+    {S::probing, {E::partner_vetoes}, kNothingAsked},
+    {S::unsettled, {E::partner_vetoes}, kNothingAsked},
+    {S::asking, {E::partner_vetoes}, kNothingAsked},
+    {S::elsewhere, {E::partner_vetoes}, kNothingAsked},
+    {S::claiming, {E::partner_vetoes}, kNothingAsked},
+    {S::fencing, {E::partner_vetoes}, kNothingAsked},
+    {S::acquiring, {E::partner_vetoes}, kNothingAsked},
+    {S::starting, {E::partner_vetoes}, kNothingAsked},
+    {S::serving, {E::partner_vetoes}, kNothingAsked},
+    {S::stopping, {E::partner_vetoes}, kNothingAsked},
+    {S::releasing, {E::partner_vetoes}, kNothingAsked},
+    {S::released, {E::partner_vetoes}, kNothingAsked},
+    {S::failed, {E::partner_vetoes}, kNothingAsked},
+
     {S::probing, {E::partner_rebooted, E::reboot_proved}, "its page is looked at again in the next state"},
     {S::unsettled, {E::partner_rebooted}, "a node that has just booted itself asks its partner, when that is up"},
     {S::asking, {E::partner_rebooted}, "its agent answers when it is up"},
@@ -398,6 +415,8 @@ std::string_view text_of(PoolEvent event) {
       return "partner-wants";
     case E::partner_answered:
       return "partner-answered";
+    case E::partner_vetoes:
+      return "partner-vetoes";
     case E::superseded:
       return "superseded";
     case E::partner_down:

@@ -40,6 +40,7 @@ enum class PoolEvent : std::uint8_t {
   partner_released,  // the partner's page: stopped, and offered
   partner_wants,     // the partner's page: asks for it
   partner_answered,  // the partner's page: asked, and it neither has nor claims it
+  partner_vetoes,    // the partner's page: asked to hand it over, and something there is against it
   superseded,        // the partner runs it at a higher epoch than this node's
   partner_down,      // the verdict has stood as long as the configuration asks, and allows a takeover
   partner_rebooted,  // it is seen in a later life of its kernel than the one in which it held the pool
@@ -62,7 +63,7 @@ enum class PoolEvent : std::uint8_t {
   operator_giveback,
   shutdown,
 };
-inline constexpr std::uint8_t kPoolEvents = 29;
+inline constexpr std::uint8_t kPoolEvents = 30;
 std::string_view text_of(PoolEvent event);
 
 // What must hold besides. Evaluated by the engine; the first row whose guard holds is taken.

@@ -43,7 +43,8 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
   out.self = config.pair.node;
   out.partner = config.pair.partner;
   for (const PoolConfig& pool : config.pools) {
-    PoolPlan plan{pool.name, pool.home, {}};
+    PoolPlan plan{pool.name, pool.home, {}, {}};
+    for (const VetoConfig& veto : pool.vetoes) plan.vetoes.push_back(veto.name);
     for (const ResourceConfig& resource : pool.resources) {
       plan.resources.push_back({.name = resource.name,
                                 .type = resource.type,
@@ -64,11 +65,15 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .storage_stalled = config.takeover.storage_stalled,
                 .reboot_silent = config.takeover.reboot_silent,
                 .fence_attempts = config.fencing.attempts,
+                .fence_limit = config.fencing.limit,
+                .fence_window = config.fencing.limit_within,
                 .fence_retry = config.fencing.retry,
                 .beats_end = beats_end(config),
                 .automatic_giveback = config.giveback.automatic,
                 .giveback_stable = config.giveback.stable,
                 .giveback_bound = config.giveback.bound,
+                .giveback_limit = config.giveback.limit,
+                .giveback_window = config.giveback.limit_within,
                 .hand_over_at_shutdown = config.hand_over_at_shutdown};
   out.shared_config_hash = shared_config_hash(config);
   out.life = life;
@@ -93,6 +98,8 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
                  [this](ResourceId id, ResourceAction action, const ActionResult& result) {
                    step(ActionDone{id, action, result});
                  }),
+      vetoes_(runner_, config_.pools, config_.pair.node, config_.pair.partner,
+              [this](PoolIndex pool, std::vector<std::string> said) { step(VetoDone{pool, std::move(said)}); }),
       fencer_(runner_, loop, clock, config_.fencing),
       link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this),
       health_(config_.heartbeat.floor) {}
@@ -120,6 +127,7 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
   link_.start();
   Started started;
   started.boot_id = boot_id_;
+  started.wall = std::chrono::duration_cast<WallTime>(std::chrono::microseconds(clock_->wall_us()));
   if (state) {
     started.durable = *state;
   } else {
@@ -177,6 +185,7 @@ void Agent::apply(EngineOutput output) {
 void Agent::run(const Command& command) {
   if (const auto* resource = std::get_if<RunResource>(&command)) return run_resource(*resource);
   if (std::holds_alternative<StartFence>(command)) return start_fence();
+  if (const auto* vetoes = std::get_if<AskVetoes>(&command)) return vetoes_.ask(vetoes->pool);
   if (const auto* phase = std::get_if<SetPhase>(&command)) return set_phase(phase->phase);
   if (const auto done = agent::reset_state(config_.state_dir); !done) {
     tell(Severity::error, "record-not-removed",

@@ -21,6 +21,7 @@
 #include "agent/shell/record_log.h"
 #include "agent/shell/resources.h"
 #include "agent/shell/state_store.h"
+#include "agent/shell/vetoes.h"
 #include "ccm/base/time.h"
 #include "heartbeat/local_health.h"
 
@@ -88,6 +89,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   std::vector<Leftover> leftovers_;
   SystemProcessRunner runner_;
   Resources resources_;
+  Vetoes vetoes_;
   Fencer fencer_;
   PartnerLink link_;
   std::unique_ptr<StateWriter> writer_;

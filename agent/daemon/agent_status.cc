@@ -99,6 +99,14 @@ control::v1::StatusReply Agent::status() {
     fence.set_took_us(static_cast<std::uint64_t>(last->took.count() / 1000));
     fence.set_when_ns(fenced_at_ ? ns_of(*fenced_at_) : 0);
   }
+  for (const InhibitionReport& report : engine_.inhibitions(clock_->now())) {
+    control::v1::InhibitionStatus& out = *reply.add_inhibitions();
+    out.set_what(std::string(text_of(report.what)));
+    out.set_by(report.inhibition.by);
+    out.set_reason(report.inhibition.reason);
+    out.set_since_wall_us(report.inhibition.since.count() * 1000);
+    if (report.left) out.set_left_ns(report.left->count());
+  }
   if (server_) *reply.mutable_control() = server_->counters();
   return reply;
 }

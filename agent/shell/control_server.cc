@@ -54,6 +54,16 @@ ControlPeer peer_of(int fd, std::optional<gid_t> group) {
           who + " (pid " + std::to_string(credentials.pid) + ")"};
 }
 
+// What an operator may forbid; nothing, and the reply says so, where it is no such thing.
+std::optional<Inhibited> inhibited_from(const std::string& word, Reply& reply) {
+  for (const Inhibited what : {Inhibited::takeover, Inhibited::giveback, Inhibited::maintenance}) {
+    if (text_of(what) == word) return what;
+  }
+  reply.mutable_command()->set_reason("found \"" + printable_line(word, 64) +
+                                      "\"; allowed: takeover, giveback, maintenance");
+  return std::nullopt;
+}
+
 std::optional<gid_t> group_named(const std::string& name) {
   const group* entry = name.empty() ? nullptr : ::getgrnam(name.c_str());
   return entry == nullptr ? std::nullopt : std::optional<gid_t>(entry->gr_gid);
@@ -231,15 +241,31 @@ bool ControlServer::handle(ControlConnection& connection, const std::string& byt
       break;
     case Request::kTakeover:
       act(connection,
-          {.kind = OperatorCommand::Kind::takeover, .pools = {}, .force = request.takeover().force(), .by = ""},
+          {.kind = OperatorCommand::Kind::takeover,
+           .force = request.takeover().force(),
+           .ignore_vetoes = request.takeover().ignore_vetoes()},
           request.takeover().pools(), reply);
       break;
     case Request::kGiveback:
-      act(connection, {.kind = OperatorCommand::Kind::giveback, .pools = {}, .force = false, .by = ""},
+      act(connection, {.kind = OperatorCommand::Kind::giveback, .ignore_vetoes = request.giveback().ignore_vetoes()},
           request.giveback().pools(), reply);
       break;
     case Request::kResetState:
-      act(connection, {.kind = OperatorCommand::Kind::reset_record, .pools = {}, .force = false, .by = ""}, {}, reply);
+      act(connection, {.kind = OperatorCommand::Kind::reset_record}, {}, reply);
+      break;
+    case Request::kInhibit:
+      inhibit(connection, request.inhibit(), reply);
+      break;
+    case Request::kAllow:
+      if (const auto what = inhibited_from(request.allow().what(), reply)) {
+        act(connection, {.kind = OperatorCommand::Kind::allow, .what = *what}, {}, reply);
+      }
+      break;
+    case Request::kConfirmDown:
+      act(connection,
+          {.kind = OperatorCommand::Kind::confirm_down,
+           .partner = printable_line(request.confirm_down().partner(), 64)},
+          {}, reply);
       break;
     case Request::WHAT_NOT_SET:
       counters_.set_malformed(counters_.malformed() + 1);
@@ -249,6 +275,15 @@ bool ControlServer::handle(ControlConnection& connection, const std::string& byt
   }
   connection.reply(reply);
   return stays;
+}
+
+void ControlServer::inhibit(ControlConnection& connection, const control::v1::InhibitRequest& request, Reply& reply) {
+  const auto what = inhibited_from(request.what(), reply);
+  if (!what) return;
+  OperatorCommand command{
+      .kind = OperatorCommand::Kind::inhibit, .what = *what, .reason = printable_line(request.reason())};
+  if (request.seconds() != 0) command.length = std::chrono::seconds(request.seconds());
+  act(connection, std::move(command), {}, reply);
 }
 
 void ControlServer::act(ControlConnection& connection, OperatorCommand command,

@@ -65,6 +65,7 @@ class ControlServer {
   void accept_one();
   void turn_away(const Fd& fd);
   bool handle(ControlConnection& connection, const std::string& bytes);
+  void inhibit(ControlConnection& connection, const control::v1::InhibitRequest& request, control::v1::Reply& reply);
   void act(ControlConnection& connection, OperatorCommand command,
            const google::protobuf::RepeatedPtrField<std::string>& pools, control::v1::Reply& reply);
   void follow(ControlConnection& connection, const control::v1::FollowRequest& request, control::v1::Reply& reply);

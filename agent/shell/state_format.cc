@@ -52,6 +52,67 @@ std::size_t pool_bytes(const StateHeaderLayout& header) {
   return header.version == 1 ? kPoolBytesOfVersion1 : sizeof(StatePoolLayout);
 }
 
+std::size_t orders_bytes(const StateHeaderLayout& header) {
+  return header.version < kFirstVersionWithOrders ? 0 : sizeof(StateOrdersLayout);
+}
+
+template <std::size_t N>
+void put_text(std::array<char, N>& field, const std::string& text) {
+  text.copy(field.data(), N);
+}
+
+// Up to the first zero; behind it only zeros are allowed.
+template <std::size_t N>
+std::optional<std::string> text_from(const std::array<char, N>& field) {
+  const auto end = std::ranges::find(field, '\0');
+  if (std::any_of(end, field.end(), [](char c) { return c != '\0'; })) return std::nullopt;
+  return std::string(field.begin(), end);
+}
+
+StateOrdersLayout orders_of(const DurableState& state) {
+  StateOrdersLayout layout{};
+  for (std::size_t i = 0; i < kInhibited; ++i) {
+    const Inhibition& from = state.inhibitions.at(i);
+    StateInhibitionLayout& to = layout.inhibitions.at(i);
+    to.on = from.on ? 1 : 0;
+    to.since_ms = from.since.count();
+    to.until_ms = from.until.count();
+    to.length_ms = from.length.count();
+    put_text(to.by, from.by);
+    put_text(to.reason, from.reason);
+  }
+  HAPAIR_CHECK(state.fences.size() <= kFencesKept, "the engine keeps no more");
+  layout.fence_count = static_cast<std::uint32_t>(state.fences.size());
+  for (std::size_t i = 0; i < state.fences.size(); ++i) layout.fences_ms.at(i) = state.fences[i].count();
+  return layout;
+}
+
+// False where it holds what no version defines.
+bool take_orders(const StateOrdersLayout& layout, DurableState& state) {
+  for (std::size_t i = 0; i < kInhibited; ++i) {
+    const StateInhibitionLayout& from = layout.inhibitions.at(i);
+    const auto by = text_from(from.by);
+    const auto reason = text_from(from.reason);
+    const bool zero = std::ranges::all_of(from.zero, [](std::uint8_t byte) { return byte == 0; });
+    if (!by || !reason || !zero || from.on > 1) return false;
+    // No time that any clock shows, so that nothing that is reckoned with them overflows.
+    constexpr std::int64_t kLatestMs = std::int64_t{1} << 45;
+    for (const std::int64_t ms : {from.since_ms, from.until_ms, from.length_ms}) {
+      if (ms < 0 || ms > kLatestMs) return false;
+    }
+    if ((from.until_ms == 0) != (from.length_ms == 0)) return false;
+    state.inhibitions.at(i) = {.on = from.on == 1,
+                               .since = WallTime(from.since_ms),
+                               .until = WallTime(from.until_ms),
+                               .length = WallTime(from.length_ms),
+                               .by = *by,
+                               .reason = *reason};
+  }
+  if (layout.fence_count > kFencesKept || layout.zero != 0) return false;
+  for (std::size_t i = 0; i < layout.fence_count; ++i) state.fences.emplace_back(layout.fences_ms.at(i));
+  return true;
+}
+
 std::expected<void, std::string> check_header(const StateIdentity& identity, const StateHeaderLayout& header,
                                               std::span<const std::byte> bytes) {
   if (header.magic != kStateMagic) return wrong("it is no state file of hapair");
@@ -64,7 +125,8 @@ std::expected<void, std::string> check_header(const StateIdentity& identity, con
                  std::to_string(header.bytes) + ": it was cut or is torn");
   }
   if (header.crc != crc_of(bytes)) return wrong("its checksum (CRC32C) does not match: it is torn or decayed");
-  if (header.pool_count > ccm::kMaxPools || bytes.size() != sizeof header + header.pool_count * pool_bytes(header)) {
+  if (header.pool_count > ccm::kMaxPools ||
+      bytes.size() != sizeof header + header.pool_count * pool_bytes(header) + orders_bytes(header)) {
     return wrong("its number of pools does not fit its length");
   }
   const auto pair = name_from<PairName>(header.pair, false);
@@ -85,7 +147,8 @@ std::vector<std::byte> encode_state(const StateIdentity& identity, const Durable
   header.magic = kStateMagic;
   header.version = kStateVersion;
   header.pool_count = static_cast<std::uint32_t>(state.pools.size());
-  header.bytes = static_cast<std::uint32_t>(sizeof header + state.pools.size() * sizeof(StatePoolLayout));
+  header.bytes = static_cast<std::uint32_t>(sizeof header + state.pools.size() * sizeof(StatePoolLayout) +
+                                            sizeof(StateOrdersLayout));
   ccm::put_name(header.pair, identity.pair.view());
   ccm::put_name(header.node, identity.node.view());
   header.boot_id = state.boot_id.bytes;
@@ -103,6 +166,8 @@ std::vector<std::byte> encode_state(const StateIdentity& identity, const Durable
     std::memcpy(bytes.data() + at, &layout, sizeof layout);
     at += sizeof layout;
   }
+  const StateOrdersLayout orders = orders_of(state);
+  std::memcpy(bytes.data() + at, &orders, sizeof orders);
   std::memcpy(bytes.data(), &header, sizeof header);
   header.crc = crc_of(bytes);
   std::memcpy(bytes.data(), &header, sizeof header);
@@ -128,6 +193,10 @@ std::expected<DurableState, std::string> decode_state(const StateIdentity& ident
     }
     state.pools.push_back(*pool);
   }
+  if (orders_bytes(header) == 0) return state;
+  StateOrdersLayout orders{};
+  std::memcpy(&orders, bytes.data() + bytes.size() - sizeof orders, sizeof orders);
+  if (!take_orders(orders, state)) return wrong("what it says of forbidden actions or fences is defined by no version");
   return state;
 }
 

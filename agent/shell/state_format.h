@@ -7,6 +7,7 @@
 //     20  pool_count
 //     24  pair, node, boot id
 //    104  pool_count pools of 112 bytes; of version 1, which is read too, their first 96
+//   then  what operators have forbidden, and when fences began (StateOrdersLayout); not in versions 1 and 2
 #pragma once
 
 #include <array>
@@ -24,9 +25,10 @@
 namespace hapair::agent {
 
 inline constexpr std::uint64_t kStateMagic = 0x3145544154535048;  // "HPSTATE1"
-inline constexpr std::uint32_t kStateVersion = 2;
+inline constexpr std::uint32_t kStateVersion = 3;
 // Had no partner_boot: not known, so a takeover after an upgrade takes a fence or a release until the partner is seen.
 inline constexpr std::uint32_t kOldestStateVersion = 1;
+inline constexpr std::uint32_t kFirstVersionWithOrders = 3;
 
 struct StateHeaderLayout {
   std::uint64_t magic;
@@ -62,7 +64,32 @@ static_assert(offsetof(StatePoolLayout, epoch) == 64);
 static_assert(offsetof(StatePoolLayout, claim) == 72);
 static_assert(offsetof(StatePoolLayout, released) == 80);
 
-inline constexpr std::size_t kMaxStateBytes = sizeof(StateHeaderLayout) + ccm::kMaxPools * sizeof(StatePoolLayout);
+struct StateInhibitionLayout {
+  std::int64_t since_ms;  // since 1970; likewise below
+  std::int64_t until_ms;  // 0: no end
+  std::int64_t length_ms;
+  std::uint8_t on;  // 0 or 1
+  std::array<std::uint8_t, 7> zero;
+  std::array<char, kByBytes> by;  // padded with zeros; likewise below
+  std::array<char, kReasonBytes> reason;
+};
+static_assert(sizeof(StateInhibitionLayout) == 200);
+static_assert(offsetof(StateInhibitionLayout, on) == 24);
+static_assert(offsetof(StateInhibitionLayout, by) == 32);
+static_assert(offsetof(StateInhibitionLayout, reason) == 80);
+
+struct StateOrdersLayout {
+  std::array<StateInhibitionLayout, kInhibited> inhibitions;
+  std::uint32_t fence_count;
+  std::uint32_t zero;
+  std::array<std::int64_t, kFencesKept> fences_ms;
+};
+static_assert(sizeof(StateOrdersLayout) == 936);
+static_assert(offsetof(StateOrdersLayout, fence_count) == 800);
+static_assert(offsetof(StateOrdersLayout, fences_ms) == 808);
+
+inline constexpr std::size_t kMaxStateBytes =
+    sizeof(StateHeaderLayout) + ccm::kMaxPools * sizeof(StatePoolLayout) + sizeof(StateOrdersLayout);
 
 // Whose state it is.
 struct StateIdentity {

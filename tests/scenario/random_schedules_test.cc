@@ -55,6 +55,7 @@ class Schedule {
     options.policy.reboot_silent = seconds(2);
     options.policy.hand_over_at_shutdown = chance(80);
     options.network = seed % 2 == 0;
+    options.vetoes = chance(50);
     if (chance(70)) warm_ = true;
     return options;
   }
@@ -72,13 +73,45 @@ class Schedule {
     OperatorCommand command;
     command.kind = kind;
     command.force = force;
+    command.ignore_vetoes = chance(30);
     command.by = "root";
     if (chance(60)) command.pools = {static_cast<agent::PoolIndex>(pick(2))};
-    static constexpr const char* kNames[] = {"takeover", "giveback", "reset-state"};
+    static constexpr const char* kNames[] = {"takeover", "giveback", "reset-state", "inhibit", "allow", "confirm-down"};
     say(fmt::format("{} {}{}{}", kNames[static_cast<int>(kind)], world_.name(node),
                     command.pools.empty() ? "" : " " + world_.plan(command.pools[0]).name.text(),
                     force ? " force" : ""));
     world_.command(node, command);
+  }
+
+  void inhibit(NodeIndex node, OperatorCommand::Kind kind, agent::Inhibited what) {
+    OperatorCommand command;
+    command.kind = kind;
+    command.what = what;
+    command.by = "root";
+    command.reason = "new cables";
+    if (chance(50)) command.length = seconds(1 + pick(60));
+    say(fmt::format("{} {} {}", kind == OperatorCommand::Kind::allow ? "allow" : "inhibit", world_.name(node),
+                    text_of(what)));
+    world_.command(node, command);
+  }
+
+  // By an operator who has looked: the partner has no power.
+  void confirm_down(NodeIndex node) {
+    if (world_.powered(1 - node)) return;
+    OperatorCommand command;
+    command.kind = OperatorCommand::Kind::confirm_down;
+    command.by = "root";
+    command.partner = world_.name(1 - node);
+    say("confirm-down " + world_.name(node) + " " + command.partner);
+    world_.command(node, command);
+  }
+
+  void allow_everything() {
+    for (const NodeIndex n : {0UL, 1UL}) {
+      for (const auto what : {agent::Inhibited::takeover, agent::Inhibited::giveback, agent::Inhibited::maintenance}) {
+        inhibit(n, OperatorCommand::Kind::allow, what);
+      }
+    }
   }
 
   void one_command() {
@@ -95,7 +128,23 @@ class Schedule {
       say(fmt::format("{} {}", what, name));
       (world_.*act)(n);
     };
-    switch (pick(37)) {
+    switch (pick(45)) {
+      case 43:
+      case 44: {
+        const auto pool = static_cast<agent::PoolIndex>(pick(2));
+        const bool against = chance(50);
+        say(fmt::format("veto {} {}{}", name, world_.plan(pool).name.view(), against ? " behind" : ""));
+        return world_.set_veto(n, pool, against ? "behind" : "");
+      }
+      case 37:
+      case 38:
+        return inhibit(n, OperatorCommand::Kind::inhibit, static_cast<agent::Inhibited>(pick(3)));
+      case 39:
+      case 40:
+        return inhibit(n, OperatorCommand::Kind::allow, static_cast<agent::Inhibited>(pick(3)));
+      case 41:
+      case 42:
+        return confirm_down(n);
       case 34:
       case 35:
         say("storage-stands " + name);
@@ -205,7 +254,7 @@ class Schedule {
   void heal_gently() {
     say("repair everything, start what does not run");
     world_.repair_everything();
-    for (int round = 0; round < 10; ++round) {  // a shutdown may still be under way
+    for (int round = 0; round < 14; ++round) {  // a shutdown or a dump of up to 90 s may still be under way
       for (const NodeIndex n : {0UL, 1UL}) {
         world_.boot(n);
         world_.start_ccm(n);
@@ -216,7 +265,7 @@ class Schedule {
     for (const NodeIndex n : {0UL, 1UL}) {
       if (world_.engine(n) != nullptr && !world_.engine(n)->node_reason().empty()) return;
     }
-    world_.violation("100 s after all is well not every pool is served once, and no operator is told why\n" +
+    world_.violation("140 s after all is well not every pool is served once, and no operator is told why\n" +
                      world_.describe());
   }
 
@@ -231,6 +280,7 @@ class Schedule {
         operate(n, OperatorCommand::Kind::reset_record, false);
       }
     }
+    allow_everything();
     const auto served = [this] { return world_.served_once(0) && world_.served_once(1); };
     if (!world_.advance_until(served, seconds(30))) {
       world_.violation("30 s after everything was healed not every pool is served once\n" + world_.describe());

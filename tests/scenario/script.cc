@@ -86,10 +86,48 @@ Done give_command(World& world, NodeIndex node, const Words& words) {
       command.force = true;
       continue;
     }
+    if (words[i] == "ignore-vetoes") {
+      command.ignore_vetoes = true;
+      continue;
+    }
     const auto pool = pool_of(world, words[i]);
     if (!pool) return std::unexpected(pool.error());
     command.pools.push_back(*pool);
   }
+  if (!world.command(node, command)) return std::unexpected("the agent of that node does not answer");
+  return {};
+}
+
+// maintenance a on, maintenance a on 2m, maintenance a off; disable a takeover, disable a takeover 2m, enable a
+// takeover.
+Done inhibit(World& world, NodeIndex node, const Words& words) {
+  const std::string which = words.size() > 2 ? words[2] : "";
+  const bool maintenance = words[0] == "maintenance";
+  if (maintenance ? which != "on" && which != "off" : which != "takeover" && which != "giveback") {
+    return std::unexpected(words[0] + (maintenance ? ": on or off?" : ": takeover or giveback?"));
+  }
+  OperatorCommand command;
+  command.by = "root";
+  command.reason = "new cables";
+  command.kind = words[0] == "enable" || which == "off" ? OperatorCommand::Kind::allow : OperatorCommand::Kind::inhibit;
+  command.what = maintenance           ? agent::Inhibited::maintenance
+                 : which == "takeover" ? agent::Inhibited::takeover
+                                       : agent::Inhibited::giveback;
+  if (words.size() > 3) {
+    const auto length = duration_of(words[3]);
+    if (!length) return std::unexpected(length.error());
+    command.length = std::chrono::duration_cast<std::chrono::seconds>(*length);
+  }
+  if (!world.command(node, command)) return std::unexpected("the agent of that node does not answer");
+  return {};
+}
+
+// confirm-down a b: said to node a.
+Done confirm_down(World& world, NodeIndex node, const Words& words) {
+  OperatorCommand command;
+  command.by = "root";
+  command.kind = OperatorCommand::Kind::confirm_down;
+  command.partner = words.size() > 2 ? words[2] : "";
   if (!world.command(node, command)) return std::unexpected("the agent of that node does not answer");
   return {};
 }
@@ -228,6 +266,7 @@ void Script::begin_anew() {
   WorldOptions options;
   options.policy = policy_;
   options.network = network_;
+  options.vetoes = vetoes_;
   world_ = std::make_unique<World>(options);
   began_ = world_->now();
 }
@@ -264,6 +303,10 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
       policy_.automatic_giveback = words[2] == "on";
     } else if (words[1] == "hand-over-at-shutdown") {
       policy_.hand_over_at_shutdown = words[2] == "on";
+    } else if (words[1] == "fence-limit") {
+      policy_.fence_limit = std::stoi(words[2]);
+    } else if (words[1] == "giveback-limit") {
+      policy_.giveback_limit = std::stoi(words[2]);
     } else if (words[1] == "takeover-hold" || words[1] == "storage-stalled") {
       const auto bound = duration_of(words[2]);
       if (!bound) return std::unexpected(bound.error());
@@ -281,6 +324,12 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
   if (what == "with-network") {
     // Before the first boot: beats go over an IP network too.
     network_ = true;
+    begin_anew();
+    return {};
+  }
+  if (what == "with-vetoes") {
+    // Before the first boot: a veto program for each pool.
+    vetoes_ = true;
     begin_anew();
     return {};
   }
@@ -333,6 +382,17 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     return {};
   }
   if (what == "takeover" || what == "giveback" || what == "reset-state") return give_command(*world_, *node, words);
+  if (what == "veto") {
+    // veto b pool-a 312 records behind: from now on; without words: nothing is against it.
+    const auto pool = pool_of(*world_, words.size() > 2 ? words[2] : "");
+    if (!pool) return std::unexpected(pool.error());
+    std::string said;
+    for (std::size_t i = 3; i < words.size(); ++i) said += (said.empty() ? "" : " ") + words[i];
+    world_->set_veto(*node, *pool, said);
+    return {};
+  }
+  if (what == "maintenance" || what == "disable" || what == "enable") return inhibit(*world_, *node, words);
+  if (what == "confirm-down") return confirm_down(*world_, *node, words);
   if (what == "fence-answers") return set_fence(*world_, *node, words);
   if (what.ends_with("-resource")) return change_resource(*world_, *node, words);
   return std::unexpected("no such command");

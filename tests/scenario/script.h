@@ -34,6 +34,7 @@ class Script {
   std::unique_ptr<World> world_;
   agent::EnginePolicy policy_;
   bool network_ = false;
+  bool vetoes_ = false;
   std::vector<std::string> hidden_;
   Instant began_;
 };

@@ -48,6 +48,9 @@ agent::EnginePolicy scenario_policy() {
 
 World::World(const WorldOptions& options) : options_(options), random_(options_.seed) {
   plans_ = {pool("pool-a", "a"), pool("pool-b", "b")};
+  for (agent::PoolPlan& plan : plans_) {
+    if (options_.vetoes) plan.vetoes = {"mirror"};
+  }
   for (Node& node : nodes_) {
     for (const agent::PoolPlan& plan : plans_) node.pools.emplace_back(plan.resources.size());
   }
@@ -270,6 +273,8 @@ void World::start_agent(NodeIndex index) {
   node.agent->disk_free_at = now_;
   agent::Started started;
   started.boot_id = node.boot_id;
+  started.wall =
+      agent::WallTime(1'800'000'000'000) + std::chrono::duration_cast<agent::WallTime>(now_ - Instant(seconds(1000)));
   if (node.record_corrupt) {
     started.record_problem = "state: the checksum does not match";
   } else {
@@ -359,12 +364,17 @@ std::optional<agent::CommandReply> World::command(NodeIndex index, const agent::
   if (!node.agent || node.paused || node.agent_hung) return std::nullopt;
   // By force, or on an operator's own word about a partner that is not seen, a healthy node may be fenced.
   const bool seen_alive = heartbeat::answers(node.agent->engine.assessment().verdict);
-  const bool blindly = command.kind == agent::OperatorCommand::Kind::takeover && !seen_alive;
+  const bool takes = command.kind == agent::OperatorCommand::Kind::takeover ||
+                     command.kind == agent::OperatorCommand::Kind::confirm_down;
+  const bool blindly = takes && !seen_alive;
   if (blindly) taken_blindly_ = true;
   if (command.force || blindly) fault();
   node.forced = node.forced || command.force;
   reply_.reset();
   step(index, command);
+  // The word of an operator who did not look is a fence device that lies.
+  const bool word = command.kind == agent::OperatorCommand::Kind::confirm_down && reply_ && reply_->accepted;
+  if (word && nodes_[1 - index].powered) fence_lied_ = true;
   check();
   return std::exchange(reply_, std::nullopt);
 }
@@ -374,6 +384,10 @@ void World::set_fence(NodeIndex asker, std::deque<FenceBehaviour> answers) { nod
 void World::set_action_fails(NodeIndex node, ResourceId id, ResourceAction action, bool fails) {
   nodes_[node].pools[id.pool][id.resource].fails[static_cast<std::size_t>(action)] = fails;
   if (fails) fault();
+}
+
+void World::set_veto(NodeIndex node, agent::PoolIndex pool, std::string said) {
+  nodes_[node].vetoes[pool] = std::move(said);
 }
 
 void World::set_action_hangs(NodeIndex node, ResourceId id, ResourceAction action, bool hangs) {

@@ -47,6 +47,7 @@ struct WorldOptions {
   bool write_survives = true;       // a write under way when its agent is killed reaches the disk
   bool failed_write_lands = false;  // a write that is reported as failed is on the disk all the same
   bool network = false;             // beats also go over an IP network
+  bool vetoes = false;              // each pool has a veto program on each node
   agent::EnginePolicy policy;
 };
 agent::EnginePolicy scenario_policy();
@@ -106,6 +107,8 @@ class World {
   void set_fence(NodeIndex asker, std::deque<FenceBehaviour> answers);
   void set_action_fails(NodeIndex node, agent::ResourceId resource, agent::ResourceAction action, bool fails);
   void set_action_hangs(NodeIndex node, agent::ResourceId resource, agent::ResourceAction action, bool hangs);
+  // What that program says against a planned move from now on; empty: nothing.
+  void set_veto(NodeIndex node, agent::PoolIndex pool, std::string said);
   void kill_resource(NodeIndex node, agent::ResourceId resource);
   void corrupt_record(NodeIndex node);
   void set_disk_fails(NodeIndex node, bool fails);
@@ -226,6 +229,7 @@ class World {
     bool disk_fails = false;
     std::deque<FenceBehaviour> fence{FenceBehaviour::confirmed};
     std::vector<std::vector<Resource>> pools;
+    std::map<agent::PoolIndex, std::string> vetoes;
     std::vector<Scheduled> deferred;
     std::uint64_t engine_steps = 0;
   };
@@ -255,6 +259,7 @@ class World {
   void act(NodeIndex node, const agent::RunResource& action);
   void finish_action(NodeIndex node, const agent::RunResource& action, bool hung, Duration time);
   void fence(NodeIndex asker);
+  void ask_vetoes(NodeIndex node, agent::PoolIndex pool);
   void set_phase(NodeIndex node, ccm::BootPhase phase);
   void agent_gone(NodeIndex node, ccm::ClientState how);
   void leave_if_done(NodeIndex node);

@@ -295,6 +295,8 @@ void World::carry_out(NodeIndex index, agent::EngineOutput output) {
       act(index, *action);
     } else if (std::holds_alternative<agent::StartFence>(command)) {
       fence(index);
+    } else if (const auto* vetoes = std::get_if<agent::AskVetoes>(&command)) {
+      ask_vetoes(index, vetoes->pool);
     } else if (const auto* phase = std::get_if<agent::SetPhase>(&command)) {
       node.agent->phase = phase->phase;
       if (node.ccm && node.ccm->slot) set_phase(index, phase->phase);
@@ -386,6 +388,14 @@ void World::finish_action(NodeIndex index, const agent::RunResource& action, boo
 }
 
 // The device acts at the end of its time, if whoever asked still runs then.
+void World::ask_vetoes(NodeIndex index, agent::PoolIndex pool) {
+  schedule(vary(milliseconds(50)), Scope::agent, index, [this, index, pool] {
+    agent::VetoDone done{.pool = pool, .said = {}};
+    if (const std::string& said = nodes_[index].vetoes[pool]; !said.empty()) done.said = {"mirror says: " + said};
+    step(index, done);
+  });
+}
+
 void World::fence(NodeIndex asker) {
   for (const auto& checker : checkers_) checker->on_fence(*this, asker);
   Node& node = nodes_[asker];

@@ -17,7 +17,8 @@ class Result:
         self.wrong = 0
         self.wrong_s = 0.0
         self.quiet_s = 0.0
-        self.cpu = []  # % of a core, each node
+        self.cpu = []  # % of a core, each node, beside the others
+        self.alone = []  # likewise with none of the others
 
     def found(self, fault, ms):
         self.took_ms.setdefault(fault, []).append(ms)
@@ -36,11 +37,12 @@ def cell(result, fault):
 
 def table(results, faults):
     """`results`: of (load, system)."""
-    head = ["LOAD", "SYSTEM", *(fault.upper() for fault in faults), "WRONG", "FOR", "IN", "CPU"]
+    head = ["LOAD", "SYSTEM", *(fault.upper() for fault in faults), "WRONG", "FOR", "IN", "CPU", "ALONE"]
     rows = [head]
     for (load, system), result in results.items():
         rows.append([load, system, *(cell(result, fault) for fault in faults), str(result.wrong), f"{result.wrong_s:.2f} s", f"{result.quiet_s:.0f} s",
-                     f"{statistics.mean(result.cpu):.2f} %" if result.cpu else "-"])
+                     f"{statistics.mean(result.cpu):.2f} %" if result.cpu else "-",
+                     f"{min(result.alone):.2f} / {statistics.median(result.alone):.2f} / {max(result.alone):.2f} %" if result.alone else "-"])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
 
@@ -58,6 +60,7 @@ def write_csv(path, results):
             out.writerow([load, system, "duration of wrong verdicts", f"{result.wrong_s:.3f}", "s"])
             out.writerow([load, system, "without a fault", f"{result.quiet_s:.1f}", "s"])
             out.writerows([load, system, "processor, one node", f"{share:.3f}", "% of a core"] for share in result.cpu)
+            out.writerows([load, system, "processor, one node, alone", f"{share:.3f}", "% of a core"] for share in result.alone)
 
 
 def write_svg(path, results, faults):

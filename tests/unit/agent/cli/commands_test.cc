@@ -161,6 +161,38 @@ TEST_F(TheHapairCommand, GivesCommandsAndTheirRefusals) {
   EXPECT_EQ(Json::parse(refused.out)["reason"], "beta is alive");
 }
 
+TEST_F(TheHapairCommand, ForbidsAllowsAndTakesTheOperatorsWord) {
+  serve();
+  EXPECT_EQ(run({"maintenance", "on", "--reason", "new cables", "--for", "2h"}).code, 0);
+  EXPECT_EQ(run({"maintenance", "off"}).code, 0);
+  EXPECT_EQ(run({"disable", "takeover", "--reason", "firmware"}).code, 0);
+  EXPECT_EQ(run({"enable", "giveback"}).code, 0);
+  EXPECT_EQ(run({"confirm-down", "beta"}).code, 0);
+  ASSERT_EQ(handler_.commands.size(), 5U);
+  EXPECT_EQ(handler_.commands[0].kind, OperatorCommand::Kind::inhibit);
+  EXPECT_EQ(handler_.commands[0].what, agent::Inhibited::maintenance);
+  EXPECT_EQ(handler_.commands[0].reason, "new cables");
+  EXPECT_EQ(handler_.commands[0].length, std::chrono::hours(2));
+  EXPECT_EQ(handler_.commands[1].kind, OperatorCommand::Kind::allow);
+  EXPECT_EQ(handler_.commands[1].what, agent::Inhibited::maintenance);
+  EXPECT_EQ(handler_.commands[2].what, agent::Inhibited::takeover);
+  EXPECT_FALSE(handler_.commands[2].length);
+  EXPECT_EQ(handler_.commands[3].kind, OperatorCommand::Kind::allow);
+  EXPECT_EQ(handler_.commands[3].what, agent::Inhibited::giveback);
+  EXPECT_EQ(handler_.commands[4].kind, OperatorCommand::Kind::confirm_down);
+  EXPECT_EQ(handler_.commands[4].partner, "beta");
+  for (const auto& wrong :
+       std::vector<std::vector<std::string>>{{"maintenance"},
+                                             {"maintenance", "now"},
+                                             {"disable", "everything", "--reason", "x"},
+                                             {"disable", "takeover", "--reason", "x", "--for", "0s"},
+                                             {"disable", "takeover", "--reason", "x", "--for", "ever"},
+                                             {"confirm-down"}}) {
+    EXPECT_EQ(run(wrong).code, 2);
+  }
+  EXPECT_EQ(handler_.commands.size(), 5U);
+}
+
 TEST_F(TheHapairCommand, WaitsForTheEndOfADecision) {
   serve();
   handler_.on_command = [this] {
@@ -214,12 +246,12 @@ TEST_F(TheHapairCommand, RefusesWhatItDoesNotKnow) {
 }
 
 TEST(AnAge, IsANumberWithAUnit) {
-  EXPECT_EQ(parse_ago_us("30s"), 30'000'000);
-  EXPECT_EQ(parse_ago_us("10m"), 600'000'000);
-  EXPECT_EQ(parse_ago_us("2h"), 7'200'000'000);
-  EXPECT_EQ(parse_ago_us("1d"), 86'400'000'000);
+  EXPECT_EQ(parse_length_us("30s"), 30'000'000);
+  EXPECT_EQ(parse_length_us("10m"), 600'000'000);
+  EXPECT_EQ(parse_length_us("2h"), 7'200'000'000);
+  EXPECT_EQ(parse_length_us("1d"), 86'400'000'000);
   for (const char* bad : {"", "s", "10", "10x", "-1s", "1000000d", "10s ", "1.5h"})
-    EXPECT_FALSE(parse_ago_us(bad)) << bad;
+    EXPECT_FALSE(parse_length_us(bad)) << bad;
 }
 
 }  // namespace

@@ -126,6 +126,25 @@ TEST(StatusText, OfAHealthyPairIsShort) {
             "    stopped: fs\n");
 }
 
+TEST(StatusText, TellsWhatAnOperatorHasForbiddenByWhomAndForHowLong) {
+  StatusReply status = serving();
+  auto& takeover = *status.add_inhibitions();
+  takeover.set_what("takeover");
+  takeover.set_by("root (pid 7)");
+  takeover.set_reason("firmware");
+  takeover.set_left_ns(90 * kSecond);
+  auto& partner = *status.add_inhibitions();
+  partner.set_what("partner-maintenance");
+  partner.set_by("beta");
+  partner.set_reason("as its page says");
+  EXPECT_THAT(
+      status_text(status, {}),
+      HasSubstr("held back      takes nothing over by itself, for another 1 min 30 s (root (pid 7): firmware)\n"
+                "               its partner is in maintenance: its pools are left alone, until it is ended (beta: "
+                "as its page says)\n"
+                "fencing        by power\n"));
+}
+
 TEST(StatusText, OfATroubledPairSaysWhatIsWrongAndWhatToDo) {
   StatusReply status = serving();
   status.set_state("failed");
@@ -187,7 +206,7 @@ TEST(StatusText, OfAnAgentThatKnowsNothingYetIsWhole) {
   status.set_node("alpha");
   status.set_partner("beta");
   EXPECT_THAT(status_text(status, {}), HasSubstr("early channel  this node's CCM does not run\n"));
-  EXPECT_THAT(status_text(status, {}), HasSubstr("fencing        no device: only a release permits a takeover\n"));
+  EXPECT_THAT(status_text(status, {}), HasSubstr("fencing        no device: only a release, a reboot or hapair confirm-down permits a takeover\n"));
 }
 
 TEST(StatusText, RepeatsWhatWasWrongInTheInitramfs) {

@@ -64,6 +64,32 @@ class AgentConfigFile : public testing::Test {
   AgentPlaces places_;
 };
 
+TEST_F(AgentConfigFile, KnowsLimitsAndVetoes) {
+  json given = least();
+  given["fencing"]["limit"] = 5;
+  given["giveback"]["limit_within_ms"] = 120'000;
+  given["pools"][0]["vetoes"] =
+      json::array({{{"name", "mirror"}, {"program", {folder_ / "sbin/fence_ipmilan", "pool-a"}}, {"timeout_ms", 700}}});
+  const auto config = load(given);
+  ASSERT_TRUE(config) << testing::PrintToString(config.error().lines());
+  EXPECT_EQ(config->fencing.limit, 5);
+  EXPECT_EQ(config->fencing.limit_within, std::chrono::hours(1));
+  EXPECT_EQ(config->giveback.limit, 3);
+  EXPECT_EQ(config->giveback.limit_within, std::chrono::minutes(2));
+  ASSERT_EQ(config->pools[0].vetoes.size(), 1U);
+  EXPECT_EQ(config->pools[0].vetoes[0].name, "mirror");
+  EXPECT_THAT(config->pools[0].vetoes[0].program, ElementsAre(folder_ / "sbin/fence_ipmilan", "pool-a"));
+  EXPECT_EQ(config->pools[0].vetoes[0].timeout, milliseconds(700));
+
+  given["fencing"]["limit"] = 17;
+  EXPECT_THAT(only_problem(given), HasSubstr("fencing.limit: found 17"));
+  given["fencing"]["limit"] = 0;
+  given["pools"][0]["vetoes"][0]["program"] = json::array({"mirror-is-whole"});
+  EXPECT_THAT(only_problem(given), HasSubstr("\"mirror-is-whole\", which is no absolute path"));
+  given["pools"][0]["vetoes"][0]["program"] = json::array();
+  EXPECT_THAT(only_problem(given), HasSubstr("which is missing"));
+}
+
 TEST_F(AgentConfigFile, TheLeastConfigurationGetsTheDocumentedDefaults) {
   const auto config = load(least());
   ASSERT_TRUE(config) << testing::PrintToString(config.error().lines());

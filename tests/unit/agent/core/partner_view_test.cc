@@ -69,10 +69,10 @@ TEST(PartnerView, is_nothing_where_a_field_has_no_meaning) {
     return !read_block(bad, kPools);
   };
   EXPECT_TRUE(refused([](auto& b) { b.pool_count = ccm::kMaxPools + 1; }));
-  EXPECT_TRUE(refused([](auto& b) { b.node_state = static_cast<std::uint8_t>(NodeState::failed) + 1; }));
+  EXPECT_TRUE(refused([](auto& b) { b.node_state = static_cast<std::uint8_t>(NodeState::maintenance) + 1; }));
   EXPECT_TRUE(refused([](auto& b) { b.pools[1].state = kPoolStates; }));
   EXPECT_TRUE(refused([](auto& b) { b.pools[1].owner = 3; }));
-  EXPECT_TRUE(refused([](auto& b) { b.pools[0].request = 3; }));
+  EXPECT_TRUE(refused([](auto& b) { b.pools[0].request = 4; }));
 }
 
 TEST(PartnerView, survives_any_bytes) {

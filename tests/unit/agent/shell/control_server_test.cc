@@ -188,6 +188,26 @@ TEST_F(AControlSocket, GivesCommandsToTheEngineWithWhoAsked) {
   EXPECT_TRUE(handler_.commands[3].pools.empty());
 }
 
+TEST_F(AControlSocket, RefusesToForbidWhatNobodyMayForbid) {
+  Request unknown = request();
+  unknown.mutable_inhibit()->set_what("partner-maintenance");
+  unknown.mutable_inhibit()->set_reason("x");
+  EXPECT_EQ(answer_to(unknown).command().reason(),
+            "found \"partner-maintenance\"; allowed: takeover, giveback, maintenance");
+  unknown.mutable_allow()->set_what("every\nthing");
+  EXPECT_FALSE(answer_to(unknown).command().accepted());
+  EXPECT_TRUE(handler_.commands.empty());
+  Request known = request();
+  known.mutable_inhibit()->set_what("giveback");
+  known.mutable_inhibit()->set_reason("a\nb");
+  known.mutable_inhibit()->set_seconds(30);
+  EXPECT_TRUE(answer_to(known).command().accepted());
+  ASSERT_EQ(handler_.commands.size(), 1U);
+  EXPECT_EQ(handler_.commands[0].what, Inhibited::giveback);
+  EXPECT_EQ(handler_.commands[0].length, std::chrono::seconds(30));
+  EXPECT_EQ(handler_.commands[0].reason.find('\n'), std::string::npos);
+}
+
 TEST_F(AControlSocket, NamesThePoolsWhenAskedForAnUnknownOne) {
   const Reply reply = answer_to(takeover_of("pool-x"));
   EXPECT_FALSE(reply.command().accepted());

@@ -35,6 +35,13 @@ DurableState some_state() {
   DurableState state;
   state.boot_id = *BootId::parse("00112233-4455-6677-8899-aabbccddeeff");
   state.pools = {pool("pool-a", 7, "alpha", false, 8, true), pool("pool-b", 0x0102030405060708, "", true, 0)};
+  state.inhibitions.at(2) = {.on = true,
+                             .since = WallTime(0x0102030405),
+                             .until = WallTime(0x0202030405),
+                             .length = WallTime(0x0100000000),
+                             .by = "root",
+                             .reason = "new cables"};
+  state.fences = {WallTime(0x11), WallTime(0x22)};
   return state;
 }
 
@@ -66,28 +73,27 @@ class AState : public testing::Test {
   test::TempFolder folder_;
 };
 
-TEST_F(AState, HasTheBytesThatVersion2Had) {
-  const std::string zeros(200, '0');
-  const std::string name_a = "706f6f6c2d61" + zeros.substr(0, 52);
-  const std::string name_b = "706f6f6c2d62" + zeros.substr(0, 52);
-  const std::string alpha = "616c706861" + zeros.substr(0, 54);
+// Made by another program.
+TEST_F(AState, HasTheBytesOfVersion3) {
+  const std::string zeros(400, '0');
+  const auto padded = [&zeros](const std::string& digits, std::size_t bytes) {
+    return digits + zeros.substr(0, 2 * bytes - digits.size());
+  };
   const std::string life = "ffeeddccbbaa99887766554433221100";
-  const std::string head =
-      "4850535441544531"
-      "02000000"
-      "48010000";
+  const std::string alpha = padded("616c706861", 32);
+  const std::string head = "4850535441544531" + std::string("03000000") + "f0040000";
   const std::string after_crc =
-      "02000000"
-      "6c6162" +
-      zeros.substr(0, 58) + alpha + "00112233445566778899aabbccddeeff" + name_a + alpha +
-      "0700000000000000"
-      "0800000000000000" +
-      "0001" + zeros.substr(0, 28) + life +  //
-      name_b + zeros.substr(0, 64) + "0807060504030201" + zeros.substr(0, 16) + "01" + zeros.substr(0, 30) + life;
+      "02000000" + padded("6c6162", 32) + alpha + "00112233445566778899aabbccddeeff" +                            //
+      padded("706f6f6c2d61", 32) + alpha + "0700000000000000" + "0800000000000000" + padded("0001", 16) + life +  //
+      padded("706f6f6c2d62", 32) + padded("", 32) + "0807060504030201" + padded("", 8) + padded("01", 16) + life;
+  const std::string orders = padded("", 200) + padded("", 200) +  //
+                             "0504030201000000" + "0504030202000000" + "0000000001000000" + padded("01", 8) +
+                             padded("726f6f74", 48) + padded("6e6577206361626c6573", 120) + padded("", 200) +
+                             padded("02000000", 8) + padded("11", 8) + padded("22", 8) + padded("", 14 * 8);
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
-  EXPECT_EQ(bytes.substr(32, 8), "202c6a09");
-  EXPECT_EQ(bytes.substr(40), after_crc);
+  EXPECT_EQ(bytes.substr(32, 8), "1fdd638e");
+  EXPECT_EQ(bytes.substr(40), after_crc + orders);
 }
 
 TEST_F(AState, ThatIsMissingIsNoneYet) {
@@ -104,27 +110,60 @@ TEST_F(AState, ComesBackAsItWasWritten) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "state.new"));
 }
 
-// As hapaird 0.1 wrote it before it knew of the partner's boots.
-TEST_F(AState, OfVersionOneIsReadWithoutThePartnersBoot) {
-  DurableState state = some_state();
-  std::vector<std::byte> bytes = encode_state(identity(), state);
-  StateHeaderLayout header{};
-  std::memcpy(&header, bytes.data(), sizeof header);
-  std::vector<std::byte> old(bytes.begin(), bytes.begin() + sizeof header);
-  for (std::size_t i = 0; i < header.pool_count; ++i) {
-    const auto at = bytes.begin() + static_cast<std::ptrdiff_t>(sizeof header + i * sizeof(StatePoolLayout));
-    old.insert(old.end(), at, at + kPoolBytesOfVersion1);
-    state.pools[i].partner_boot = BootId{};
+// What older ones wrote: version 1 without the partner's boot, neither of them with what operators have forbidden.
+TEST_F(AState, OfAnOlderVersionIsReadWithoutWhatItDidNotHave) {
+  for (const std::uint32_t version : {1U, 2U}) {
+    DurableState state = some_state();
+    state.inhibitions = {};
+    state.fences = {};
+    const std::vector<std::byte> bytes = encode_state(identity(), state);
+    StateHeaderLayout header{};
+    std::memcpy(&header, bytes.data(), sizeof header);
+    std::vector<std::byte> old(bytes.begin(), bytes.begin() + sizeof header);
+    for (std::size_t i = 0; i < header.pool_count; ++i) {
+      const auto at = bytes.begin() + static_cast<std::ptrdiff_t>(sizeof header + i * sizeof(StatePoolLayout));
+      const std::size_t length = version == 1 ? kPoolBytesOfVersion1 : sizeof(StatePoolLayout);
+      old.insert(old.end(), at, at + static_cast<std::ptrdiff_t>(length));
+      if (version == 1) state.pools[i].partner_boot = BootId{};
+    }
+    header.version = version;
+    header.bytes = static_cast<std::uint32_t>(old.size());
+    header.crc = 0;
+    std::memcpy(old.data(), &header, sizeof header);
+    header.crc = crc32c(old);
+    std::memcpy(old.data(), &header, sizeof header);
+    const auto decoded = decode_state(identity(), old);
+    ASSERT_TRUE(decoded) << decoded.error();
+    EXPECT_EQ(*decoded, state) << version;
   }
-  header.version = 1;
-  header.bytes = static_cast<std::uint32_t>(old.size());
-  header.crc = 0;
-  std::memcpy(old.data(), &header, sizeof header);
-  header.crc = crc32c(old);
-  std::memcpy(old.data(), &header, sizeof header);
-  const auto decoded = decode_state(identity(), old);
-  ASSERT_TRUE(decoded) << decoded.error();
-  EXPECT_EQ(*decoded, state);
+}
+
+// With a checksum that is right: what is wrong is what it says.
+TEST_F(AState, WithOrdersThatMakeNoSenseIsRefused) {
+  const auto refused = [](auto change) {
+    std::vector<std::byte> bytes = encode_state(identity(), some_state());
+    StateOrdersLayout orders{};
+    const std::size_t at = bytes.size() - sizeof orders;
+    std::memcpy(&orders, bytes.data() + at, sizeof orders);
+    change(orders);
+    std::memcpy(bytes.data() + at, &orders, sizeof orders);
+    StateHeaderLayout header{};
+    std::memcpy(&header, bytes.data(), sizeof header);
+    header.crc = 0;
+    std::memcpy(bytes.data(), &header, sizeof header);
+    header.crc = crc32c(bytes);
+    std::memcpy(bytes.data(), &header, sizeof header);
+    return !decode_state(identity(), bytes).has_value();
+  };
+  EXPECT_FALSE(refused([](StateOrdersLayout&) {}));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[0].on = 2; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[1].zero[3] = 1; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[2].since_ms = -1; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[2].until_ms = INT64_MAX; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[2].length_ms = 0; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[3].reason[5] = 'x'; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.fence_count = kFencesKept + 1; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.zero = 1; }));
 }
 
 TEST_F(AState, OfNoPoolsAndOfTheMostComesBack) {
@@ -160,7 +199,7 @@ TEST_F(AState, WithAnyByteFlippedIsRefused) {
 TEST_F(AState, ThatCannotBeUsedIsKeptAsideOnceAndStaysInPlace) {
   const std::string cut = good_bytes().substr(0, 150);
   EXPECT_EQ(problem_with(cut),
-            (folder_ / "state") + " cannot be used: it has 150 bytes where its head says 328: it was cut or is torn");
+            (folder_ / "state") + " cannot be used: it has 150 bytes where its head says 1264: it was cut or is torn");
   for (int start = 0; start < 3; ++start) {
     const auto again = load();
     ASSERT_FALSE(again);
@@ -178,8 +217,8 @@ TEST_F(AState, OfAnotherNodeOrVersionIsRefusedWithItsName) {
   EXPECT_THAT(problem_with(as_text(encode_state(other, some_state()))),
               HasSubstr("it is of node beta of pair lab, and this is node alpha of pair lab"));
   std::string newer = good_bytes();
-  newer[8] = 3;
-  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 3; this hapaird reads versions 1 to 2"));
+  newer[8] = 4;
+  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 4; this hapaird reads versions 1 to 3"));
   EXPECT_THAT(problem_with(std::string(200, 'x')), HasSubstr("it is no state file of hapair"));
 }
 

@@ -1,0 +1,47 @@
+// Asks a pool's veto programs, one after the other, whether a planned move may be made. Exit status 0: nothing is
+// against it; any other, or no answer: a veto, whose reason is the last line that the program wrote.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/config/pool_config.h"
+#include "agent/core/model.h"
+#include "agent/shell/process.h"
+
+namespace hapair::agent {
+
+class Vetoes {
+ public:
+  // What stands against it, each with the name of who says so; empty: nothing.
+  using Done = std::function<void(PoolIndex, std::vector<std::string>)>;
+
+  // `runner`, `pools` and the names outlive this. `done` is called from the loop, never from inside ask().
+  Vetoes(ProcessRunner& runner, const std::vector<PoolConfig>& pools, const NodeName& node, const NodeName& partner,
+         Done done);
+
+  // Only of a pool that has vetoes and is not being asked about.
+  void ask(PoolIndex pool);
+
+ private:
+  struct Round {
+    std::size_t next = 0;
+    std::vector<std::string> said;
+    std::unique_ptr<RunningProcess> running;
+  };
+
+  void run_next(PoolIndex pool);
+  void answered(PoolIndex pool, const ProcessResult& result);
+
+  ProcessRunner* runner_;
+  const std::vector<PoolConfig>* pools_;
+  const NodeName* node_;
+  const NodeName* partner_;
+  Done done_;
+  std::map<PoolIndex, Round> rounds_;
+};
+
+}  // namespace hapair::agent
