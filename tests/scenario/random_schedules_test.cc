@@ -254,7 +254,7 @@ class Schedule {
   void heal_gently() {
     say("repair everything, start what does not run");
     world_.repair_everything();
-    for (int round = 0; round < 14; ++round) {  // a shutdown or a dump of up to 90 s may still be under way
+    for (int round = 0; round < 22; ++round) {  // a shutdown, or a dump of up to three minutes, may be under way
       for (const NodeIndex n : {0UL, 1UL}) {
         world_.boot(n);
         world_.start_ccm(n);
@@ -265,7 +265,7 @@ class Schedule {
     for (const NodeIndex n : {0UL, 1UL}) {
       if (world_.engine(n) != nullptr && !world_.engine(n)->node_reason().empty()) return;
     }
-    world_.violation("140 s after all is well not every pool is served once, and no operator is told why\n" +
+    world_.violation("220 s after all is well not every pool is served once, and no operator is told why\n" +
                      world_.describe());
   }
 

@@ -379,5 +379,138 @@ TEST_F(EngineSeesReboot, tells_once_that_a_boot_stalls_and_once_that_it_goes_on)
   EXPECT_EQ(kinds(step(PartnerAssessed{assessment})), "phase-moved-on ");
 }
 
+class EngineObeys : public EngineContract {
+ protected:
+  CommandReply command(OperatorCommand::Kind kind) {
+    OperatorCommand command{.kind = kind, .by = "root"};
+    command.partner = "b";
+    command.what = what_;
+    command.reason = reason_;
+    command.length = length_;
+    return step(command).reply.value_or(CommandReply{});
+  }
+  std::vector<InhibitionReport> inhibitions() { return engine_->inhibitions(now_); }
+
+  Inhibited what_ = Inhibited::takeover;
+  std::string reason_ = "new cables";
+  std::optional<std::chrono::seconds> length_;
+};
+
+TEST_F(EngineObeys, no_word_that_the_partner_is_down_while_this_node_is_strained) {
+  settle();
+  step(LocalStrained{{heartbeat::StrainCause::memory, 2, 1.0, "waited for memory"}});
+  verdict(Verdict::unreachable);
+  now_ += seconds(60);
+  const CommandReply refused = command(OperatorCommand::Kind::confirm_down);
+  EXPECT_FALSE(refused.accepted);
+  EXPECT_NE(refused.text.find("waited for memory"), std::string::npos) << refused.text;
+  step(LocalStrained{});
+  EXPECT_TRUE(command(OperatorCommand::Kind::confirm_down).accepted);
+}
+
+TEST_F(EngineObeys, no_word_that_the_partner_is_down_once_it_was_seen_again) {
+  settle();
+  verdict(Verdict::unreachable);
+  now_ += seconds(60);
+  EXPECT_TRUE(command(OperatorCommand::Kind::confirm_down).accepted);
+  verdict(Verdict::alive);
+  now_ += seconds(1);
+  const EngineOutput down = verdict(Verdict::unreachable);
+  ASSERT_TRUE(down.persist || state() == PoolState::claiming);
+  EXPECT_EQ(count<StartFence>(step(Durable{UINT64_MAX})), 1) << "it was about the silence before";
+}
+
+TEST_F(EngineObeys, counts_a_claim_that_was_withdrawn_as_no_fence) {
+  settle();
+  for (int i = 0; i < 10; ++i) {
+    const EngineOutput down = verdict(Verdict::unreachable);
+    ASSERT_TRUE(down.persist);
+    EXPECT_EQ(down.persist->state.fences.size(), 1U) << "it is on disk before the fence is asked for";
+    const EngineOutput back = verdict(Verdict::alive);
+    step(Durable{UINT64_MAX});
+    step(Tick{});
+    step(Durable{UINT64_MAX});
+    ASSERT_EQ(state(), PoolState::elsewhere) << i;
+  }
+  const EngineOutput down = verdict(Verdict::unreachable);
+  ASSERT_TRUE(down.persist);
+  EXPECT_EQ(down.persist->state.fences.size(), 1U);
+}
+
+TEST_F(EngineObeys, counts_the_fences_of_earlier_lives_of_the_agent_and_forgets_them_after_the_window) {
+  DurableState kept;
+  kept.boot_id = boot_;
+  kept.pools.push_back({.pool = kPool, .epoch = Epoch(3), .owner = kPartner, .claim = {}, .partner_boot = {}});
+  const WallTime wall = std::chrono::hours(1000);
+  // One of them in the future of a clock that was set back.
+  kept.fences = {wall - seconds(60), wall - seconds(30), wall + seconds(99)};
+  step(Started{kept, std::nullopt, boot_, wall});
+  probed(ActionOutcome::not_running);
+  ASSERT_EQ(state(), PoolState::elsewhere);
+  const EngineOutput down = verdict(Verdict::unreachable);
+  EXPECT_EQ(state(), PoolState::elsewhere);
+  EXPECT_TRUE(std::ranges::any_of(down.records, [](const Record& r) { return r.kind == "fence-limit"; }));
+  EXPECT_FALSE(engine_->node_reason().empty());
+  verdict(Verdict::alive);
+  now_ += std::chrono::hours(1);
+  verdict(Verdict::unreachable);
+  EXPECT_EQ(state(), PoolState::claiming);
+}
+
+TEST_F(EngineObeys, lets_no_wrong_clock_make_an_inhibition_longer_than_it_was_given) {
+  DurableState kept;
+  const WallTime wall = std::chrono::hours(1000);
+  auto& takeover = kept.inhibitions[static_cast<std::size_t>(Inhibited::takeover)];
+  takeover = {
+      .on = true, .since = wall, .until = wall + seconds(60), .length = seconds(60), .by = "root", .reason = "x"};
+  auto& giveback = kept.inhibitions[static_cast<std::size_t>(Inhibited::giveback)];
+  giveback = {.on = true, .since = wall, .until = WallTime(0), .length = WallTime(0), .by = "root", .reason = "y"};
+  step(Started{kept, std::nullopt, boot_, wall - std::chrono::hours(500)});
+  ASSERT_EQ(inhibitions().size(), 2U);
+  EXPECT_EQ(inhibitions()[0].left, seconds(60));
+  EXPECT_FALSE(inhibitions()[1].left);
+  ASSERT_TRUE(engine_->next_wakeup());
+  EXPECT_EQ(*engine_->next_wakeup(), now_ + seconds(60));
+  now_ += seconds(60);
+  const EngineOutput ended = step(Tick{});
+  EXPECT_EQ(inhibitions().size(), 1U);
+  ASSERT_TRUE(ended.persist);
+  EXPECT_FALSE(ended.persist->state.inhibitions[0].on);
+}
+
+TEST_F(EngineObeys, only_with_a_reason_that_fits) {
+  settle();
+  reason_ = "";
+  EXPECT_FALSE(command(OperatorCommand::Kind::inhibit).accepted);
+  reason_ = std::string(kReasonBytes + 1, 'x');
+  EXPECT_FALSE(command(OperatorCommand::Kind::inhibit).accepted);
+  EXPECT_TRUE(inhibitions().empty());
+  reason_ = std::string(kReasonBytes, 'x');
+  length_ = seconds(30);
+  EXPECT_TRUE(command(OperatorCommand::Kind::inhibit).accepted);
+  ASSERT_EQ(inhibitions().size(), 1U);
+  EXPECT_EQ(inhibitions()[0].left, seconds(30));
+}
+
+TEST_F(EngineObeys, warns_where_the_partner_may_not_learn_of_the_maintenance) {
+  settle();
+  what_ = Inhibited::maintenance;
+  EXPECT_EQ(command(OperatorCommand::Kind::inhibit).text.find("may not learn"), std::string::npos);
+  EXPECT_EQ(engine_->node_state(), NodeState::maintenance);
+  verdict(Verdict::interconnect_lost);
+  EXPECT_NE(command(OperatorCommand::Kind::inhibit).text.find("may not learn"), std::string::npos);
+}
+
+// A record that cannot be read is an operator's to decide on; whatever the partner shows meanwhile, nothing is written
+// in its place.
+TEST_F(EngineObeys, writes_no_record_in_place_of_one_that_cannot_be_read) {
+  step(Started{std::nullopt, "state: the checksum does not match", boot_});
+  verdict(Verdict::alive);
+  PublishedView view;
+  view.node_state = NodeState::maintenance;
+  EXPECT_FALSE(step(PartnerBlock{write_block(view, 1, 9, 0, 0, 0)}).persist);
+  EXPECT_FALSE(step(Tick{}).persist);
+}
+
 }  // namespace
 }  // namespace hapair::agent
