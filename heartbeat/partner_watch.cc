@@ -78,15 +78,11 @@ std::string_view text_of(Verdict verdict) {
   return "unknown";
 }
 
-namespace {
-
 Duration network_floor(const WatchLimits& limits, std::size_t network) {
   const bool disk = limits.network_lags.at(network) != Duration{};
   const Duration pace = limits.network_paces.at(network);
   return std::max(limits.floor, disk ? kDiskBeats * pace : kNetworkBeats * pace + limits.pace);
 }
-
-}  // namespace
 
 Duration network_ceiling(const WatchLimits& limits, std::size_t network) {
   return std::max(limits.ceiling, network_floor(limits, network));

@@ -56,6 +56,8 @@ struct WatchLimits {
 
 // How long it takes at the most until beats that have ended are seen to have ended: of the network with this number.
 Duration network_ceiling(const WatchLimits& limits, std::size_t network);
+// Likewise at the least.
+Duration network_floor(const WatchLimits& limits, std::size_t network);
 
 class PartnerWatch {
  public:

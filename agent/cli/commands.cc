@@ -12,6 +12,7 @@
 
 #include "agent/cli/answer.h"
 #include "agent/cli/decision_watch.h"
+#include "agent/cli/forecast_text.h"
 #include "agent/cli/json.h"
 #include "agent/cli/rails_text.h"
 #include "agent/cli/record_text.h"
@@ -337,6 +338,7 @@ Exit show_rails(const Common& common) {
 
 Exit check(const Common& common, const std::string& file) {
   std::vector<std::string> problems;
+  const Style style = style_of_terminal();
   const auto config = agent::load_agent_config(file);
   if (config) {
     if (const auto key = ccm::load_key(config->pair.key_file); !key) problems.push_back(file + ": " + key.error());
@@ -345,9 +347,11 @@ Exit check(const Common& common, const std::string& file) {
     problems = config.error().lines();
   }
   if (common.json) {
-    print_json({{"file", file}, {"ok", problems.empty()}, {"problems", problems}});
+    Json json{{"file", file}, {"ok", problems.empty()}, {"problems", problems}};
+    if (problems.empty()) json.update(forecast_json(*config));
+    print_json(json);
   } else if (problems.empty()) {
-    print(file + ": ok\n");
+    print(file + ": ok\n" + forecast_text(*config, style));
   }
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
   return problems.empty() ? Exit::ok : Exit::configuration;

@@ -7,36 +7,11 @@
 #include <utility>
 #include <variant>
 
+#include "agent/config/limits.h"
 #include "agent/shell/local_state.h"
 
 namespace hapair::agent {
 namespace {
-
-heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
-  heartbeat::WatchLimits limits{.pace = config.pair.pace,
-                                .floor = config.heartbeat.floor,
-                                .agent_floor = config.heartbeat.agent_floor,
-                                .ceiling = config.heartbeat.ceiling,
-                                .phase_bounds = config.heartbeat.phase_bounds};
-  for (std::size_t i = 0; i < config.pair.rails.size(); ++i) limits.rail_names.at(i) = config.pair.rails[i].name.text();
-  for (std::size_t i = 0; i < config.pair.networks.size(); ++i) {
-    limits.network_paces.at(i) = config.pair.networks[i].pace;
-    // A pace until it is read, and another for the disk's own time.
-    if (!config.pair.networks[i].device.empty()) limits.network_lags.at(i) = 2 * config.pair.networks[i].pace;
-    limits.network_names.at(i) = config.pair.networks[i].title();
-  }
-  return limits;
-}
-
-// After a confirmed fence the last beat of a partner that is off is seen to be its last within this time.
-Duration beats_end(const AgentConfig& config) {
-  const heartbeat::WatchLimits limits = watch_limits(config);
-  Duration ceiling = limits.ceiling;
-  for (std::size_t i = 0; i < limits.network_paces.size(); ++i) {
-    ceiling = std::max(ceiling, heartbeat::network_ceiling(limits, i) + limits.network_lags.at(i));
-  }
-  return ceiling + config.pair.operation_deadline + 2 * config.pair.pace;
-}
 
 EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::uint64_t first_decision) {
   EngineConfig out;

@@ -233,7 +233,14 @@ TEST_F(TheHapairCommand, ChecksAConfiguration) {
   std::filesystem::remove(folder_ / "key");
   folder_.write("key", std::string(32, 'k'));
   std::filesystem::permissions(folder_ / "key", std::filesystem::perms::owner_read);
-  EXPECT_EQ(run({"check", good}).out, good + ": ok\n");
+  const std::string ok = run({"check", good}).out;
+  EXPECT_TRUE(ok.starts_with(good + ": ok\n")) << ok;
+  EXPECT_THAT(ok, HasSubstr("every rail is cut, both nodes live\n"));
+  EXPECT_THAT(ok, HasSubstr("its own time        the claim is on this node's disk\n"));
+  const Json json = Json::parse(run({"check", good, "--json"}).out);
+  EXPECT_TRUE(json["ok"]);
+  EXPECT_EQ(json["takeover"][0]["at_most_ms"], 40.0);
+  EXPECT_FALSE(json["failures"][0]["by_itself"]);
 }
 
 TEST_F(TheHapairCommand, RefusesWhatItDoesNotKnow) {

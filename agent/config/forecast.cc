@@ -1,0 +1,193 @@
+#include "agent/config/forecast.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "agent/config/limits.h"
+
+namespace hapair::agent {
+namespace {
+
+std::string time_text(Duration time) {
+  const double ms = ms_of(time);
+  return ms < 10'000 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.0f} s", ms / 1000);
+}
+
+std::string device_names(const AgentConfig& config) {
+  std::string names;
+  for (const FenceDeviceConfig& device : config.fencing.devices)
+    names += (names.empty() ? "" : ", then ") + device.name;
+  return names;
+}
+
+bool has_disk(const AgentConfig& config) {
+  return std::ranges::any_of(config.pair.networks, [](const auto& network) { return !network.device.empty(); });
+}
+
+std::string channel_names(const AgentConfig& config, bool disks) {
+  std::string names;
+  for (const ccm::NetworkConfig& network : config.pair.networks) {
+    if (network.device.empty() == disks) continue;
+    names += (names.empty() ? "" : " or ") + network.title();
+  }
+  return names;
+}
+
+// What follows on a verdict that allows a takeover; `known` is the first half of the sentence.
+Forecast taken(const AgentConfig& config, std::string failure, const std::string& known,
+               std::string_view command = "hapair takeover") {
+  const std::string partner = config.pair.partner.text();
+  const bool devices = !config.fencing.devices.empty();
+  if (!config.takeover.automatic) {
+    return {std::move(failure),
+            fmt::format("{} an operator decides, for takeover.automatic is false: {}", known,
+                        devices ? fmt::format("{}, which fences it", command)
+                                : fmt::format("switch {} off, then hapair confirm-down {}, as there is no fence device",
+                                              partner, partner)),
+            false};
+  }
+  return {std::move(failure),
+          fmt::format("{} it is fenced by {}, and its pools are served here once that is confirmed", known,
+                      device_names(config)),
+          true};
+}
+
+Forecast links_lost(const AgentConfig& config) {
+  const std::string networks = channel_names(config, false);
+  const std::string disks = channel_names(config, true);
+  const std::string left = networks.empty() ? disks : disks.empty() ? networks : networks + " or " + disks;
+  if (!left.empty()) {
+    return {"every rail is cut, both nodes live",
+            fmt::format("each is still seen over {}: interconnect-lost; both go on serving, nobody is fenced", left),
+            true};
+  }
+  return {"every rail is cut, both nodes live",
+          "cannot be told from a death, for there is no network of beats (ccm.networks) and no mailbox disk: as below",
+          true};
+}
+
+Forecast all_links_lost(const AgentConfig& config) {
+  const std::string failure = "every rail and network is cut, both nodes live";
+  if (has_disk(config)) {
+    return {failure,
+            fmt::format("each still beats on {}: interconnect-lost; both go on serving, nobody is fenced",
+                        channel_names(config, true)),
+            true};
+  }
+  if (!config.takeover.automatic || config.fencing.devices.empty()) {
+    return {failure, "each takes the other for dead and does nothing by itself; both go on serving", false};
+  }
+  return {
+      failure,
+      "each takes the other for dead and fences it; the first confirmed fence wins. Different delay_ms of the devices "
+      "on the two nodes keep both from going off",
+      true};
+}
+
+Forecast fence_fails(const AgentConfig& config) {
+  const std::string partner = config.pair.partner.text();
+  return {
+      fmt::format("{} is dead, and no fence device answers", partner),
+      fmt::format("{} rounds through the devices, {} apart, then nothing is taken; whoever sees that {} has no power "
+                  "runs here: hapair confirm-down {}",
+                  config.fencing.attempts, time_text(config.fencing.retry), partner, partner),
+      false};
+}
+
+Forecast stalled(const AgentConfig& config) {
+  const std::string failure =
+      fmt::format("{}'s storage stands still, all else of it works", config.pair.partner.view());
+  if (!config.takeover.storage_stalled) {
+    return {failure,
+            "it is told (of software that tells its progress); an operator decides: hapair takeover --force, or "
+            "takeover.storage_stalled_ms",
+            false};
+  }
+  return taken(config, failure, fmt::format("after {} more", time_text(*config.takeover.storage_stalled)));
+}
+
+}  // namespace
+
+std::vector<Forecast> forecast(const AgentConfig& config) {
+  const std::string partner = config.pair.partner.text();
+  const std::string node = config.pair.node.text();
+  const TakeoverConfig& takeover = config.takeover;
+  std::vector<Forecast> all;
+  all.push_back(taken(config, partner + " is dead, or everything in it stands",
+                      fmt::format("known {} after its last beat;", time_text(silent_after(config) + takeover.hold))));
+  if (!config.fencing.devices.empty()) all.push_back(fence_fails(config));
+  all.push_back({partner + " boots, panics or was reset",
+                 takeover.automatic
+                     ? "seen in a new life of its kernel, its pools are served here without a fence; while it "
+                       "is still dark it counts as dead"
+                     : "takeover.automatic is false: an operator runs hapair takeover",
+                 takeover.automatic});
+  all.push_back({partner + " shuts down in an orderly way",
+                 config.hand_over_at_shutdown
+                     ? "it stops and releases its pools first, and they are served here at once, if "
+                       "it is configured like this node (shutdown.hand_over)"
+                     : "it keeps its pools, if it is configured like this node (shutdown.hand_over "
+                       "false), and " +
+                           time_text(takeover.reboot_silent) + " are waited for its next life",
+                 true});
+  all.push_back(
+      taken(config, fmt::format("{}'s agent dies or stands, its pools run on", partner),
+            fmt::format("nothing for {}, in which it may be restarted; then", time_text(takeover.agent_silent)),
+            "hapair takeover --force"));
+  all.push_back(taken(config, fmt::format("{}'s ccmd dies, its pools run on", partner),
+                      fmt::format("nothing for {}, in which it may be restarted; then", time_text(takeover.ccm_silent)),
+                      "hapair takeover --force"));
+  all.push_back(stalled(config));
+  all.push_back(links_lost(config));
+  all.push_back(all_links_lost(config));
+  if (has_disk(config)) {
+    all.push_back(
+        {"the mailbox disk is lost", "told in hapair status; it carries beats only, and nothing else is lost", true});
+  }
+  all.push_back(
+      {fmt::format("{} and {} lose power together", node, partner),
+       "whoever comes up first waits for the other, and serves nothing before that has answered; if it stays away: "
+       "hapair takeover here, which takes a fence, or hapair confirm-down " +
+           partner,
+       true});
+  return all;
+}
+
+std::vector<TimelineStep> takeover_timeline(const AgentConfig& config) {
+  std::vector<TimelineStep> steps;
+  steps.push_back({"its last beat is missed on every channel: unreachable", silent_after(config)});
+  steps.push_back({"the verdict has stood for takeover.hold_ms", config.takeover.hold});
+  steps.push_back({"the claim is on this node's disk", std::nullopt});
+  Duration round{};
+  for (const FenceDeviceConfig& device : config.fencing.devices) {
+    // Off is followed by a question for the status.
+    round += device.delay + (device.action == FenceAction::off ? 2 : 1) * device.timeout;
+  }
+  if (!config.fencing.devices.empty()) {
+    const int rounds = config.fencing.attempts;
+    steps.push_back({fmt::format("a fence is confirmed by {} (its own time; given up after {} rounds)",
+                                 device_names(config), rounds),
+                     rounds * round + (rounds - 1) * config.fencing.retry});
+  } else {
+    steps.push_back({"an operator confirms that it is down", std::nullopt});
+  }
+  Duration longest{};
+  std::string which;
+  for (const PoolConfig& pool : config.pools) {
+    // One after the other at worst.
+    Duration start{};
+    for (const ResourceConfig& resource : pool.resources) start += resource.start_timeout;
+    if (start > longest) {
+      longest = start;
+      which = pool.name.text();
+    }
+  }
+  steps.push_back(
+      {fmt::format("the resources are started (their own time; given up by their timeouts, {})", which), longest});
+  return steps;
+}
+
+}  // namespace hapair::agent

@@ -1,0 +1,20 @@
+// The limits that follow from the configuration: how soon a partner counts as silent, and by when one that stopped is
+// known to have.
+#pragma once
+
+#include "agent/config/agent_config.h"
+#include "ccm/base/time.h"
+#include "heartbeat/partner_watch.h"
+
+namespace hapair::agent {
+
+heartbeat::WatchLimits watch_limits(const AgentConfig& config);
+
+// After a confirmed fence the last beat of a partner that is off is seen to be its last within this time.
+Duration beats_end(const AgentConfig& config);
+
+// From the last beat of a partner that dies, on all of its channels, to the verdict unreachable, while nothing has made
+// the limits wider than their floors.
+Duration silent_after(const AgentConfig& config);
+
+}  // namespace hapair::agent

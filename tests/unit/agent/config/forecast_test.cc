@@ -1,0 +1,116 @@
+#include "agent/config/forecast.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "agent/config/limits.h"
+
+namespace hapair::agent {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class AForecast : public ::testing::Test {
+ protected:
+  AForecast() {
+    config_.pair.node = *NodeName::parse("alpha");
+    config_.pair.partner = *NodeName::parse("beta");
+    config_.pair.pace = milliseconds(10);
+    config_.pair.operation_deadline = milliseconds(50);
+    config_.heartbeat = {.floor = milliseconds(30), .ceiling = milliseconds(500), .agent_floor = milliseconds(60)};
+    config_.takeover = {.hold = milliseconds(25),
+                        .agent_silent = seconds(30),
+                        .ccm_silent = seconds(30),
+                        .storage_stalled = std::nullopt,
+                        .reboot_silent = seconds(180)};
+    config_.fencing.attempts = 3;
+    config_.fencing.retry = seconds(2);
+    add_device("power");
+    PoolConfig pool{.name = *PoolName::parse("pool-b"), .home = config_.pair.partner, .resources = {}};
+    pool.resources.resize(2);
+    for (ResourceConfig& resource : pool.resources) resource.start_timeout = seconds(60);
+    config_.pools.push_back(pool);
+  }
+
+  void add_device(const std::string& name) {
+    config_.fencing.devices.push_back(
+        {.name = name, .program = "", .options = {}, .timeout = seconds(20), .delay = seconds(1)});
+  }
+  void add_channel(const char* name, const std::string& device, Duration pace) {
+    ccm::NetworkConfig network;
+    network.name = *NetworkName::parse(name);
+    network.device = device;
+    network.pace = pace;
+    config_.pair.networks.push_back(network);
+  }
+  // The outcome, with a mark where an operator is needed.
+  std::string of(const std::string& failure) {
+    for (const Forecast& row : forecast(config_)) {
+      if (row.failure.starts_with(failure)) return (row.by_itself ? "" : "operator: ") + row.outcome;
+    }
+    return "no such failure";
+  }
+
+  AgentConfig config_;
+};
+
+TEST_F(AForecast, of_a_death_names_the_time_and_the_devices_in_order) {
+  add_device("pdu");
+  EXPECT_EQ(
+      of("beta is dead, or"),
+      "known 65 ms after its last beat; it is fenced by power, then pdu, and its pools are served here once that is "
+      "confirmed");
+}
+
+TEST_F(AForecast, of_a_death_is_an_operators_where_nothing_is_taken_by_itself) {
+  config_.takeover.automatic = false;
+  EXPECT_TRUE(
+      of("beta is dead, or").starts_with("operator: known 65 ms after its last beat; an operator decides, for takeover.automatic"));
+  config_.fencing.devices.clear();
+  EXPECT_NE(of("beta is dead, or").find("hapair confirm-down beta"), std::string::npos);
+  EXPECT_EQ(of("beta is dead, and no fence device"), "no such failure");
+}
+
+TEST_F(AForecast, of_cut_links_depends_on_what_else_is_left) {
+  EXPECT_TRUE(of("every rail is cut").starts_with("cannot be told from a death"));
+  EXPECT_NE(of("every rail and network is cut").find("the first confirmed fence wins"), std::string::npos);
+  add_channel("lan", "", milliseconds(20));
+  EXPECT_TRUE(of("every rail is cut").starts_with("each is still seen over network lan: interconnect-lost"));
+  EXPECT_NE(of("every rail and network is cut").find("the first confirmed fence wins"), std::string::npos);
+  EXPECT_EQ(of("the mailbox disk"), "no such failure");
+  add_channel("m", "/dev/sdx", milliseconds(100));
+  EXPECT_TRUE(of("every rail is cut").starts_with("each is still seen over network lan or disk m: interconnect-lost"));
+  EXPECT_TRUE(of("every rail and network is cut").starts_with("each still beats on disk m: interconnect-lost"));
+  EXPECT_NE(of("the mailbox disk"), "no such failure");
+}
+
+TEST_F(AForecast, of_a_storage_that_stands_still_follows_the_rule) {
+  EXPECT_TRUE(of("beta's storage").starts_with("operator: "));
+  config_.takeover.storage_stalled = seconds(7);
+  EXPECT_TRUE(of("beta's storage").starts_with("after 7000 ms more it is fenced by power"));
+}
+
+TEST_F(AForecast, has_the_arithmetic_of_a_takeover) {
+  const auto steps = takeover_timeline(config_);
+  ASSERT_EQ(steps.size(), 5U);
+  EXPECT_EQ(steps[0].at_most, milliseconds(40));
+  EXPECT_EQ(steps[1].at_most, milliseconds(25));
+  EXPECT_FALSE(steps[2].at_most);
+  EXPECT_EQ(steps[3].at_most, 3 * seconds(41) + 2 * seconds(2)) << "a delay, off, and the question whether it is off";
+  EXPECT_EQ(steps[4].at_most, seconds(120));
+}
+
+// Where a disk is one of the channels, it is the slowest to fall silent.
+TEST_F(AForecast, waits_for_the_slowest_channel) {
+  EXPECT_EQ(silent_after(config_), milliseconds(40));
+  add_channel("lan", "", milliseconds(20));
+  EXPECT_EQ(silent_after(config_), milliseconds(60));
+  add_channel("m", "/dev/sdx", milliseconds(100));
+  EXPECT_EQ(silent_after(config_), milliseconds(510));
+  EXPECT_GE(beats_end(config_), silent_after(config_));
+}
+
+}  // namespace
+}  // namespace hapair::agent
