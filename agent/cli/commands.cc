@@ -245,10 +245,12 @@ Exit inhibit(const Common& common, const InhibitOptions& options) {
   inhibit.set_reason(options.reason);
   if (!options.length.empty()) {
     constexpr std::int64_t kSecondUs = 1'000'000;
+    constexpr std::int64_t kMostSeconds = 3650LL * 86400;
     const auto length_us = parse_length_us(options.length);
-    if (!length_us || *length_us < kSecondUs) {
+    if (!length_us || *length_us < kSecondUs || *length_us / kSecondUs > kMostSeconds) {
       return complain(common, {Exit::usage, "--for: found \"" + options.length +
-                                                "\"; allowed: a number with s, m, h or d, such as 30m, 2h, 1d"});
+                                                "\"; allowed: a number with s, m, h or d, such as 30m, 2h, 1d, at most "
+                                                "3650d"});
     }
     inhibit.set_seconds(static_cast<std::uint32_t>(*length_us / kSecondUs));
   }

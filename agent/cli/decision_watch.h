@@ -26,7 +26,6 @@ class DecisionWatch {
   Goal goal_;
   std::map<std::string, std::string> pools_;  // by name: the state that each was last seen to enter
   std::string trouble_;
-  std::string vetoed_;
 };
 
 }  // namespace hapair::cli

@@ -28,7 +28,7 @@ Engine::Engine(EngineConfig config) : config_(std::move(config)), next_decision_
   }
   confirmed_ = wanted_;
   rows_taken_.resize(transitions().size());
-  shown_ = published();
+  shown_ = published(Instant());
 }
 
 EngineOutput Engine::step(Instant now, const Event& event) {
@@ -54,15 +54,13 @@ void Engine::finish(Instant now) {
     out_.persist = in_flight_;
   }
   if (started_ && !offline_) set_phase();
-  publish_changes();
+  publish_changes(now);
 }
 
 void Engine::on(Instant now, const Started& event) {
   HAPAIR_CHECK(!started_, "an engine starts once");
   started_ = true;
   boot_id_ = event.boot_id;
-  started_at_ = now;
-  wall_at_start_ = event.wall;
   for (Pool& pool : pools_) pool.since = now;
   const std::uint64_t decision = new_decision();
   if (event.record_problem) {
@@ -113,7 +111,7 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
   assessment_ = event.assessment;
   record_hung_client(now, hung_before);
   if (verdict_stands) return record_stall(now, stalled_before);
-  operator_word_.reset();
+  if (before != assessment_.verdict) operator_word_.reset();
   switch (assessment_.verdict) {
     case Verdict::alive:
     case Verdict::storage_stalled:
@@ -165,7 +163,7 @@ void Engine::on(Instant now, const PartnerBlock& event) {
   const bool first = !partner_ || partner_->life != view->life;
   partner_ = view;
   partner_boot_ = event.boot_id;
-  note_partner_maintenance(now, first);
+  note_partner_maintenance(now);
   const bool differs = view->config_hash != config_.shared_config_hash;
   if (differs && (first || !config_differs_)) {
     record(
@@ -333,6 +331,10 @@ std::optional<Instant> Engine::next_wakeup() const {
   if (!started_ || offline_) return due;
   if (!in_flight_) consider(rewrite_at_);
   for (std::size_t i = 0; i < kInhibited; ++i) consider(end_of(static_cast<Inhibited>(i)));
+  // The rest of a maintenance is published anew each minute.
+  if (const auto end = end_of(Inhibited::maintenance); end && *end > last_step_) {
+    consider(*end - (*end - last_step_ - Duration(1)) / kMinute * kMinute);
+  }
   if (!fence_in_flight_) consider(fence_retry_at_);
   if (doubted_fence_) consider(doubted_until_);
   const std::optional<Instant> down = down_at();
@@ -345,13 +347,16 @@ std::optional<Instant> Engine::next_wakeup() const {
     const bool waits_for_down = pools_[i].state == PoolState::elsewhere || pools_[i].state == PoolState::requesting ||
                                 pools_[i].state == PoolState::asking || pools_[i].state == PoolState::released;
     // One that has passed was acted on, or is not to be.
-    if (waits_for_down && !pools_[i].takeover_refused && down && *down > last_step_) consider(down);
+    const bool refused = pools_[i].takeover_refused && takes_by_itself(pools_[i].state);
+    if (waits_for_down && !refused && down && *down > last_step_) consider(down);
   }
   return due;
 }
 
 bool Engine::may_exit() const {
   if (!shutting_down_) return false;
+  // What was forbidden, or seen last, is to be on disk, where the disk works.
+  if (!offline_ && started_ && !rewrite_at_ && (in_flight_ || dirty_)) return false;
   if (offline_ || !started_ || !hands_over()) return true;
   return std::ranges::all_of(pools_, [this](const Pool& pool) {
     switch (pool.state) {

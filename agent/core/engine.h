@@ -38,6 +38,7 @@ struct PoolPlan {
   NodeName home;
   std::vector<ResourcePlan> resources;
   std::vector<std::string> vetoes{};  // who is asked before a planned move; shown, not interpreted
+  Duration vetoes_time{};             // the longest that all of them may take
 };
 
 struct EnginePolicy {
@@ -79,7 +80,6 @@ struct Started {
   std::optional<DurableState> durable;        // nothing: there was no record
   std::optional<std::string> record_problem;  // the record is there and cannot be read: the node stays offline
   BootId boot_id;
-  WallTime wall{};  // what the wall clock shows
 };
 struct PartnerAssessed {
   heartbeat::Assessment assessment;
@@ -142,15 +142,16 @@ struct RunResource {
   ResourceAction action = ResourceAction::monitor;
   Duration timeout{};
 };
-struct StartFence {};  // of the partner; one round through the configured devices
-struct AskVetoes {     // all of the pool's, while it is served on; once at a time
+struct StartFence {};    // of the partner; one round through the configured devices
+struct AbandonFence {};  // that is under way: its answer is not waited for, and no further device is tried
+struct AskVetoes {       // all of the pool's, while it is served on; once at a time
   PoolIndex pool = 0;
 };
 struct SetPhase {
   ccm::BootPhase phase = ccm::BootPhase::unknown;
 };
 struct DiscardRecord {};  // the operator decided: the unreadable record goes
-using Command = std::variant<RunResource, StartFence, AskVetoes, SetPhase, DiscardRecord>;
+using Command = std::variant<RunResource, StartFence, AbandonFence, AskVetoes, SetPhase, DiscardRecord>;
 
 struct PersistRequest {
   std::uint64_t generation = 0;
@@ -200,6 +201,11 @@ class Engine {
   explicit Engine(EngineConfig config);
 
   EngineOutput step(Instant now, const Event& event);
+  // What the wall clock shows, told again before each step: it may be set at any time.
+  void tell_wall(Instant now, WallTime wall) {
+    wall_at_ = now;
+    wall_ = wall;
+  }
   [[nodiscard]] std::optional<Instant> next_wakeup() const;
 
   [[nodiscard]] ccm::AgentBlockLayout block() const;
@@ -260,7 +266,8 @@ class Engine {
     std::optional<Instant> veto_until;
     bool vetoes_request = false;  // of the partner's; until it is withdrawn
     bool requests_now = false;    // this node's request overrides vetoes
-    bool fence_counted = false;      // its claim counts as a fence by itself, and none has begun yet
+    bool fence_counted = false;   // its claim counts as a fence by itself, and none has begun yet
+    bool start_wanted = false;    // by an operator, who said that the cause is repaired
     bool held_back = false;       // it is looked at, and nothing is started: maintenance
     bool failed_here = false;
     bool disk_refused = false;      // failed_here or takeover_refused is the disk's fault: over when a write succeeds
@@ -299,6 +306,7 @@ class Engine {
   [[nodiscard]] bool operator_word_holds() const;
   [[nodiscard]] bool fence_limit_reached(Instant now) const;
   [[nodiscard]] bool fence_counted() const;
+  [[nodiscard]] bool fence_under_way() const;
   void count_fence(Instant now);
   void uncount_fence(PoolIndex index);
   void refuse_fence(Instant now, PoolIndex index);
@@ -319,9 +327,10 @@ class Engine {
   void end_inhibitions(Instant now);
   void end_inhibition(Instant now, Inhibited what, const std::string& how);
   void apply_maintenance(Instant now);
-  void note_partner_maintenance(Instant now, bool new_life);
+  void note_partner_maintenance(Instant now);
   [[nodiscard]] WallTime wall(Instant now) const;
   [[nodiscard]] std::optional<Instant> end_of(Inhibited what) const;
+  [[nodiscard]] std::uint32_t maintenance_left_s(Instant now) const;
 
   // engine_commands.cc: what an operator may ask, and why not
   void command_takeover(Instant now, const OperatorCommand& command);
@@ -370,8 +379,8 @@ class Engine {
   void record_serving(Instant now, PoolIndex index);
   void tell_what_is_waited_for(Instant now);
   void record_assessment(Instant now, const heartbeat::Assessment& assessment);
-  [[nodiscard]] PublishedView published() const;
-  void publish_changes();
+  [[nodiscard]] PublishedView published(Instant now) const;
+  void publish_changes(Instant now);
   void set_phase();
 
   [[nodiscard]] const PoolPlan& plan(PoolIndex index) const { return config_.pools[index]; }
@@ -403,10 +412,9 @@ class Engine {
   bool doubtful_ =
       false;  // and the disk may say that this node holds a pool: no question is answered until one succeeds
 
-  WallTime wall_at_start_{};
-  Instant started_at_;
-  std::uint32_t maintenance_for_s_ = 0;  // as it is published; 0: it has no end
-  int strain_ = 1;                       // by how much this node's own state widens its limits
+  WallTime wall_{};
+  Instant wall_at_;
+  int strain_ = 1;  // by how much this node's own state widens its limits
   std::string strain_fact_;
 
   heartbeat::Assessment assessment_;
@@ -428,11 +436,12 @@ class Engine {
   std::uint64_t steps_ = 0;
   Instant last_step_;
   int fence_tries_ = 0;
+  bool fence_series_counted_ = false;   // the attempts that are under way count as a fence by itself
+  bool fence_series_doubtful_ = false;  // one of them may have done something
   std::optional<Instant> fence_retry_at_;
   std::optional<FenceReport> last_fence_;
   // An operator's word that the partner is down, while the verdict stays what it was when it was given.
   std::optional<FenceReport> operator_word_;
-  bool device_overtaken_ = false;                                  // by that word; what it still answers is for no pool
   std::optional<FenceReport> doubted_fence_;                       // confirmed, while the partner was still seen to run
   bool runs_ = false;                                              // when it was last looked at
   heartbeat::Verdict seen_running_ = heartbeat::Verdict::unknown;  // by which verdict

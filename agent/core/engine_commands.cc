@@ -120,6 +120,7 @@ void Engine::command_takeover(Instant now, const OperatorCommand& command) {
     pools_[i].requests_now = command.ignore_vetoes;
     const bool retry = pools_[i].state == PoolState::failed;
     fire(now, i, command.force && !retry ? PoolEvent::operator_force : PoolEvent::operator_takeover, decision);
+    pools_[i].start_wanted = retry;
   }
   out_.reply = CommandReply{true, fmt::format("takeover of {} started", names), decision};
 }
@@ -175,6 +176,8 @@ void Engine::command_giveback(Instant now, const OperatorCommand& command) {
     const bool served = pools_[i].state == PoolState::serving;
     if (served && !vetted(i, {PoolEvent::operator_giveback, decision, command.ignore_vetoes})) {
       asks = true;
+      record(now, Severity::info, "vetoes-asked", i, decision,
+             fmt::format("{}: its vetoes are asked first", plan(i).name.view()));
     } else {
       fire(now, i, PoolEvent::operator_giveback, decision);
     }
@@ -241,6 +244,7 @@ void Engine::command_confirm_down(Instant now, const OperatorCommand& command) {
     pools_[i].failed_here = false;
     pools_[i].takeover_refused = false;
     const PoolState state = pools_[i].state;
+    if (state == PoolState::claiming || state == PoolState::fencing) pools_[i].decision = decision;
     if (state == PoolState::unsettled || state == PoolState::elsewhere || state == PoolState::released) {
       fire(now, i, PoolEvent::operator_takeover, decision);
     }

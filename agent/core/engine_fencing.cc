@@ -16,7 +16,8 @@ void Engine::fence_if_wanted(Instant now) {
   if (fence_in_flight_ || fence_retry_at_ || operator_word_holds()) return;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (pools_[i].state != PoolState::fencing || !claim_carried(now, i) || reboot_awaited(i)) continue;
-    const bool first = pools_[i].claim_cause == ClaimCause::verdict && fence_tries_ == 0 && !fence_counted();
+    const bool first =
+        pools_[i].claim_cause == ClaimCause::verdict && fence_tries_ == 0 && !fence_counted() && !partner_down_proven_;
     if (!first || !fence_limit_reached(now)) return start_fence_round(now);
     fire(now, i, PoolEvent::fence_given_up, pools_[i].decision);
     refuse_fence(now, i);
@@ -26,17 +27,19 @@ void Engine::fence_if_wanted(Instant now) {
 // Two nodes that cannot see each other, and come up again each time, would go on shooting each other for ever.
 bool Engine::fence_limit_reached(Instant now) const {
   const EnginePolicy& policy = config_.policy;
-  const auto recent = std::ranges::count_if(wanted_.fences, [&](WallTime when) {
-    return wall(now) - when < std::chrono::duration_cast<WallTime>(policy.fence_window);
-  });
+  const auto recent = std::ranges::count_if(
+      wanted_.fences, [&](const FenceStamp& fence) { return now - fence.when < policy.fence_window; });
   return policy.fence_limit != 0 && recent >= policy.fence_limit;
 }
 
 bool Engine::fence_counted() const { return std::ranges::any_of(pools_, &Pool::fence_counted); }
 
+// Of this very death of the partner: whatever else is claimed from it belongs to the same fence.
+bool Engine::fence_under_way() const { return partner_down_proven_ || fence_in_flight_ || fence_retry_at_.has_value(); }
+
 void Engine::count_fence(Instant now) {
   dirty_ = true;
-  wanted_.fences.push_back(wall(now));
+  wanted_.fences.push_back({wall(now), now});
   if (wanted_.fences.size() > kFencesKept) wanted_.fences.erase(wanted_.fences.begin());
 }
 
@@ -49,15 +52,20 @@ void Engine::uncount_fence(PoolIndex index) {
 
 void Engine::refuse_fence(Instant now, PoolIndex index) {
   Pool& pool = pools_[index];
+  const Verdict verdict = assessment_.verdict;
+  const bool silent = verdict == Verdict::unreachable || verdict == Verdict::hung || verdict == Verdict::panicked;
+  const std::string command = fmt::format("hapair takeover {}{}", plan(index).name.view(), silent ? "" : " --force");
   pool.takeover_refused = true;
-  pool.reason =
-      fmt::format("{} was fenced {} times within {:.0f} min by this node, which fences it no more by itself",
-                  config_.partner.view(), config_.policy.fence_limit, ms_of(config_.policy.fence_window) / 60'000);
+  pool.reason = fmt::format(
+      "{} was fenced, or may have been, {} within {:.0f} min by this node, which fences it no more by itself ({} "
+      "does)",
+      config_.partner.view(),
+      config_.policy.fence_limit == 1 ? "once" : fmt::format("{} times", config_.policy.fence_limit),
+      ms_of(config_.policy.fence_window) / 60'000, command);
   record(now, Severity::error, "fence-limit", index, partner_decision_,
          fmt::format("{}: not taken over: {}, for it may be well and only not be seen. Find out why it is {} again and "
-                     "again, then run: hapair takeover {}",
-                     plan(index).name.view(), pool.reason, heartbeat::text_of(assessment_.verdict),
-                     plan(index).name.view()));
+                     "again, then run: {}",
+                     plan(index).name.view(), pool.reason, heartbeat::text_of(verdict), command));
 }
 
 void Engine::on(Instant now, const FenceProgress& event) {
@@ -66,14 +74,6 @@ void Engine::on(Instant now, const FenceProgress& event) {
 
 void Engine::on(Instant now, const FenceDone& event) {
   if (!fence_in_flight_ || doubted_fence_) return;
-  if (std::exchange(device_overtaken_, false)) {
-    // Whoever claims since then waits for a round of its own.
-    fence_in_flight_ = false;
-    record(now, Severity::info, "fence-late", std::nullopt, partner_decision_,
-           fmt::format("device {} answers {} for {}, after an operator had confirmed that it is down",
-                       event.report.device, text_of(event.report.result), config_.partner.view()));
-    return;
-  }
   if (event.report.result != FenceResult::confirmed || !partner_runs(now)) return take_fence_report(now, event.report);
   // A device that switched off another plug confirms it as well, and here is evidence against it: what is off answers
   // no more. It is waited for, since it takes a moment to be seen.
@@ -170,13 +170,16 @@ void Engine::heed_operator(Instant now) {
   }
   if (concerned.empty()) return;
   fence_retry_at_.reset();
-  device_overtaken_ = fence_in_flight_;
+  doubted_fence_.reset();
+  // No device is to switch off a machine that is repaired by the time its turn comes.
+  if (std::exchange(fence_in_flight_, false)) out_.commands.emplace_back(AbandonFence{});
   conclude_fence(now, FenceReport(*operator_word_), concerned);
 }
 
 void Engine::conclude_fence(Instant now, const FenceReport& report, const std::vector<PoolIndex>& concerned) {
   last_fence_ = report;
   const bool confirmed = report.result == FenceResult::confirmed;
+  fence_series_doubtful_ |= report.result == FenceResult::unknown;
   const std::uint64_t decision = concerned.empty() ? partner_decision_ : pools_[concerned.front()].decision;
   record(now, confirmed ? Severity::notice : Severity::warning, confirmed ? "fence-confirmed" : "fence-failed",
          std::nullopt, decision,
@@ -198,6 +201,11 @@ void Engine::conclude_fence(Instant now, const FenceReport& report, const std::v
     for (const PoolIndex i : concerned) fire(now, i, PoolEvent::fence_failed, pools_[i].decision);
   } else {
     fence_tries_ = 0;
+    // Where every device says that it did nothing, nothing was done.
+    if (std::exchange(fence_series_counted_, false) && !fence_series_doubtful_ && !wanted_.fences.empty()) {
+      dirty_ = true;
+      wanted_.fences.pop_back();
+    }
     for (const PoolIndex i : concerned) {
       pools_[i].takeover_refused = true;
       fire(now, i, PoolEvent::fence_given_up, pools_[i].decision);
@@ -217,8 +225,16 @@ void Engine::start_fence_round(Instant now) {
     decision = pool.decision;
     by_itself |= pool.claim_cause == ClaimCause::verdict;
   }
-  if (by_itself && fence_tries_ == 0 && !fence_counted()) count_fence(now);
-  for (Pool& pool : pools_) pool.fence_counted = false;
+  if (fence_tries_ == 0) {
+    const bool counted = std::ranges::any_of(
+        pools_, [](const Pool& pool) { return pool.state == PoolState::fencing && pool.fence_counted; });
+    fence_series_counted_ = counted || (by_itself && !fence_counted() && !partner_down_proven_);
+    fence_series_doubtful_ = false;
+    if (fence_series_counted_ && !counted) count_fence(now);
+  }
+  for (Pool& pool : pools_) {
+    if (pool.state == PoolState::fencing) pool.fence_counted = false;
+  }
   record(now, Severity::notice, "fence-started", std::nullopt, decision,
          fmt::format("fence of {}: attempt {} of {}", config_.partner.view(), fence_tries_ + 1,
                      config_.policy.fence_attempts));

@@ -18,7 +18,7 @@ std::string length_text(WallTime length) {
 }
 
 std::string end_text(const Inhibition& inhibition, std::string_view command) {
-  if (inhibition.until.count() == 0) return fmt::format("until somebody runs: {}", command);
+  if (inhibition.length.count() == 0) return fmt::format("until somebody runs: {}", command);
   return fmt::format("for {}, or until somebody runs: {}", length_text(inhibition.length), command);
 }
 
@@ -47,7 +47,7 @@ bool at_rest(PoolState state) {
 
 }  // namespace
 
-WallTime Engine::wall(Instant now) const { return wall_at_start_ + wall_of(now - started_at_); }
+WallTime Engine::wall(Instant now) const { return wall_ + wall_of(now - wall_at_); }
 
 bool Engine::inhibited(Inhibited what) const { return wanted_.inhibitions[static_cast<std::size_t>(what)].on; }
 
@@ -78,8 +78,16 @@ std::string Engine::inhibition_text() const {
 
 std::optional<Instant> Engine::end_of(Inhibited what) const {
   const Inhibition& inhibition = wanted_.inhibitions[static_cast<std::size_t>(what)];
-  if (!inhibition.on || inhibition.until.count() == 0) return std::nullopt;
-  return started_at_ + (inhibition.until - wall_at_start_);
+  if (!inhibition.on || inhibition.length.count() == 0) return std::nullopt;
+  return inhibition.ends;
+}
+
+// Rounded up to minutes, so that it is not published at each step.
+std::uint32_t Engine::maintenance_left_s(Instant now) const {
+  const auto end = end_of(Inhibited::maintenance);
+  if (!end) return 0;
+  const auto minutes = std::max<std::int64_t>((*end - now + kMinute - Duration(1)) / kMinute, 1);
+  return static_cast<std::uint32_t>(std::min<std::int64_t>(minutes * 60, UINT32_MAX));
 }
 
 std::vector<InhibitionReport> Engine::inhibitions(Instant now) const {
@@ -94,20 +102,24 @@ std::vector<InhibitionReport> Engine::inhibitions(Instant now) const {
   return all;
 }
 
-// The wall clock may have been set, or be wrong after a power failure: none lasts longer than it was given, and no
-// fence lies in the future.
+// In the same boot CLOCK_BOOTTIME tells what is left. In another one only the wall clock can, which may be wrong after
+// a power failure: what it makes of the end is never more than was left in the record, and no fence lies in the future.
 void Engine::recall_inhibitions(Instant now, const DurableState& kept) {
   wanted_.inhibitions = kept.inhibitions;
-  for (Inhibition& inhibition : wanted_.inhibitions) {
-    if (inhibition.until.count() == 0) continue;
-    const WallTime left = std::clamp(inhibition.until - wall(now), WallTime::zero(), inhibition.length);
-    inhibition.until = wall(now) + left;
-    inhibition.length = left;
-  }
   wanted_.fences = kept.fences;
-  for (WallTime& fence : wanted_.fences) fence = std::min(fence, wall(now));
-  const Inhibition& own = wanted_.inhibitions[static_cast<std::size_t>(Inhibited::maintenance)];
-  maintenance_for_s_ = static_cast<std::uint32_t>((own.length.count() + 999) / 1000);
+  if (kept.boot_id == boot_id_) return apply_maintenance(now);
+  dirty_ = true;
+  for (Inhibition& inhibition : wanted_.inhibitions) {
+    if (!inhibition.on || inhibition.length.count() == 0) continue;
+    const WallTime left = std::clamp(inhibition.until - wall(now), WallTime(1), inhibition.length);
+    inhibition.length = left;
+    inhibition.until = wall(now) + left;
+    inhibition.ends = now + left;
+  }
+  for (FenceStamp& fence : wanted_.fences) {
+    constexpr WallTime kLongAgo = std::chrono::hours(24 * 365);
+    fence.when = now - std::clamp(wall(now) - fence.wall, WallTime::zero(), kLongAgo);
+  }
   apply_maintenance(now);
 }
 
@@ -131,6 +143,11 @@ void Engine::command_inhibit(Instant now, const OperatorCommand& command) {
   }
   if (command.what == Inhibited::maintenance) {
     for (PoolIndex i = 0; i < pools_.size(); ++i) {
+      if (pools_[i].state == PoolState::serving && !pools_[i].sequence.steady()) {
+        return refuse(now, command,
+                      fmt::format("a resource of {} is being restarted; wait until that is over, then ask again",
+                                  plan(i).name.view()));
+      }
       if (at_rest(pools_[i].state)) continue;
       return refuse(now, command,
                     fmt::format("{} is {} ({}); wait until that is over, then ask again", plan(i).name.view(),
@@ -141,8 +158,9 @@ void Engine::command_inhibit(Instant now, const OperatorCommand& command) {
   Inhibition& inhibition = wanted_.inhibitions[static_cast<std::size_t>(command.what)];
   inhibition = {.on = true,
                 .since = wall(now),
-                .until = command.length ? wall(now) + *command.length : WallTime::zero(),
                 .length = command.length.value_or(std::chrono::seconds(0)),
+                .until = wall(now) + command.length.value_or(std::chrono::seconds(0)),
+                .ends = now + command.length.value_or(std::chrono::seconds(0)),
                 .by = command.by.substr(0, kByBytes),
                 .reason = command.reason};
   std::string text;
@@ -157,9 +175,9 @@ void Engine::command_inhibit(Instant now, const OperatorCommand& command) {
       break;
     case Inhibited::maintenance:
     case Inhibited::partner_maintenance:
-      maintenance_for_s_ = static_cast<std::uint32_t>(command.length.value_or(std::chrono::seconds(0)).count());
       text = fmt::format(
-          "{} is in maintenance {}. It takes nothing over and gives nothing back, watches, starts and restarts no "
+          "{} is in maintenance {}. By itself it takes nothing over and gives nothing back, watches, starts and "
+          "restarts no "
           "resource and stops none when its agent is stopped; {} leaves its pools alone, also when it goes dark",
           config_.self.view(), end_text(inhibition, "hapair maintenance off"), config_.partner.view());
       if (!heartbeat::answers(assessment_.verdict)) {
@@ -169,6 +187,7 @@ void Engine::command_inhibit(Instant now, const OperatorCommand& command) {
       apply_maintenance(now);
       break;
   }
+  if (rewrite_at_) text += ". It is not on disk, which cannot be written: a restart forgets it";
   record(now, Severity::warning, "inhibited", std::nullopt, 0,
          fmt::format("{}. By {}: {}", text, command.by, command.reason),
          {{"what", std::string(text_of(command.what))}});
@@ -202,7 +221,6 @@ void Engine::end_inhibition(Instant now, Inhibited what, const std::string& how)
       break;
     case Inhibited::maintenance:
       text = fmt::format("the maintenance of {} is over", config_.self.view());
-      maintenance_for_s_ = 0;
       apply_maintenance(now);
       break;
     case Inhibited::partner_maintenance:
@@ -221,29 +239,36 @@ void Engine::end_inhibitions(Instant now) {
   }
 }
 
-// By its page, which is proved to be its own. What is known of it is kept while it is dark.
-void Engine::note_partner_maintenance(Instant now, bool new_life) {
+// By its page, which is proved to be its own. What is known of it is kept while it is dark, or knows nothing itself.
+void Engine::note_partner_maintenance(Instant now) {
+  if (partner_->node_state == NodeState::offline) return;
   Inhibition& known = wanted_.inhibitions[static_cast<std::size_t>(Inhibited::partner_maintenance)];
   if (partner_->node_state != NodeState::maintenance) {
     if (known.on) end_inhibition(now, Inhibited::partner_maintenance, "by its own page");
     return;
   }
-  const WallTime length = std::chrono::seconds(partner_->maintenance_for_s);
-  if (known.on && !new_life && known.length == length) return;
+  const WallTime left = std::chrono::seconds(partner_->maintenance_left_s);
   const bool told = known.on;
+  const bool endless = left.count() == 0;
+  const bool was_endless = known.length.count() == 0;
+  // What is left is published rounded up, so it only seems to be more than was known.
+  if (told && endless && was_endless) return;
+  const Duration more = endless || was_endless ? Duration::max() : now + left - known.ends;
+  if (told && more > -kMinute && more <= kMinute) return;
   dirty_ = true;
   known = {.on = true,
            .since = wall(now),
-           .until = length.count() == 0 ? WallTime::zero() : wall(now) + length,
-           .length = length,
+           .length = left,
+           .until = wall(now) + left,
+           .ends = now + left,
            .by = config_.partner.text(),
            .reason = "as its page says"};
   if (told) return;
   record(
       now, Severity::warning, "inhibited", std::nullopt, 0,
-      fmt::format("{} is in maintenance{}: this node leaves its pools alone, also when it goes dark; hapair takeover "
-                  "takes them all the same",
-                  config_.partner.view(), length.count() == 0 ? "" : " for " + length_text(length)),
+      fmt::format("{} is in maintenance{}: this node leaves its pools alone, also when it goes dark. An operator may "
+                  "take them all the same: hapair takeover, with --force where it cannot release them",
+                  config_.partner.view(), endless ? "" : " for " + length_text(left)),
       {{"what", std::string(text_of(Inhibited::partner_maintenance))}});
 }
 

@@ -34,9 +34,13 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
     const bool needs_permit =
         row.to == PoolState::acquiring ||
         (row.from == PoolState::probing && (row.to == PoolState::starting || row.to == PoolState::serving));
-    if (row.from == PoolState::probing && row.to == PoolState::starting && inhibited(Inhibited::maintenance)) {
+    if (row.from == PoolState::probing && row.to == PoolState::starting && inhibited(Inhibited::maintenance) &&
+        !pool.start_wanted) {
       pool.held_back = true;
       pool.reason = "it is this node's and does not run as a whole: left as it is, for this node is in maintenance";
+      record(now, Severity::warning, "held-back", index, decision,
+             fmt::format("{}: {}. It is started when that ends: hapair maintenance off", plan(index).name.view(),
+                         pool.reason));
       return false;
     }
     if (needs_permit && !make_permit(index, event)) return false;
@@ -161,7 +165,10 @@ void Engine::leave(PoolIndex index) {
   pool.awaits_generation = 0;
   pool.asked_serial = 0;
   pool.vetoes_request = false;
+  pool.veto.clear();
   pool.veto_until.reset();
+  pool.held_back = false;
+  pool.start_wanted = false;
 }
 
 void Engine::enter(Instant now, PoolIndex index) {
@@ -185,7 +192,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       return;
     case PoolState::requesting:
       pool.asked_serial = serial_ + 1;
-      pool.bound = now + stop_bound(index) + kRequestMargin;
+      pool.bound = now + plan(index).vetoes_time + stop_bound(index) + kRequestMargin;
       return;
     case PoolState::claiming: {
       const PartnerPool* partner = partner_pool(index);
@@ -194,7 +201,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       const Epoch known = std::max(
           {record.epoch, pool.partner_known, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
       record.claim = known.next().next();
-      if (pool.claim_cause == ClaimCause::verdict && !reboot_awaited(index) && !fence_counted()) {
+      if (pool.claim_cause == ClaimCause::verdict && !reboot_awaited(index) && !fence_counted() && !fence_under_way()) {
         pool.fence_counted = true;
         count_fence(now);
       }
@@ -277,9 +284,10 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
   // One that answers although it counts as down has its bound to answer in.
   const bool asked = pool.state == PoolState::asking || pool.state == PoolState::requesting;
   const bool waits = asked && heartbeat::answers(assessment_.verdict);
-  if (down && now >= *down && !waits && !pool.takeover_refused) {
-    const bool by_itself = pool.state == PoolState::elsewhere || pool.state == PoolState::released;
-    if (by_itself && holds(Guard::automatic_may_take, index) && fence_limit_reached(now)) {
+  const bool by_itself = takes_by_itself(pool.state);
+  if (down && now >= *down && !waits && !(by_itself && pool.takeover_refused)) {
+    if (by_itself && holds(Guard::automatic_may_take, index) && !fence_under_way() && !fence_counted() &&
+        fence_limit_reached(now)) {
       refuse_fence(now, index);
     } else if (fire(now, index, PoolEvent::partner_down, partner_decision_)) {
       return true;
@@ -321,7 +329,7 @@ bool Engine::giveback_limit_reached(Instant now, PoolIndex index) {
   pool.giveback_refused = true;
   record(
       now, Severity::warning, "giveback-limit", index, 0,
-      fmt::format("{} was given back to {} by itself {} within {:.0f} min and came back each time: it stays "
+      fmt::format("{} was given back to {} by itself {} within {:.0f} min, and is here again: it stays "
                   "here. See why {} does not keep it, then run: hapair giveback {}",
                   plan(index).name.view(), config_.partner.view(), given == 1 ? "once" : fmt::format("{} times", given),
                   ms_of(policy.giveback_window) / 60'000, config_.partner.view(), plan(index).name.view()));
@@ -358,6 +366,12 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   const PartnerPool* partner = partner_pool(index);
   if (partner == nullptr) return false;
   Pool& pool = pools_[index];
+  // What runs of it must stop, maintenance or not: the table says so for what a new look finds.
+  if (pool.held_back && partner_runs_above(index)) {
+    pool.held_back = false;
+    take_sequence(now, index, pool.sequence.probe(now));
+    return true;
+  }
   const bool must_stop = pool.state == PoolState::starting || pool.state == PoolState::serving ||
                          (pool.state == PoolState::failed && now >= pool.since + kStopAgain);
   if (must_stop && partner_runs_above(index) && fire(now, index, PoolEvent::superseded, new_decision())) {
@@ -396,9 +410,10 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   }
   const bool wanted = alive && wants_pool(*partner);
   const bool now_at_once = partner->request == PoolRequest::hand_over_now;
-  if (!wanted) pool.vetoes_request = false;
+  if (!wanted || now_at_once) pool.vetoes_request = false;
   if (pool.state != PoolState::serving) return try_event(wanted, PoolEvent::partner_wants);
-  if (!wanted || pool.move || (pool.vetoes_request && !now_at_once)) return false;
+  const bool asked_already = pool.move && (pool.move->ignore_vetoes || !now_at_once);
+  if (!wanted || asked_already || pool.vetoes_request) return false;
   if (!vetted(index, {PoolEvent::partner_wants, decision, now_at_once})) {
     if (decision == next_decision_) ++next_decision_;
     return false;

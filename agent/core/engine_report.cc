@@ -216,12 +216,12 @@ std::string Engine::implication() const {
   return {};
 }
 
-PublishedView Engine::published() const {
+PublishedView Engine::published(Instant now) const {
   PublishedView view;
   view.node_state = node_state();
   view.leaving = shutting_down_;
   view.keeps_pools = shutting_down_ && !hands_over();
-  view.maintenance_for_s = view.node_state == NodeState::maintenance ? maintenance_for_s_ : 0;
+  view.maintenance_left_s = view.node_state == NodeState::maintenance ? maintenance_left_s(now) : 0;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];
     const PoolDurable& record = confirmed_.pools[i];
@@ -248,8 +248,8 @@ PublishedView Engine::published() const {
 
 // Publishes what changed. A node that is asked for an answer answers by saying what it has seen; otherwise what it has
 // seen is no reason to publish, or the two would publish at each other for ever.
-void Engine::publish_changes() {
-  PublishedView view = published();
+void Engine::publish_changes(Instant now) {
+  PublishedView view = published(now);
   const bool safe = may_answer(view);
   const bool asked =
       partner_ && !offline_ && started_ && !doubtful_ && safe &&
@@ -389,7 +389,7 @@ PoolReport Engine::pool_report(PoolIndex index) const {
   const Pool& pool = pools_[index];
   const PoolDurable& record = confirmed_.pools[index];
   return {pool.state,   pool.since,  record.owner,     record.epoch,
-          record.claim, pool.reason, pool.failed_here, giveback_at(index)};
+          record.claim, pool.reason, pool.failed_here, pool.veto.empty() ? giveback_at(index) : std::nullopt};
 }
 
 }  // namespace hapair::agent

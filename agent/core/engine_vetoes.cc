@@ -24,8 +24,10 @@ std::string joined(const std::vector<std::string>& said) {
 bool Engine::vetted(PoolIndex index, PlannedMove move) {
   Pool& pool = pools_[index];
   if (plan(index).vetoes.empty()) return true;
-  if (pool.move) return false;
-  pool.move = std::move(move);
+  const bool asked = pool.move.has_value();
+  // Whoever asks by hand is answered in place of what was to be done by itself.
+  if (!asked || move.event == PoolEvent::operator_giveback || move.ignore_vetoes) pool.move = move;
+  if (asked) return false;
   out_.commands.emplace_back(AskVetoes{index});
   return false;
 }
@@ -34,7 +36,14 @@ void Engine::on(Instant now, const VetoDone& event) {
   if (event.pool >= pools_.size()) return;
   Pool& pool = pools_[event.pool];
   const std::optional<PlannedMove> move = std::exchange(pool.move, std::nullopt);
-  if (!move || pool.state != PoolState::serving) return;  // it was moved or stopped for another reason meanwhile
+  if (!move) return;
+  if (pool.state != PoolState::serving) {  // it was moved or stopped for another reason meanwhile
+    if (move->event != PoolEvent::operator_giveback) return;
+    record(now, Severity::warning, "vetoed", event.pool, move->decision,
+           fmt::format("{}: not given back: it is {} now ({})", plan(event.pool).name.view(), text_of(pool.state),
+                       pool.reason));
+    return;
+  }
   if (!event.said.empty() && !move->ignore_vetoes) return take_veto(now, event.pool, *move, joined(event.said));
   if (!event.said.empty()) {
     record(
@@ -42,6 +51,7 @@ void Engine::on(Instant now, const VetoDone& event) {
         fmt::format("{}: moved all the same, as was asked for: {}", plan(event.pool).name.view(), joined(event.said)));
   }
   pool.veto.clear();
+  pool.veto_until.reset();
   // The world went on while they were asked.
   if (move->event == PoolEvent::operator_giveback) {
     if (const auto why = giveback_refusal(event.pool)) {

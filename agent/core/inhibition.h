@@ -9,10 +9,15 @@
 #include <string>
 #include <string_view>
 
+#include "ccm/base/time.h"
+
 namespace hapair::agent {
 
-// Milliseconds since 1970 by the wall clock: what is to outlive a boot cannot be told by CLOCK_BOOTTIME.
+// Milliseconds since 1970 by the wall clock: what is to outlive a boot cannot be told by CLOCK_BOOTTIME. Within a boot
+// it counts for nothing.
 using WallTime = std::chrono::duration<std::int64_t, std::milli>;
+
+inline constexpr Duration kMinute = std::chrono::minutes(1);
 
 // The wire and the disk know them by their numbers.
 enum class Inhibited : std::uint8_t {
@@ -33,12 +38,20 @@ inline constexpr std::size_t kByBytes = 48;
 struct Inhibition {
   bool on = false;
   WallTime since{};
-  WallTime until{};   // 0: until somebody ends it
-  WallTime length{};  // of one with an end: what it lasts at most, whatever the wall clock does
+  WallTime length{};  // 0: until somebody ends it
+  WallTime until{};   // of one with an end, as what follows; in another boot than the record's
+  Instant ends;       // in the boot of the record
   std::string by;
   std::string reason;
   bool operator==(const Inhibition&) const = default;
 };
 using Inhibitions = std::array<Inhibition, kInhibited>;
+
+// When this node began to fence its partner by itself.
+struct FenceStamp {
+  WallTime wall{};  // counts in another boot than the record's
+  Instant when;     // and in that one
+  bool operator==(const FenceStamp&) const = default;
+};
 
 }  // namespace hapair::agent

@@ -69,8 +69,7 @@ struct DurableState {
   BootId boot_id;  // of the life of the kernel in which this was written; in another life nothing is held
   std::vector<PoolDurable> pools;
   Inhibitions inhibitions{};
-  // When this node began to fence its partner by itself, oldest first, at most kFencesKept.
-  std::vector<WallTime> fences{};
+  std::vector<FenceStamp> fences{};  // oldest first, at most kFencesKept
   bool operator==(const DurableState&) const = default;
 };
 

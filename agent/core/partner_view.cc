@@ -105,7 +105,7 @@ std::optional<PartnerView> read_block(const ccm::AgentBlockLayout& block, const 
   view.node_state = static_cast<NodeState>(block.node_state);
   view.leaving = (block.flags & kFlagLeaving) != 0;
   view.keeps_pools = (block.flags & kFlagKeepsPools) != 0;
-  view.maintenance_for_s = block.maintenance_for_s;
+  view.maintenance_left_s = block.maintenance_left_s;
   view.pools.resize(pools.size());
   for (std::size_t i = 0; i < block.pool_count; ++i) {
     const auto entry = read_entry(block.pools[i]);
@@ -129,7 +129,7 @@ ccm::AgentBlockLayout write_block(const PublishedView& view, std::uint64_t seria
   block.pool_count = static_cast<std::uint16_t>(view.pools.size());
   block.node_state = static_cast<std::uint8_t>(view.node_state);
   block.flags = static_cast<std::uint8_t>((view.leaving ? kFlagLeaving : 0) | (view.keeps_pools ? kFlagKeepsPools : 0));
-  block.maintenance_for_s = view.maintenance_for_s;
+  block.maintenance_left_s = view.maintenance_left_s;
   for (std::size_t i = 0; i < view.pools.size(); ++i) {
     const PublishedPool& pool = view.pools[i];
     ccm::PoolEntryLayout& entry = block.pools[i];

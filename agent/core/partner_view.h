@@ -65,10 +65,11 @@ struct PartnerView {
   std::uint64_t saw_serial = 0;
   std::uint64_t saw_life = 0;
   NodeState node_state = NodeState::joining;
-  bool leaving = false;                 // it shuts down: it takes nothing any more
-  bool keeps_pools = false;             // and keeps its pools while it does (shutdown.hand_over false)
-  std::uint32_t maintenance_for_s = 0;  // of a node in maintenance: how long from the publication on; 0: no end
-  std::vector<PartnerPool> pools;       // in this node's order; a pool that the partner does not list is `probing`
+  bool leaving = false;      // it shuts down: it takes nothing any more
+  bool keeps_pools = false;  // and keeps its pools while it does (shutdown.hand_over false)
+  std::uint32_t maintenance_left_s =
+      0;  // of a node in maintenance: from the publication on, rounded up to minutes; 0: no end
+  std::vector<PartnerPool> pools;  // in this node's order; a pool that the partner does not list is `probing`
 };
 
 // Reads the partner's block; nothing where it has published none yet or a field has no meaning.
@@ -91,7 +92,7 @@ struct PublishedView {
   NodeState node_state = NodeState::joining;
   bool leaving = false;
   bool keeps_pools = false;
-  std::uint32_t maintenance_for_s = 0;
+  std::uint32_t maintenance_left_s = 0;
   std::vector<PublishedPool> pools;
   bool operator==(const PublishedView&) const = default;
 };

@@ -312,6 +312,12 @@ bool PoolSequence::all(ResourceState state) const {
                              [state](const Entry& entry) { return !entry.must_stop && entry.status.state == state; });
 }
 
+bool PoolSequence::steady() const {
+  return all(ResourceState::running) && std::ranges::all_of(entries_, [](const Entry& entry) {
+           return !entry.status.busy || entry.status.busy == ResourceAction::monitor;
+         });
+}
+
 bool PoolSequence::prerequisites_run(std::size_t resource) const {
   return std::ranges::all_of(plan_[resource].after, [this](std::size_t before) {
     return entries_[before].status.state == ResourceState::running && !entries_[before].must_stop;

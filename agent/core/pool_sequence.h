@@ -82,6 +82,8 @@ class PoolSequence {
   Output adopt(Instant now, const TakeoverPermit& permit);
   Output stop(Instant now);
   Output done(Instant now, std::size_t resource, ResourceAction action, const ActionResult& result);
+  // Everything runs, and nothing is being started or stopped.
+  [[nodiscard]] bool steady() const;
   // False: its monitors are not run, and what one says that is under way has no consequence.
   void set_watched(bool watched) { watched_ = watched; }
   Output tick(Instant now);  // starts the monitors that are due

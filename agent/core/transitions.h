@@ -66,6 +66,9 @@ enum class PoolEvent : std::uint8_t {
 inline constexpr std::uint8_t kPoolEvents = 30;
 std::string_view text_of(PoolEvent event);
 
+// A partner that is down is taken over from here without anybody asking for it.
+inline bool takes_by_itself(PoolState state) { return state == PoolState::elsewhere || state == PoolState::released; }
+
 // What must hold besides. Evaluated by the engine; the first row whose guard holds is taken.
 enum class Guard : std::uint8_t {
   always,

@@ -18,8 +18,11 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
   out.self = config.pair.node;
   out.partner = config.pair.partner;
   for (const PoolConfig& pool : config.pools) {
-    PoolPlan plan{pool.name, pool.home, {}, {}};
-    for (const VetoConfig& veto : pool.vetoes) plan.vetoes.push_back(veto.name);
+    PoolPlan plan{pool.name, pool.home, {}, {}, {}};
+    for (const VetoConfig& veto : pool.vetoes) {
+      plan.vetoes.push_back(veto.name);
+      plan.vetoes_time += veto.timeout + kKillAfter + kGiveUpAfter;
+    }
     for (const ResourceConfig& resource : pool.resources) {
       plan.resources.push_back({.name = resource.name,
                                 .type = resource.type,
@@ -73,7 +76,7 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
                  [this](ResourceId id, ResourceAction action, const ActionResult& result) {
                    step(ActionDone{id, action, result});
                  }),
-      vetoes_(runner_, config_.pools, config_.pair.node, config_.pair.partner,
+      vetoes_(loop, runner_, config_.pools, config_.pair.node, config_.pair.partner,
               [this](PoolIndex pool, std::vector<std::string> said) { step(VetoDone{pool, std::move(said)}); }),
       fencer_(runner_, loop, clock, config_.fencing),
       link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this),
@@ -102,7 +105,6 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
   link_.start();
   Started started;
   started.boot_id = boot_id_;
-  started.wall = std::chrono::duration_cast<WallTime>(std::chrono::microseconds(clock_->wall_us()));
   if (state) {
     started.durable = *state;
   } else {
@@ -141,7 +143,11 @@ void Agent::take_leftovers() {
   leftovers_.clear();
 }
 
-void Agent::step(const Event& event) { apply(engine_.step(clock_->now(), event)); }
+void Agent::step(const Event& event) {
+  const Instant now = clock_->now();
+  engine_.tell_wall(now, std::chrono::duration_cast<WallTime>(std::chrono::microseconds(clock_->wall_us())));
+  apply(engine_.step(now, event));
+}
 
 void Agent::apply(EngineOutput output) {
   if (output.persist) writer_->write(output.persist->generation, output.persist->state);
@@ -160,6 +166,7 @@ void Agent::apply(EngineOutput output) {
 void Agent::run(const Command& command) {
   if (const auto* resource = std::get_if<RunResource>(&command)) return run_resource(*resource);
   if (std::holds_alternative<StartFence>(command)) return start_fence();
+  if (std::holds_alternative<AbandonFence>(command)) return fencer_.abandon();
   if (const auto* vetoes = std::get_if<AskVetoes>(&command)) return vetoes_.ask(vetoes->pool);
   if (const auto* phase = std::get_if<SetPhase>(&command)) return set_phase(phase->phase);
   if (const auto done = agent::reset_state(config_.state_dir); !done) {

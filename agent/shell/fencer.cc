@@ -32,7 +32,7 @@ std::optional<std::string> without_answer(std::string_view action, const Process
     case ProcessResult::End::timed_out:
       return what + "gave no answer (" + result.reason + ")" + words_of(result);
     case ProcessResult::End::signalled:
-      return what + "was ended by SIG" + ::sigabbrev_np(result.code) + words_of(result);
+      return what + "was ended by " + signal_name(result.code) + words_of(result);
   }
   return std::nullopt;
 }

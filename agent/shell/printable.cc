@@ -1,5 +1,7 @@
 #include "agent/shell/printable.h"
 
+#include <cstring>
+
 #include <algorithm>
 
 namespace hapair::agent {
@@ -57,6 +59,11 @@ std::string printable_line(std::string_view text, std::size_t max_bytes) {
     at += std::max<std::size_t>(length, 1);
   }
   return out;
+}
+
+std::string signal_name(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  return name == nullptr ? "signal " + std::to_string(signal) : std::string("SIG") + name;
 }
 
 std::string_view last_line(std::string_view text) {

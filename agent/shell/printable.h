@@ -11,6 +11,9 @@ namespace hapair::agent {
 // ends goes, and what is longer than `max_bytes` is cut with "...".
 std::string printable_line(std::string_view text, std::size_t max_bytes = 400);
 
+// "SIGSEGV"; of one without a name "signal 34".
+std::string signal_name(int signal);
+
 // The last line that is not blank.
 std::string_view last_line(std::string_view text);
 

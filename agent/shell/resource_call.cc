@@ -221,8 +221,7 @@ ActionResult meaning_of(const ResourceConfig& resource, ResourceAction action, c
       return out;
     case ProcessResult::End::signalled:
       out.reason = with_words(
-          resource.type + " " + std::string(text_of(action)) + " was ended by SIG" + ::sigabbrev_np(result.code),
-          result);
+          resource.type + " " + std::string(text_of(action)) + " was ended by " + signal_name(result.code), result);
       return out;
     case ProcessResult::End::exited:
       break;

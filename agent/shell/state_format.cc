@@ -78,13 +78,28 @@ StateOrdersLayout orders_of(const DurableState& state) {
     to.since_ms = from.since.count();
     to.until_ms = from.until.count();
     to.length_ms = from.length.count();
+    to.ends_ns = ns_of(from.ends);
     put_text(to.by, from.by);
     put_text(to.reason, from.reason);
   }
   HAPAIR_CHECK(state.fences.size() <= kFencesKept, "the engine keeps no more");
   layout.fence_count = static_cast<std::uint32_t>(state.fences.size());
-  for (std::size_t i = 0; i < state.fences.size(); ++i) layout.fences_ms.at(i) = state.fences[i].count();
+  for (std::size_t i = 0; i < state.fences.size(); ++i) {
+    layout.fences_ms.at(i) = state.fences[i].wall.count();
+    layout.fences_ns.at(i) = ns_of(state.fences[i].when);
+  }
   return layout;
+}
+
+// In 139 years from 1970 on: nothing that is reckoned with it in nanoseconds overflows.
+bool in_range(std::int64_t ms) {
+  constexpr std::int64_t kLatestMs = std::int64_t{1} << 42;
+  return ms >= 0 && ms <= kLatestMs;
+}
+
+bool in_range_ns(std::int64_t ns) {
+  constexpr std::int64_t kMostNs = std::int64_t{1} << 62;
+  return ns > -kMostNs && ns < kMostNs;
 }
 
 // False where it holds what no version defines.
@@ -95,21 +110,22 @@ bool take_orders(const StateOrdersLayout& layout, DurableState& state) {
     const auto reason = text_from(from.reason);
     const bool zero = std::ranges::all_of(from.zero, [](std::uint8_t byte) { return byte == 0; });
     if (!by || !reason || !zero || from.on > 1) return false;
-    // No time that any clock shows, so that nothing that is reckoned with them overflows.
-    constexpr std::int64_t kLatestMs = std::int64_t{1} << 45;
-    for (const std::int64_t ms : {from.since_ms, from.until_ms, from.length_ms}) {
-      if (ms < 0 || ms > kLatestMs) return false;
-    }
-    if ((from.until_ms == 0) != (from.length_ms == 0)) return false;
-    state.inhibitions.at(i) = {.on = from.on == 1,
+    if (!in_range(from.since_ms) || !in_range(from.until_ms) || !in_range(from.length_ms) || !in_range_ns(from.ends_ns))
+      return false;
+    if (from.on == 0) continue;
+    state.inhibitions.at(i) = {.on = true,
                                .since = WallTime(from.since_ms),
-                               .until = WallTime(from.until_ms),
                                .length = WallTime(from.length_ms),
+                               .until = WallTime(from.until_ms),
+                               .ends = instant_of_ns(from.ends_ns),
                                .by = *by,
                                .reason = *reason};
   }
   if (layout.fence_count > kFencesKept || layout.zero != 0) return false;
-  for (std::size_t i = 0; i < layout.fence_count; ++i) state.fences.emplace_back(layout.fences_ms.at(i));
+  for (std::size_t i = 0; i < layout.fence_count; ++i) {
+    if (!in_range(layout.fences_ms.at(i)) || !in_range_ns(layout.fences_ns.at(i))) return false;
+    state.fences.push_back({WallTime(layout.fences_ms.at(i)), instant_of_ns(layout.fences_ns.at(i))});
+  }
   return true;
 }
 

@@ -66,27 +66,29 @@ static_assert(offsetof(StatePoolLayout, released) == 80);
 
 struct StateInhibitionLayout {
   std::int64_t since_ms;  // since 1970; likewise below
-  std::int64_t until_ms;  // 0: no end
-  std::int64_t length_ms;
-  std::uint8_t on;  // 0 or 1
+  std::int64_t until_ms;
+  std::int64_t length_ms;  // 0: no end
+  std::int64_t ends_ns;    // CLOCK_BOOTTIME in the boot of the header
+  std::uint8_t on;         // 0 or 1
   std::array<std::uint8_t, 7> zero;
   std::array<char, kByBytes> by;  // padded with zeros; likewise below
   std::array<char, kReasonBytes> reason;
 };
-static_assert(sizeof(StateInhibitionLayout) == 200);
-static_assert(offsetof(StateInhibitionLayout, on) == 24);
-static_assert(offsetof(StateInhibitionLayout, by) == 32);
-static_assert(offsetof(StateInhibitionLayout, reason) == 80);
+static_assert(sizeof(StateInhibitionLayout) == 208);
+static_assert(offsetof(StateInhibitionLayout, on) == 32);
+static_assert(offsetof(StateInhibitionLayout, by) == 40);
+static_assert(offsetof(StateInhibitionLayout, reason) == 88);
 
 struct StateOrdersLayout {
   std::array<StateInhibitionLayout, kInhibited> inhibitions;
   std::uint32_t fence_count;
   std::uint32_t zero;
   std::array<std::int64_t, kFencesKept> fences_ms;
+  std::array<std::int64_t, kFencesKept> fences_ns;  // CLOCK_BOOTTIME in the boot of the header
 };
-static_assert(sizeof(StateOrdersLayout) == 936);
-static_assert(offsetof(StateOrdersLayout, fence_count) == 800);
-static_assert(offsetof(StateOrdersLayout, fences_ms) == 808);
+static_assert(sizeof(StateOrdersLayout) == 1096);
+static_assert(offsetof(StateOrdersLayout, fence_count) == 832);
+static_assert(offsetof(StateOrdersLayout, fences_ms) == 840);
 
 inline constexpr std::size_t kMaxStateBytes =
     sizeof(StateHeaderLayout) + ccm::kMaxPools * sizeof(StatePoolLayout) + sizeof(StateOrdersLayout);

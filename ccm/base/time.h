@@ -27,7 +27,7 @@ inline double ms_of(Duration d) { return std::chrono::duration<double, std::mill
 class Clock {
  public:
   [[nodiscard]] virtual Instant now() const = 0;  // CLOCK_BOOTTIME
-  // Microseconds since 1970 for what people read; never used in a decision.
+  // Microseconds since 1970: for what people read, and for what must outlive a boot.
   [[nodiscard]] virtual std::int64_t wall_us() const = 0;
 
  protected:

@@ -21,7 +21,9 @@ class Epochs final : public Checker {
   void on_action(World& world, NodeIndex node, const agent::RunResource& action) override {
     if (action.action != agent::ResourceAction::start) return;
     const PoolName& pool = world.plan(action.resource.pool).name;
-    const auto& disk = world.disk(node);
+    // Of a write that is reported as failed and landed all the same nothing is known: an agent that restarts on it
+    // stops the pool before anything else. What was reported as being on disk is what is relied on.
+    const auto& disk = world.relied_on(node);
     const agent::PoolDurable* own = entry_of(disk, pool);
     const bool held = own != nullptr && own->owner.view() == world.name(node) && own->held && !own->released &&
                       own->epoch.value() != 0 && disk->boot_id == world.boot_id(node);

@@ -106,10 +106,12 @@ class Schedule {
     world_.command(node, command);
   }
 
-  void allow_everything() {
-    for (const NodeIndex n : {0UL, 1UL}) {
-      for (const auto what : {agent::Inhibited::takeover, agent::Inhibited::giveback, agent::Inhibited::maintenance}) {
-        inhibit(n, OperatorCommand::Kind::allow, what);
+  // What an operator has forbidden there is over.
+  void end_orders(NodeIndex node) {
+    if (world_.engine(node) == nullptr) return;
+    for (const agent::InhibitionReport& order : world_.engine(node)->inhibitions(world_.now())) {
+      if (order.what != agent::Inhibited::partner_maintenance) {
+        inhibit(node, OperatorCommand::Kind::allow, order.what);
       }
     }
   }
@@ -259,6 +261,7 @@ class Schedule {
         world_.boot(n);
         world_.start_ccm(n);
         world_.start_agent(n);
+        end_orders(n);
       }
       if (world_.advance_until([this] { return world_.settled(); }, seconds(10))) return;
     }
@@ -280,7 +283,7 @@ class Schedule {
         operate(n, OperatorCommand::Kind::reset_record, false);
       }
     }
-    allow_everything();
+    for (const NodeIndex n : {0UL, 1UL}) end_orders(n);
     const auto served = [this] { return world_.served_once(0) && world_.served_once(1); };
     if (!world_.advance_until(served, seconds(30))) {
       world_.violation("30 s after everything was healed not every pool is served once\n" + world_.describe());

@@ -126,6 +126,9 @@ void World::boot_kernel(NodeIndex index, ccm::BootPhase phase) {
   ++node.power_life;
   ++node.boots;
   node.boot_id = BootId{};
+  if (options_.seed != 0 && node.boots > 1) {
+    node.wall_error = std::chrono::seconds(std::uniform_int_distribution<int>(-10'000, 10'000)(random_));
+  }
   node.boot_id.bytes[0] = static_cast<std::uint8_t>(0xa0 + index);
   node.boot_id.bytes[15] = static_cast<std::uint8_t>(node.boots % 256);
   node.boot_id.bytes[14] = static_cast<std::uint8_t>(node.boots / 256);
@@ -273,8 +276,6 @@ void World::start_agent(NodeIndex index) {
   node.agent->disk_free_at = now_;
   agent::Started started;
   started.boot_id = node.boot_id;
-  started.wall =
-      agent::WallTime(1'800'000'000'000) + std::chrono::duration_cast<agent::WallTime>(now_ - Instant(seconds(1000)));
   if (node.record_corrupt) {
     started.record_problem = "state: the checksum does not match";
   } else {

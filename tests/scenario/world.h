@@ -125,6 +125,10 @@ class World {
   [[nodiscard]] const agent::Engine* engine(NodeIndex node) const;
   [[nodiscard]] const heartbeat::PartnerWatch* watch(NodeIndex node) const;
   [[nodiscard]] const std::optional<agent::DurableState>& disk(NodeIndex node) const { return nodes_[node].disk; }
+  // What was last read from the disk, or reported as being on it.
+  [[nodiscard]] const std::optional<agent::DurableState>& relied_on(NodeIndex node) const {
+    return nodes_[node].relied_on;
+  }
   [[nodiscard]] const BootId& boot_id(NodeIndex node) const { return nodes_[node].boot_id; }
   [[nodiscard]] RealState real(NodeIndex node, agent::ResourceId resource) const;
   [[nodiscard]] std::optional<agent::ResourceAction> under_way(NodeIndex node, agent::ResourceId resource) const;
@@ -230,6 +234,8 @@ class World {
     std::deque<FenceBehaviour> fence{FenceBehaviour::confirmed};
     std::vector<std::vector<Resource>> pools;
     std::map<agent::PoolIndex, std::string> vetoes;
+    std::uint64_t fence_rounds = 0;
+    agent::WallTime wall_error{};
     std::vector<Scheduled> deferred;
     std::uint64_t engine_steps = 0;
   };
@@ -260,6 +266,7 @@ class World {
   void finish_action(NodeIndex node, const agent::RunResource& action, bool hung, Duration time);
   void fence(NodeIndex asker);
   void ask_vetoes(NodeIndex node, agent::PoolIndex pool);
+  [[nodiscard]] agent::WallTime wall(NodeIndex node) const;
   void set_phase(NodeIndex node, ccm::BootPhase phase);
   void agent_gone(NodeIndex node, ccm::ClientState how);
   void leave_if_done(NodeIndex node);

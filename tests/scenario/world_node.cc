@@ -254,6 +254,7 @@ void World::step(NodeIndex index, const agent::Event& event) {
   Node& node = nodes_[index];
   ++node.engine_steps;
   const bool tick = std::holds_alternative<agent::Tick>(event);
+  node.agent->engine.tell_wall(now_, wall(index));
   carry_out(index, node.agent->engine.step(now_, event));
   const auto due = node.agent->engine.next_wakeup();
   if (tick && due && *due <= now_) {
@@ -295,6 +296,8 @@ void World::carry_out(NodeIndex index, agent::EngineOutput output) {
       act(index, *action);
     } else if (std::holds_alternative<agent::StartFence>(command)) {
       fence(index);
+    } else if (std::holds_alternative<agent::AbandonFence>(command)) {
+      ++node.fence_rounds;
     } else if (const auto* vetoes = std::get_if<agent::AskVetoes>(&command)) {
       ask_vetoes(index, vetoes->pool);
     } else if (const auto* phase = std::get_if<agent::SetPhase>(&command)) {
@@ -388,6 +391,12 @@ void World::finish_action(NodeIndex index, const agent::RunResource& action, boo
 }
 
 // The device acts at the end of its time, if whoever asked still runs then.
+// Set by whoever sets clocks, at each boot, where a seed makes the world.
+agent::WallTime World::wall(NodeIndex node) const {
+  return agent::WallTime(1'800'000'000'000) + nodes_[node].wall_error +
+         std::chrono::duration_cast<agent::WallTime>(now_ - Instant(seconds(1000)));
+}
+
 void World::ask_vetoes(NodeIndex index, agent::PoolIndex pool) {
   schedule(vary(milliseconds(50)), Scope::agent, index, [this, index, pool] {
     agent::VetoDone done{.pool = pool, .said = {}};
@@ -402,9 +411,10 @@ void World::fence(NodeIndex asker) {
   const FenceBehaviour behaviour = node.fence.front();
   if (node.fence.size() > 1) node.fence.pop_front();
   const std::uint64_t life = node.agent_life;
+  const std::uint64_t round = ++node.fence_rounds;
   const Duration time = vary(kFenceTime);
-  schedule(time, Scope::node, asker, [this, asker, life, behaviour, time] {
-    if (nodes_[asker].agent_life != life) return;
+  schedule(time, Scope::node, asker, [this, asker, life, round, behaviour, time] {
+    if (nodes_[asker].agent_life != life || nodes_[asker].fence_rounds != round) return;
     agent::FenceReport report;
     report.device = "ipmi";
     report.took = time;

@@ -187,6 +187,7 @@ TEST_F(TheHapairCommand, ForbidsAllowsAndTakesTheOperatorsWord) {
                                              {"disable", "everything", "--reason", "x"},
                                              {"disable", "takeover", "--reason", "x", "--for", "0s"},
                                              {"disable", "takeover", "--reason", "x", "--for", "ever"},
+                                             {"disable", "takeover", "--reason", "x", "--for", "49711d"},
                                              {"confirm-down"}}) {
     EXPECT_EQ(run(wrong).code, 2);
   }

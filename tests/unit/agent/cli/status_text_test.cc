@@ -206,7 +206,9 @@ TEST(StatusText, OfAnAgentThatKnowsNothingYetIsWhole) {
   status.set_node("alpha");
   status.set_partner("beta");
   EXPECT_THAT(status_text(status, {}), HasSubstr("early channel  this node's CCM does not run\n"));
-  EXPECT_THAT(status_text(status, {}), HasSubstr("fencing        no device: only a release, a reboot or hapair confirm-down permits a takeover\n"));
+  EXPECT_THAT(
+      status_text(status, {}),
+      HasSubstr("fencing        no device: only a release, a reboot or hapair confirm-down permits a takeover\n"));
 }
 
 TEST(StatusText, RepeatsWhatWasWrongInTheInitramfs) {

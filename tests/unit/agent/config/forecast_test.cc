@@ -67,7 +67,8 @@ TEST_F(AForecast, of_a_death_names_the_time_and_the_devices_in_order) {
 TEST_F(AForecast, of_a_death_is_an_operators_where_nothing_is_taken_by_itself) {
   config_.takeover.automatic = false;
   EXPECT_TRUE(
-      of("beta is dead, or").starts_with("operator: known 65 ms after its last beat; an operator decides, for takeover.automatic"));
+      of("beta is dead, or")
+          .starts_with("operator: known 65 ms after its last beat; an operator decides, for takeover.automatic"));
   config_.fencing.devices.clear();
   EXPECT_NE(of("beta is dead, or").find("hapair confirm-down beta"), std::string::npos);
   EXPECT_EQ(of("beta is dead, and no fence device"), "no such failure");

@@ -437,16 +437,35 @@ TEST_F(EngineObeys, counts_a_claim_that_was_withdrawn_as_no_fence) {
   EXPECT_EQ(down.persist->state.fences.size(), 1U);
 }
 
-TEST_F(EngineObeys, counts_the_fences_of_earlier_lives_of_the_agent_and_forgets_them_after_the_window) {
-  DurableState kept;
-  kept.boot_id = boot_;
-  kept.pools.push_back({.pool = kPool, .epoch = Epoch(3), .owner = kPartner, .claim = {}, .partner_boot = {}});
-  const WallTime wall = std::chrono::hours(1000);
-  // One of them in the future of a clock that was set back.
-  kept.fences = {wall - seconds(60), wall - seconds(30), wall + seconds(99)};
-  step(Started{kept, std::nullopt, boot_, wall});
-  probed(ActionOutcome::not_running);
-  ASSERT_EQ(state(), PoolState::elsewhere);
+class EngineRemembers : public EngineObeys {
+ protected:
+  // A record of the same boot, or of another one.
+  DurableState kept(bool same_boot) {
+    DurableState kept;
+    kept.boot_id = boot_;
+    if (!same_boot) kept.boot_id.bytes[0] = 77;
+    kept.pools.push_back(
+        {.pool = kPool, .epoch = Epoch(3), .owner = kPartner, .claim = {}, .partner_boot = {}, .held = false});
+    return kept;
+  }
+  void start(const DurableState& kept, WallTime wall) {
+    engine_->tell_wall(now_, wall);
+    if (const auto out = step(Started{kept, std::nullopt, boot_}); out.persist) step(Durable{out.persist->generation});
+    probed(ActionOutcome::not_running);
+    if (state() != PoolState::elsewhere) {
+      verdict(Verdict::alive);
+      if (const auto out = partner_serves(3); out.persist) step(Durable{out.persist->generation});
+    }
+    ASSERT_EQ(state(), PoolState::elsewhere);
+  }
+  const WallTime wall_ = std::chrono::hours(1000);
+};
+
+TEST_F(EngineRemembers, the_fences_of_earlier_lives_of_the_agent_until_the_window_is_over) {
+  DurableState record = kept(true);
+  // The wall clock was set since: it counts for nothing in the same boot.
+  for (const int ago : {60, 30, 10}) record.fences.push_back({WallTime(5), now_ - seconds(ago)});
+  start(record, wall_);
   const EngineOutput down = verdict(Verdict::unreachable);
   EXPECT_EQ(state(), PoolState::elsewhere);
   EXPECT_TRUE(std::ranges::any_of(down.records, [](const Record& r) { return r.kind == "fence-limit"; }));
@@ -457,15 +476,36 @@ TEST_F(EngineObeys, counts_the_fences_of_earlier_lives_of_the_agent_and_forgets_
   EXPECT_EQ(state(), PoolState::claiming);
 }
 
-TEST_F(EngineObeys, lets_no_wrong_clock_make_an_inhibition_longer_than_it_was_given) {
-  DurableState kept;
-  const WallTime wall = std::chrono::hours(1000);
-  auto& takeover = kept.inhibitions[static_cast<std::size_t>(Inhibited::takeover)];
-  takeover = {
-      .on = true, .since = wall, .until = wall + seconds(60), .length = seconds(60), .by = "root", .reason = "x"};
-  auto& giveback = kept.inhibitions[static_cast<std::size_t>(Inhibited::giveback)];
-  giveback = {.on = true, .since = wall, .until = WallTime(0), .length = WallTime(0), .by = "root", .reason = "y"};
-  step(Started{kept, std::nullopt, boot_, wall - std::chrono::hours(500)});
+TEST_F(EngineRemembers, the_fences_of_an_earlier_boot_by_the_wall_clock_and_none_in_the_future) {
+  DurableState record = kept(false);
+  record.fences = {{wall_ - seconds(60), now_}, {wall_ - seconds(30), now_}, {wall_ + seconds(99), now_}};
+  start(record, wall_);
+  verdict(Verdict::unreachable);
+  EXPECT_EQ(state(), PoolState::elsewhere);
+  verdict(Verdict::alive);
+  now_ += std::chrono::hours(1);
+  verdict(Verdict::unreachable);
+  EXPECT_EQ(state(), PoolState::claiming);
+}
+
+TEST_F(EngineRemembers, no_fence_of_hours_ago) {
+  DurableState record = kept(false);
+  record.fences.assign(kFencesKept, {wall_ - std::chrono::hours(2), now_});
+  start(record, wall_);
+  verdict(Verdict::unreachable);
+  EXPECT_EQ(state(), PoolState::claiming);
+}
+
+Inhibition order(WallTime wall, WallTime length, Instant ends) {
+  return {
+      .on = true, .since = wall, .length = length, .until = wall + length, .ends = ends, .by = "root", .reason = "x"};
+}
+
+TEST_F(EngineRemembers, what_was_forbidden_and_lets_no_wrong_clock_make_it_longer) {
+  DurableState record = kept(false);
+  record.inhibitions[static_cast<std::size_t>(Inhibited::takeover)] = order(wall_, seconds(60), Instant(seconds(7)));
+  record.inhibitions[static_cast<std::size_t>(Inhibited::giveback)] = order(wall_, WallTime(0), Instant());
+  start(record, wall_ - std::chrono::hours(500));
   ASSERT_EQ(inhibitions().size(), 2U);
   EXPECT_EQ(inhibitions()[0].left, seconds(60));
   EXPECT_FALSE(inhibitions()[1].left);
@@ -476,6 +516,65 @@ TEST_F(EngineObeys, lets_no_wrong_clock_make_an_inhibition_longer_than_it_was_gi
   EXPECT_EQ(inhibitions().size(), 1U);
   ASSERT_TRUE(ended.persist);
   EXPECT_FALSE(ended.persist->state.inhibitions[0].on);
+}
+
+TEST_F(EngineRemembers, how_long_something_is_forbidden_whatever_the_wall_clock_does_in_the_same_boot) {
+  DurableState record = kept(true);
+  record.inhibitions[static_cast<std::size_t>(Inhibited::takeover)] = order(wall_, seconds(60), now_ + seconds(20));
+  start(record, wall_ + std::chrono::hours(3));
+  ASSERT_EQ(inhibitions().size(), 1U);
+  EXPECT_EQ(inhibitions()[0].left, seconds(20));
+}
+
+class EngineSeesMaintenance : public EngineObeys {
+ protected:
+  EngineOutput partner_in_maintenance(std::uint32_t left_s) {
+    PublishedView view;
+    view.node_state = NodeState::maintenance;
+    view.maintenance_left_s = left_s;
+    view.pools.push_back(
+        {kPool, Epoch(3), Epoch(), PoolOwner::publisher, PoolState::serving, PoolRequest::none, false, false, false});
+    return step(PartnerBlock{write_block(view, ++partner_serial_, 9, 0, 0, 0)});
+  }
+  Duration left() { return inhibitions().at(0).left.value_or(Duration::max()); }
+};
+
+TEST_F(EngineSeesMaintenance, of_its_partner_as_long_as_that_tells_and_no_longer) {
+  settle();
+  partner_in_maintenance(7200);
+  EXPECT_EQ(left(), seconds(7200));
+  now_ += seconds(7150);
+  partner_in_maintenance(60);
+  EXPECT_EQ(left(), seconds(50)) << "what is left is told rounded up";
+  partner_in_maintenance(7200);
+  EXPECT_EQ(left(), seconds(7200)) << "the operator gave it another two hours";
+  partner_in_maintenance(0);
+  EXPECT_EQ(left(), Duration::max());
+}
+
+TEST_F(EngineSeesMaintenance, of_a_partner_whose_record_cannot_be_read_go_on) {
+  settle();
+  partner_in_maintenance(7200);
+  PublishedView view;
+  view.node_state = NodeState::offline;
+  step(PartnerBlock{write_block(view, ++partner_serial_, 10, 0, 0, 0)});
+  EXPECT_EQ(inhibitions().size(), 1U);
+  partner_serves(3);
+  EXPECT_TRUE(inhibitions().empty());
+}
+
+TEST_F(EngineObeys, publishes_how_long_its_maintenance_still_lasts) {
+  settle();
+  what_ = Inhibited::maintenance;
+  length_ = seconds(150);
+  command(OperatorCommand::Kind::inhibit);
+  EXPECT_EQ(engine_->block().maintenance_left_s, 180U);
+  now_ += seconds(30);
+  ASSERT_TRUE(engine_->next_wakeup());
+  EXPECT_EQ(*engine_->next_wakeup(), now_);
+  EXPECT_TRUE(step(Tick{}).publish);
+  EXPECT_EQ(engine_->block().maintenance_left_s, 120U);
+  EXPECT_EQ(*engine_->next_wakeup(), now_ + seconds(60));
 }
 
 TEST_F(EngineObeys, only_with_a_reason_that_fits) {

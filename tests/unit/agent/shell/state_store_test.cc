@@ -37,11 +37,12 @@ DurableState some_state() {
   state.pools = {pool("pool-a", 7, "alpha", false, 8, true), pool("pool-b", 0x0102030405060708, "", true, 0)};
   state.inhibitions.at(2) = {.on = true,
                              .since = WallTime(0x0102030405),
-                             .until = WallTime(0x0202030405),
                              .length = WallTime(0x0100000000),
+                             .until = WallTime(0x0202030405),
+                             .ends = instant_of_ns(0x0708),
                              .by = "root",
                              .reason = "new cables"};
-  state.fences = {WallTime(0x11), WallTime(0x22)};
+  state.fences = {{WallTime(0x11), instant_of_ns(0x33)}, {WallTime(0x22), instant_of_ns(0x44)}};
   return state;
 }
 
@@ -75,24 +76,26 @@ class AState : public testing::Test {
 
 // Made by another program.
 TEST_F(AState, HasTheBytesOfVersion3) {
-  const std::string zeros(400, '0');
+  const std::string zeros(416, '0');
   const auto padded = [&zeros](const std::string& digits, std::size_t bytes) {
     return digits + zeros.substr(0, 2 * bytes - digits.size());
   };
   const std::string life = "ffeeddccbbaa99887766554433221100";
   const std::string alpha = padded("616c706861", 32);
-  const std::string head = "4850535441544531" + std::string("03000000") + "f0040000";
+  const std::string head = "4850535441544531" + std::string("03000000") + "90050000";
   const std::string after_crc =
       "02000000" + padded("6c6162", 32) + alpha + "00112233445566778899aabbccddeeff" +                            //
       padded("706f6f6c2d61", 32) + alpha + "0700000000000000" + "0800000000000000" + padded("0001", 16) + life +  //
       padded("706f6f6c2d62", 32) + padded("", 32) + "0807060504030201" + padded("", 8) + padded("01", 16) + life;
-  const std::string orders = padded("", 200) + padded("", 200) +  //
-                             "0504030201000000" + "0504030202000000" + "0000000001000000" + padded("01", 8) +
-                             padded("726f6f74", 48) + padded("6e6577206361626c6573", 120) + padded("", 200) +
-                             padded("02000000", 8) + padded("11", 8) + padded("22", 8) + padded("", 14 * 8);
+  const std::string orders = padded("", 208) + padded("", 208) +  //
+                             "0504030201000000" + "0504030202000000" + "0000000001000000" + "0807000000000000" +
+                             padded("01", 8) + padded("726f6f74", 48) + padded("6e6577206361626c6573", 120) +
+                             padded("", 208) + padded("02000000", 8) +                 //
+                             padded("11", 8) + padded("22", 8) + padded("", 14 * 8) +  //
+                             padded("33", 8) + padded("44", 8) + padded("", 14 * 8);
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
-  EXPECT_EQ(bytes.substr(32, 8), "1fdd638e");
+  EXPECT_EQ(bytes.substr(32, 8), "10a4a5c0");
   EXPECT_EQ(bytes.substr(40), after_crc + orders);
 }
 
@@ -160,7 +163,9 @@ TEST_F(AState, WithOrdersThatMakeNoSenseIsRefused) {
   EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[1].zero[3] = 1; }));
   EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[2].since_ms = -1; }));
   EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[2].until_ms = INT64_MAX; }));
-  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[2].length_ms = 0; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[2].ends_ns = INT64_MIN; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.fences_ms[0] = -1; }));
+  EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.fences_ns[1] = INT64_MAX; }));
   EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.inhibitions[3].reason[5] = 'x'; }));
   EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.fence_count = kFencesKept + 1; }));
   EXPECT_TRUE(refused([](StateOrdersLayout& o) { o.zero = 1; }));
@@ -199,7 +204,7 @@ TEST_F(AState, WithAnyByteFlippedIsRefused) {
 TEST_F(AState, ThatCannotBeUsedIsKeptAsideOnceAndStaysInPlace) {
   const std::string cut = good_bytes().substr(0, 150);
   EXPECT_EQ(problem_with(cut),
-            (folder_ / "state") + " cannot be used: it has 150 bytes where its head says 1264: it was cut or is torn");
+            (folder_ / "state") + " cannot be used: it has 150 bytes where its head says 1424: it was cut or is torn");
   for (int start = 0; start < 3; ++start) {
     const auto again = load();
     ASSERT_FALSE(again);

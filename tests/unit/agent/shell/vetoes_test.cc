@@ -28,7 +28,7 @@ class TheVetoesOfAPool : public testing::Test {
   }
   std::vector<std::string> ask() {
     std::optional<std::vector<std::string>> answer;
-    Vetoes vetoes(runner_, pools_, alpha_, beta_, [&](PoolIndex pool, std::vector<std::string> said) {
+    Vetoes vetoes(loop_.get(), runner_, pools_, alpha_, beta_, [&](PoolIndex pool, std::vector<std::string> said) {
       EXPECT_EQ(pool, 0U);
       answer = std::move(said);
     });
