@@ -23,7 +23,7 @@ std::string feeding(const WatchdogWords& watchdog, std::int64_t now_ns, const St
 
 std::string watchdog_text(const WatchdogWords& watchdog, std::int64_t now_ns, const Style& style) {
   if (watchdog.state.empty() || watchdog.state == "none") return "none: nothing resets this node (ccm.watchdog)";
-  const std::string problem = toned(watchdog.problem, Tone::bad, style);
+  std::string problem = toned(watchdog.problem, Tone::bad, style);
   if (watchdog.timeout_ms == 0) return problem;
   const std::string resets = fmt::format("{} resets this node {} after its last feed; ", watchdog.device,
                                          duration_text(static_cast<std::int64_t>(watchdog.timeout_ms) * kNsPerMs)) +
