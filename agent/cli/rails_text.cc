@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "agent/cli/watchdog_text.h"
 #include "ccm/wire/port_channel.h"
 #include "ccm/wire/session_block.h"
 
@@ -126,6 +127,15 @@ std::string ports_text(const ccm::CcmSelfLayout& self, const Style& style) {
   return "\n" + table(rows, 1, "ready", style);
 }
 
+WatchdogWords watchdog_of(const ccm::CcmSelfLayout& self) {
+  return {.device = std::string(ccm::name_in(self.watchdog.device)),
+          .state = std::string(ccm::text_of(static_cast<ccm::WatchdogState>(self.watchdog.state))),
+          .problem = ccm::problem_of(self.watchdog),
+          .timeout_ms = self.watchdog.timeout_ms,
+          .fed_until_ns = self.watchdog.fed_until_ns,
+          .fed_for = std::string(ccm::name_in(self.watchdog.fed_for))};
+}
+
 }  // namespace
 
 std::string rails_text(const ccm::CcmSelfLayout& self, Instant now, const Style& style) {
@@ -138,7 +148,7 @@ std::string rails_text(const ccm::CcmSelfLayout& self, Instant now, const Style&
                     std::to_string(rail.turned_away + rail.ports_turned_away), errors_of(rail)});
   }
   return table(rows, 3, "connected", style) + networks_text(self, now, style) + "\n" + session_text(self) + "\n" +
-         ports_text(self, style);
+         "watchdog: " + watchdog_text(watchdog_of(self), ns_of(now), style) + "\n" + ports_text(self, style);
 }
 
 Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
@@ -207,6 +217,19 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
            {{"state", ccm::text_of(static_cast<ccm::SessionState>(self.session))},
             {"protocol", self.protocol},
             {"partner_software", ccm::name_in(self.partner_software)}}},
+          {"watchdog",
+           {{"device", ccm::name_in(self.watchdog.device)},
+            {"state", ccm::text_of(static_cast<ccm::WatchdogState>(self.watchdog.state))},
+            {"problem", ccm::problem_of(self.watchdog)},
+            {"timeout_ms", self.watchdog.timeout_ms},
+            {"pretimeout_ms", self.watchdog.pretimeout_ms},
+            {"bound_ms", ms_of(ccm::reset_bound_of(std::chrono::milliseconds(self.watchdog.timeout_ms)))},
+            {"cannot_stop", self.watchdog.cannot_stop != 0},
+            {"feeds", self.watchdog.feeds},
+            {"slowest_feed_us", self.watchdog.slowest_feed_us},
+            {"fed_at_ns", self.watchdog.fed_at_ns},
+            {"fed_until_ns", self.watchdog.fed_until_ns},
+            {"fed_for", ccm::name_in(self.watchdog.fed_for)}}},
           {"ports", ports}};
 }
 

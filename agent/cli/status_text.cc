@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/cli/watchdog_text.h"
 #include "ccm/wire/beat_datagram.h"
 
 namespace hapair::cli {
@@ -99,6 +100,21 @@ std::string early_boot(const control::v1::CcmStatus& ccm, const Style& style) {
     out += line(out.empty() ? "early boot" : "", toned(problem, Tone::wary, style), style);
   }
   return out;
+}
+
+std::string watchdog(const StatusReply& status, const Style& style) {
+  const auto& ccm = status.ccm();
+  if (!ccm.running()) return "";
+  const auto& watchdog = ccm.watchdog();
+  return line("watchdog",
+              watchdog_text({.device = watchdog.device(),
+                             .state = watchdog.state(),
+                             .problem = watchdog.problem(),
+                             .timeout_ms = watchdog.timeout_ms(),
+                             .fed_until_ns = watchdog.fed_until_ns(),
+                             .fed_for = watchdog.fed_for()},
+                            status.now_ns(), style),
+              style);
 }
 
 std::string early_channel(const StatusReply& status, const Style& style) {
@@ -275,8 +291,8 @@ std::string pools(const StatusReply& status, const Style& style) {
 }  // namespace
 
 std::string status_text(const StatusReply& status, const Style& style) {
-  return head(status, style) + early_channel(status, style) + partner(status, style) + inhibitions(status, style) +
-         fencing(status, style) + pools(status, style);
+  return head(status, style) + early_channel(status, style) + watchdog(status, style) + partner(status, style) +
+         inhibitions(status, style) + fencing(status, style) + pools(status, style);
 }
 
 }  // namespace hapair::cli

@@ -45,6 +45,23 @@ void describe_limit(std::string what, const heartbeat::Detector& detector, contr
   out.set_why(std::string(heartbeat::text_of(detector.limit_reason())));
 }
 
+void describe_watchdog(const ccm::WatchdogSelfLayout& watchdog, control::v1::CcmStatus& ccm) {
+  const auto state = static_cast<ccm::WatchdogState>(watchdog.state);
+  if (state == ccm::WatchdogState::none) return;
+  control::v1::WatchdogStatus& out = *ccm.mutable_watchdog();
+  out.set_device(std::string(ccm::name_in(watchdog.device)));
+  out.set_state(std::string(ccm::text_of(state)));
+  out.set_problem(ccm::problem_of(watchdog));
+  out.set_timeout_ms(watchdog.timeout_ms);
+  if (state == ccm::WatchdogState::armed) {
+    const Duration bound = ccm::reset_bound_of(std::chrono::milliseconds(watchdog.timeout_ms));
+    out.set_bound_ms(static_cast<std::uint64_t>(bound / std::chrono::milliseconds(1)));
+  }
+  out.set_fed_until_ns(watchdog.fed_until_ns);
+  out.set_fed_for(printable_line(std::string(ccm::name_in(watchdog.fed_for))));
+  out.set_feeds(watchdog.feeds);
+}
+
 }  // namespace
 
 void Agent::describe_network(const ccm::NetworkSelfLayout& network, const ccm::NetworkConfig& config,
@@ -142,6 +159,7 @@ void Agent::describe_ccm(control::v1::StatusReply& reply) const {
   for (std::size_t i = 0; i < std::min<std::size_t>(self->network_count, config_.pair.networks.size()); ++i) {
     describe_network(self->networks.at(i), config_.pair.networks[i], *ccm.add_networks());
   }
+  describe_watchdog(self->watchdog, ccm);
   ccm.set_refused_key(self->refused_key);
   ccm.set_refused_identity(self->refused_identity);
   ccm.set_refused_layout(self->refused_layout);

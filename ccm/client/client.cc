@@ -207,6 +207,32 @@ void Client::progress(const Progress& now) {
   std::atomic_ref<std::uint64_t>(block.completed).store(now.completed, std::memory_order_release);
 }
 
+void Client::fed_until(Instant until) {
+  // Between the two values that mean something else.
+  const std::int64_t until_ns = std::clamp(ns_of(until), kSaysNothing + 1, kFedFreely - 1);
+  std::atomic_ref<std::int64_t>(state_->block().fed_until_ns).store(until_ns, std::memory_order_release);
+}
+
+void Client::fed_freely() {
+  std::atomic_ref<std::int64_t>(state_->block().fed_until_ns).store(kFedFreely, std::memory_order_release);
+}
+
+std::optional<Instant> Client::fed_until_taken() const {
+  const std::int64_t taken_ns =
+      std::atomic_ref<std::int64_t>(state_->block().fed_until_taken_ns).load(std::memory_order_acquire);
+  if (taken_ns == kSaysNothing || taken_ns == kFedFreely) return std::nullopt;
+  return instant_of_ns(taken_ns);
+}
+
+std::optional<WatchdogStanding> Client::watchdog() const {
+  const auto told = self();
+  if (!told) return std::nullopt;
+  const Duration timeout = std::chrono::milliseconds(told->watchdog.timeout_ms);
+  return WatchdogStanding{.armed = told->watchdog.state == static_cast<std::uint8_t>(WatchdogState::armed),
+                          .timeout = timeout,
+                          .bound = reset_bound_of(timeout)};
+}
+
 void Client::publish(const AgentBlockLayout& agent) {
   sequence_write(state_->block().agent_sequence, state_->block().agent, agent);
 }

@@ -28,6 +28,15 @@ struct Progress {
   Duration stall_limit{};
 };
 
+// The hardware watchdog of this node, as its CCM holds it. `armed`: where it is not fed, it resets this node at the
+// latest `bound` after the time of a client (fed_until) has passed. Not armed: none is configured, or something is
+// wrong with it (self().watchdog says what), and nothing may rest on it.
+struct WatchdogStanding {
+  bool armed = false;
+  Duration timeout{};  // the device's own
+  Duration bound{};
+};
+
 class Client {
  public:
   // Registers at the CCM's socket under `name` (at most 23 bytes). `pace` is how often this client will beat, and is
@@ -62,6 +71,19 @@ class Client {
   // Tells the partner how this client's work goes, at the next beat of the CCM; call it as often as you like.
   void progress(const Progress& now);
   void publish(const AgentBlockLayout& agent);
+
+  // Has this node reset should this client not have said more by `until`: the watchdog is fed only before it. For who
+  // serves something that another node takes over when the time is up, and cannot be sure to stop it himself by then.
+  // It stands until the next call, also when this client dies, and also for the CCM's next life; whoever connects anew
+  // under this name takes over with its own first call. Nobody is safe before fed_until_taken() says so.
+  void fed_until(Instant until);
+  // This client has stopped all that it serves: the watchdog is fed whatever becomes of it.
+  void fed_freely();
+  // What the CCM has taken of the two, at its next beat: `until`, or nothing where it is fed freely or none was called.
+  [[nodiscard]] std::optional<Instant> fed_until_taken() const;
+  // Nothing while the CCM is in the middle of writing it.
+  [[nodiscard]] std::optional<WatchdogStanding> watchdog() const;
+
   // Asks the CCM to publish another boot phase; blocks at most `patience`.
   std::expected<void, ClientError> set_phase(BootPhase phase, Duration patience);
   // This client's ports, once in its life; blocks at most `patience`. A refusal says what could be had.

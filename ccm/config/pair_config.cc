@@ -247,6 +247,47 @@ void read_networks(ConfigObject& ccm, PairConfig& config) {
   }
 }
 
+void check_whole_seconds(ConfigObject& object, std::string_view key, Duration time) {
+  if (time % std::chrono::seconds(1) == Duration{}) return;
+  std::array<char, 128> text{};
+  std::snprintf(text.data(), text.size(), "%s (%g) is no whole number of seconds, in which watchdogs count",
+                std::string(key).c_str(), ms_of(time));
+  object.problems().add_sentence(object.path(key), text.data());
+}
+
+void read_watchdog(ConfigObject& ccm, PairConfig& config) {
+  ccm.leave("watchdog");  // known, also where it is not given: a misspelt one is told
+  if (!ccm.has("watchdog")) return;
+  ConfigObject object = ccm.object("watchdog", false);
+  WatchdogConfig& read = config.watchdog.emplace();
+  read.device = object.text("device", std::nullopt);
+  require_absolute(object, "device", read.device);
+  read.timeout = object.milliseconds("timeout_ms", std::nullopt, 2000, 600'000);
+  check_whole_seconds(object, "timeout_ms", read.timeout);
+  std::array<char, 224> text{};
+  if (const Duration least = kPacesPerWatchdogTimeout * config.pace; read.timeout < least) {
+    std::snprintf(text.data(), text.size(),
+                  "timeout_ms (%g) is shorter than %d x ccm.pace_ms (%d x %g = %g): a few beats that are merely late "
+                  "would reset the node",
+                  ms_of(read.timeout), kPacesPerWatchdogTimeout, kPacesPerWatchdogTimeout, ms_of(config.pace),
+                  ms_of(least));
+    object.problems().add_sentence(object.path("timeout_ms"), text.data());
+  }
+  object.leave("pretimeout_ms");
+  if (object.has("pretimeout_ms")) {
+    read.pretimeout = object.milliseconds("pretimeout_ms", std::nullopt, 1000, 300'000);
+    check_whole_seconds(object, "pretimeout_ms", read.pretimeout);
+    if (2 * read.pretimeout > read.timeout) {
+      std::snprintf(text.data(), text.size(),
+                    "pretimeout_ms (%g) is longer than half of timeout_ms (%g / 2 = %g): it is fed every quarter of "
+                    "that, and would tell of a loop that is merely late",
+                    ms_of(read.pretimeout), ms_of(read.timeout), ms_of(read.timeout) / 2);
+      object.problems().add_sentence(object.path("pretimeout_ms"), text.data());
+    }
+  }
+  object.finish();
+}
+
 }  // namespace
 
 PairConfig read_pair_config(ConfigObject& root) {
@@ -280,6 +321,7 @@ PairConfig read_pair_config(ConfigObject& root) {
   config.port_memory_bytes = static_cast<std::uint64_t>(ccm.integer("port_memory_mib", 256, 1, 65536)) << 20U;
   read_rails(ccm, config);
   read_networks(ccm, config);
+  read_watchdog(ccm, config);
   ccm.finish();
   return config;
 }

@@ -56,6 +56,16 @@ struct NetworkConfig {
   [[nodiscard]] std::string title() const { return (device.empty() ? "network " : "disk ") + name.text(); }
 };
 
+// The hardware watchdog that ccmd holds (ccm/watchdog). Whole seconds, which is what Linux counts them in.
+struct WatchdogConfig {
+  std::string device;
+  Duration timeout{};     // without a feed for so long, the device resets the node
+  Duration pretimeout{};  // so long before it the device tells the kernel, where it can; zero: not
+};
+// The loop that feeds it does so every quarter of its time-out, at the next beat; what is left is for a beat that is
+// late.
+inline constexpr int kPacesPerWatchdogTimeout = 10;
+
 struct PairConfig {
   PairName pair;
   NodeName node;  // this one
@@ -68,6 +78,7 @@ struct PairConfig {
   Duration pace{};                      // between two beats, and between two reads of the partner's page
   Duration operation_deadline{};        // after which the application gives the connection up
   std::uint64_t port_memory_bytes = 0;  // of all ports of all clients together, at the most
+  std::optional<WatchdogConfig> watchdog;
 
   [[nodiscard]] std::string ccm_socket() const { return run_dir + "/ccm.sock"; }
 };

@@ -25,13 +25,14 @@ std::uint32_t us_of(Duration pace) {
 }  // namespace
 
 Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks,
-         PortThread& ports, Random& random, PhaseRecord phase, const Clock& clock)
+         PortThread& ports, WatchdogKeeper& watchdog, Random& random, PhaseRecord phase, const Clock& clock)
     : config_(identity.config),
       trouble_(identity.trouble),
       clock_(&clock),
       phase_(std::move(phase)),
       ports_(config_.node, config_.partner, identity.incarnation, config_.port_memory_bytes, ports),
-      clients_(identity.incarnation, random, *this, ports_),
+      watchdog_(&watchdog),
+      clients_(identity.incarnation, random, *this, ports_, watchdog),
       networks_(std::move(networks)),
       grid_(clock.now(), config_.pace) {
   ports_.set_clients(clients_);
@@ -72,6 +73,8 @@ Instant Ccm::turn(Instant now) {
   if (beats) {
     ++beat_;
     publish(now);
+    clients_.take_fed_until();
+    watchdog_->turn();
     for (Network& network : networks_) network.take(now, grid_.late(), clients_.observations());
   }
   // A rail tells something at every beat, be it that nothing was seen: what a network told before is read with that.
@@ -148,6 +151,7 @@ void Ccm::publish_self() {
   }
   for (std::size_t i = 0; i < networks_.size(); ++i) self_.networks[i] = networks_[i].self();
   ports_.show(self_);
+  self_.watchdog = watchdog_->self();
   clients_.observations().write_self(self_);
 }
 
@@ -171,6 +175,11 @@ ClientRefusal Ccm::set_phase(BootPhase phase) {
   }
   publish(now);
   return ClientRefusal::none;
+}
+
+void Ccm::end_watchdog() {
+  clients_.take_fed_until();
+  watchdog_->end();
 }
 
 void Ccm::withdraw() {

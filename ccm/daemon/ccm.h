@@ -15,6 +15,7 @@
 #include "ccm/daemon/phase_record.h"
 #include "ccm/daemon/port_broker.h"
 #include "ccm/daemon/rail.h"
+#include "ccm/daemon/watchdog_keeper.h"
 #include "ccm/fabric/fabric.h"
 #include "ccm/wire/status_page.h"
 
@@ -33,7 +34,7 @@ class Ccm final : public PhaseSetter {
   // `fabrics` are open; they and `networks` are one for each of the configuration's, in its order. `ports` is started.
   // What is referred to outlives this.
   Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks, PortThread& ports,
-      Random& random, PhaseRecord phase, const Clock& clock);
+      WatchdogKeeper& watchdog, Random& random, PhaseRecord phase, const Clock& clock);
 
   // Serves clients at the configured socket; the first turn comes after it. Not real-time.
   std::expected<void, std::string> open(int epoll);
@@ -43,6 +44,8 @@ class Ccm final : public PhaseSetter {
   void woken_by(int fd);
   // One turn: whatever is due at `now` is done. Returns when the next turn is due at the latest.
   Instant turn(Instant now);
+  // Takes the last word of each client about the watchdog, and lets go of it.
+  void end_watchdog();
   // Takes the node's pages back: the partner reads what it would of a CCM that is not there.
   void withdraw();
 
@@ -59,6 +62,7 @@ class Ccm final : public PhaseSetter {
   const Clock* clock_;
   PhaseRecord phase_;
   PortBroker ports_;
+  WatchdogKeeper* watchdog_;
   ClientRegistry clients_;
   std::vector<Rail> rails_;
   std::vector<Network> networks_;

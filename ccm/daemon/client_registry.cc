@@ -58,8 +58,9 @@ ClientPacket answer(ClientMessage message) {
 
 }  // namespace
 
-ClientRegistry::ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases, PortRequests& ports)
-    : incarnation_(incarnation), random_(&random), phases_(&phases), ports_(&ports) {}
+ClientRegistry::ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases, PortRequests& ports,
+                               FedUntilTaker& watchdog)
+    : incarnation_(incarnation), random_(&random), phases_(&phases), ports_(&ports), watchdog_(&watchdog) {}
 
 std::expected<void, std::string> ClientRegistry::open(const std::string& path, int epoll) {
   epoll_ = epoll;
@@ -274,6 +275,7 @@ void ClientRegistry::close(Connection& connection, ClientState end) {
     ports_->ended(static_cast<std::uint8_t>(connection.slot));
     Slot& slot = slots_[static_cast<std::size_t>(connection.slot)];
     slot.state = end;
+    take_fed_until(slot);  // its last word: it may have said since the last beat that it has stopped all that it serves
     slot.block = Mapping();
     slot.event.reset();
     connection.slot = -1;
@@ -292,6 +294,18 @@ void ClientRegistry::wake_clients(Instant now, Duration turn, bool news) {
     slot.woken_for = newest;
     (void)!::write(slot.event.get(), &kOne, sizeof kOne);
   }
+}
+
+void ClientRegistry::take_fed_until(Slot& slot) {
+  if (!slot.block.valid()) return;
+  auto& block = *reinterpret_cast<ClientBlock*>(slot.block.bytes().data());
+  const std::int64_t until_ns = std::atomic_ref<std::int64_t>(block.fed_until_ns).load(std::memory_order_acquire);
+  if (!watchdog_->take(slot.name, until_ns)) return;
+  std::atomic_ref<std::int64_t>(block.fed_until_taken_ns).store(until_ns, std::memory_order_release);
+}
+
+void ClientRegistry::take_fed_until() {
+  for (Slot& slot : slots_) take_fed_until(slot);
 }
 
 void ClientRegistry::copy_to(StatusPageLayout& page) {

@@ -28,6 +28,16 @@ class PhaseSetter {
   ~PhaseSetter() = default;
 };
 
+// Hears until when a client wants this node to be watched over: again and again, as it stands in the client's memory.
+class FedUntilTaker {
+ public:
+  // `until_ns` as in ccm/wire/watchdog_layout.h. False where it could not be taken, and is not in force.
+  virtual bool take(const ClientName& name, std::int64_t until_ns) = 0;
+
+ protected:
+  ~FedUntilTaker() = default;
+};
+
 struct PortRequest {
   std::uint8_t slot = 0;
   std::array<char, 24> name{};
@@ -63,7 +73,8 @@ class PortRequests {
 
 class ClientRegistry {
  public:
-  ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases, PortRequests& ports);
+  ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases, PortRequests& ports,
+                 FedUntilTaker& watchdog);
 
   // Listens at `path`, replacing a socket that an earlier CCM left there, and adds its descriptors to `epoll` with
   // themselves as data. Not real-time.
@@ -83,6 +94,8 @@ class ClientRegistry {
   void expel(std::uint8_t slot, std::uint64_t life);
   // Copies who is registered, each beat, and the agent's block into the page. Real-time.
   void copy_to(StatusPageLayout& page);
+  // Takes until when each client wants the watchdog fed, each beat. Real-time.
+  void take_fed_until();
 
  private:
   struct Connection {
@@ -113,12 +126,14 @@ class ClientRegistry {
   void close(Connection& connection, ClientState end);
   bool permitted(const Connection& connection) const;
   void refuse(Connection& connection, ClientRefusal refusal);
+  void take_fed_until(Slot& slot);
   int slot_for(const std::array<char, 24>& name, ClientRefusal& refusal);
 
   Incarnation incarnation_;
   Random* random_;
   PhaseSetter* phases_;
   PortRequests* ports_;
+  FedUntilTaker* watchdog_;
   int epoll_ = -1;
   Fd listener_;
   Fd ring_fd_;

@@ -35,6 +35,9 @@
 #include "ccm/daemon/notify.h"
 #include "ccm/daemon/options.h"
 #include "ccm/daemon/say.h"
+#include "ccm/daemon/watchdog_keeper.h"
+#include "ccm/watchdog/fed_until_record.h"
+#include "ccm/watchdog/linux_watchdog.h"
 
 namespace hapair::ccm {
 namespace {
@@ -292,6 +295,31 @@ PhaseRecord phase_record(const Options& options, const CcmIdentity& identity, In
   return phase;
 }
 
+// The watchdog's keeper with what it keeps, and with the device.
+class NodeWatchdog {
+ public:
+  NodeWatchdog(const CcmIdentity& identity, const Clock& clock)
+      : device_(identity.config.watchdog ? identity.config.watchdog->device : std::string()) {
+    auto record = FedUntilRecord::open(identity.config.run_dir + "/fed-until", identity.boot_id);
+    if (!record && identity.config.watchdog) {
+      say(4, "ccmd: what clients want of the watchdog cannot be kept for a restarted ccmd: " + record.error());
+    }
+    const bool kept = record.has_value();
+    if (kept) record_.emplace(std::move(*record));
+    keeper_.emplace(identity.config.watchdog, identity.config.pace, device_,
+                    kept ? record_->table() : FedUntilTable(own_table_), kept, clock);
+  }
+  NodeWatchdog(const NodeWatchdog&) = delete;
+  NodeWatchdog& operator=(const NodeWatchdog&) = delete;
+  WatchdogKeeper& keeper() { return *keeper_; }
+
+ private:
+  LinuxWatchdog device_;
+  std::array<FedUntilEntry, kMaxClients> own_table_{};
+  std::optional<FedUntilRecord> record_;
+  std::optional<WatchdogKeeper> keeper_;
+};
+
 // Everything after it is known that this process is to be the node's ccmd.
 int serve(const Options& options, Startup& startup, Random& random, EarlyDaemon* daemon) {
   CcmIdentity& identity = startup.identity;
@@ -319,7 +347,8 @@ int serve(const Options& options, Startup& startup, Random& random, EarlyDaemon*
   // It has no real-time priority, which is this thread's alone and comes later.
   PortThread ports(std::move(*port_fabrics), clock);
   if (auto started = ports.start(); !started) return failed("ports cannot be served: " + started.error());
-  auto ccm = std::make_unique<Ccm>(identity, rails, networks_of(identity), ports, random,
+  NodeWatchdog watchdog(identity, clock);
+  auto ccm = std::make_unique<Ccm>(identity, rails, networks_of(identity), ports, watchdog.keeper(), random,
                                    phase_record(options, identity, clock.now()), clock);
   if (auto opened = ccm->open(loop->epoll.get()); !opened) return failed("clients cannot be served: " + opened.error());
   become_real_time();
@@ -333,6 +362,7 @@ int serve(const Options& options, Startup& startup, Random& random, EarlyDaemon*
   if (daemon != nullptr) daemon->started();
   run(*loop, *ccm, {rails, &ports, &clock, &way}, notifier);
   notifier.stopping();
+  ccm->end_watchdog();
   ccm->withdraw();
   say(5, "ccmd ends as asked");
   return 0;

@@ -16,10 +16,11 @@
 #include "ccm/base/time.h"
 #include "ccm/wire/beat_datagram.h"
 #include "ccm/wire/status_page.h"
+#include "ccm/wire/watchdog_layout.h"
 
 namespace hapair::ccm {
 
-inline constexpr std::uint32_t kClientProtocol = 4;
+inline constexpr std::uint32_t kClientProtocol = 5;
 inline constexpr std::size_t kMaxRails = 4;
 inline constexpr std::size_t kObservationSlots =
     128;  // at 10 ms pace and two rails: 640 ms before a slow client misses one
@@ -156,9 +157,11 @@ struct CcmSelfLayout {
   std::array<char, 24> partner_software;
   std::array<PortSelfLayout, kMaxPorts> ports;
   std::array<NetworkSelfLayout, kMaxNetworks> networks;
+  WatchdogSelfLayout watchdog;
 };
 static_assert(sizeof(CcmSelfLayout) == 184 + kMaxRails * sizeof(RailSelfLayout) + kMaxPorts * sizeof(PortSelfLayout) +
-                                           kMaxNetworks * sizeof(NetworkSelfLayout));
+                                           kMaxNetworks * sizeof(NetworkSelfLayout) + sizeof(WatchdogSelfLayout));
+static_assert(offsetof(CcmSelfLayout, watchdog) == sizeof(CcmSelfLayout) - sizeof(WatchdogSelfLayout));
 
 struct ObservationRing {
   std::uint64_t magic;    // kRingMagic
@@ -170,7 +173,8 @@ struct ObservationRing {
 };
 inline constexpr std::uint64_t kRingMagic = 0x31474e4952504148;  // "HAPRING1"
 
-// Written by one client, copied by the CCM into the status page at each beat.
+// Written by one client, but for fed_until_taken_ns; read by the CCM at each beat, and copied into the status page but
+// for what concerns the watchdog.
 struct ClientBlock {
   std::uint64_t magic;  // kClientBlockMagic
   std::uint64_t beat;
@@ -180,8 +184,14 @@ struct ClientBlock {
   std::uint32_t stall_limit_ms;
   std::uint32_t agent_sequence;  // odd while `agent` changes
   std::uint32_t zero;
-  AgentBlockLayout agent;  // only the client named kAgentClientName publishes one
+  std::int64_t fed_until_ns;        // watchdog_layout.h
+  std::int64_t fed_until_taken_ns;  // by the CCM: what is in force, also for the next CCM; kSaysNothing: nothing yet
+  AgentBlockLayout agent;           // only the client named kAgentClientName publishes one
 };
+static_assert(offsetof(ClientBlock, agent_sequence) == 32);
+static_assert(offsetof(ClientBlock, fed_until_ns) == 40);
+static_assert(offsetof(ClientBlock, fed_until_taken_ns) == 48);
+static_assert(offsetof(ClientBlock, agent) == 56);
 inline constexpr std::uint64_t kClientBlockMagic = 0x314b4c4250414820;  // "HAPBLK1"
 inline constexpr std::string_view kAgentClientName = "hapaird";
 

@@ -60,6 +60,18 @@ class Ports final : public PortRequests {
   std::optional<PortRequest> taken_;
 };
 
+// Refuses every third, as a table that is full.
+class Times final : public FedUntilTaker {
+ public:
+  bool take(const ClientName& name, std::int64_t) override {
+    FUZZ_CHECK(!name_in(name).empty() && name_in(name).size() < name.size());
+    return ++asked_ % 3 != 0;
+  }
+
+ private:
+  std::uint64_t asked_ = 0;
+};
+
 struct Client {
   Fd socket;
   Mapping block;
@@ -83,6 +95,7 @@ class World {
     if (++turns_ % 2 == 0) ports_.answer(registry_);
     registry_.wake_clients(SystemClock().now(), std::chrono::milliseconds(10), turns_ % 3 == 0);
     registry_.copy_to(page_);
+    registry_.take_fed_until();
   }
   Fd dial() {
     sockaddr_un address{};
@@ -124,8 +137,9 @@ class World {
   Counting random_;
   Phases phases_;
   Ports ports_;
+  Times times_;
   std::uint64_t turns_ = 0;
-  ClientRegistry registry_{Incarnation(5), random_, phases_, ports_};
+  ClientRegistry registry_{Incarnation(5), random_, phases_, ports_, times_};
   StatusPageLayout page_{};
 };
 

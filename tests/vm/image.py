@@ -11,7 +11,7 @@ from kernel import cache, output, quietly
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = ("virtio_net virtio_pci virtio_console virtio_rng ib_uverbs rdma_ucm rdma_rxe crc32_generic crc32c-intel "
-           "sch_ingress sch_netem cls_matchall act_gact af_packet").split()
+           "sch_ingress sch_netem cls_matchall act_gact af_packet i6300esb").split()
 PROGRAMS = ("/usr/bin/rdma /sbin/ip /sbin/tc /usr/bin/ibv_devinfo /usr/bin/ibv_devices /bin/date /usr/bin/rping /usr/bin/ib_read_lat "
             "/bin/kmod").split()
 PROVIDERS = "/usr/lib/x86_64-linux-gnu/libibverbs"

@@ -104,7 +104,8 @@ class Machine:
             return ""
 
     def console(self):
-        return self.text("console").replace("\r", "")
+        # QEMU writes on where it was, also in a file that forget_console() has emptied.
+        return self.text("console").replace("\r", "").replace("\0", "")
 
     def pid(self):
         """Of its QEMU; nothing where it is off."""

@@ -100,6 +100,38 @@ TEST(StatusText, shows_networks_with_what_is_wrong_and_the_limits_in_force) {
   EXPECT_THAT(shown, HasSubstr("silent after: rails 30.0 ms (floor)\n"));
 }
 
+TEST(StatusText, TellsWhatGuardsThisNodeAndForHowLongItIsFed) {
+  StatusReply status = serving();
+  auto& watchdog = *status.mutable_ccm()->mutable_watchdog();
+  watchdog.set_device("/dev/watchdog0");
+  watchdog.set_state("armed");
+  watchdog.set_timeout_ms(5000);
+  EXPECT_THAT(
+      status_text(status, {}),
+      HasSubstr(
+          "watchdog       /dev/watchdog0 resets this node 5.0 s after its last feed; fed as long as ccmd runs\n"));
+  watchdog.set_fed_until_ns(kNow + 3 * kSecond);
+  watchdog.set_fed_for("hapaird");
+  EXPECT_THAT(status_text(status, {}), HasSubstr("its last feed; fed for 3.0 s more, unless hapaird says otherwise\n"));
+  watchdog.set_fed_until_ns(kNow - kSecond);
+  EXPECT_THAT(status_text(status, {}), HasSubstr("not fed any more: the time of hapaird passed 1.0 s ago\n"));
+}
+
+TEST(StatusText, TellsWhyAWatchdogDoesNotGuard) {
+  StatusReply status = serving();
+  auto& watchdog = *status.mutable_ccm()->mutable_watchdog();
+  watchdog.set_device("/dev/watchdog0");
+  watchdog.set_state("absent");
+  watchdog.set_problem("/dev/watchdog0 cannot be opened: No such file or directory");
+  EXPECT_THAT(status_text(status, {}),
+              HasSubstr("watchdog       /dev/watchdog0 cannot be opened: No such file or directory\n"));
+  watchdog.set_state("unfit");
+  watchdog.set_timeout_ms(6000);
+  watchdog.set_problem("too long");
+  EXPECT_THAT(status_text(status, {}),
+              HasSubstr("watchdog       too long; /dev/watchdog0 resets this node 6.0 s after"));
+}
+
 TEST(StatusText, TellsWhatASilentPartnerSaidLastAsOld) {
   StatusReply status = serving();
   EXPECT_THAT(status_text(status, {}), Not(HasSubstr("last known")));
@@ -115,6 +147,7 @@ TEST(StatusText, OfAHealthyPairIsShort) {
             "\n"
             "early channel  connected, this node in phase storage-active\n"
             "  ib0          connected (verbs), the handshake took 12.3 ms\n"
+            "watchdog       none: nothing resets this node (ccm.watchdog)\n"
             "beta           alive for 1 h 6 min, phase storage-active, agent alive, says serving, suspicion 0.10\n"
             "               rail 0: the beats move\n"
             "fencing        by power\n"

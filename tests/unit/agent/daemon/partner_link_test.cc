@@ -35,6 +35,11 @@ class NoPorts final : public ccm::PortRequests {
   void ended(std::uint8_t) override {}
 };
 
+class NoWatchdog final : public ccm::FedUntilTaker {
+ public:
+  bool take(const ccm::ClientName&, std::int64_t) override { return true; }
+};
+
 // One look at the partner, whose agent has published `serial`, with what its page proves.
 ccm::ObservationLayout look(std::uint64_t serial, ccm::PageProof proof) {
   std::array<std::byte, ccm::kPageBytes> memory{};
@@ -58,7 +63,8 @@ ccm::ObservationLayout look(std::uint64_t serial, ccm::PageProof proof) {
   ccm::SystemRandom random;
   NoPhases phases;
   NoPorts ports;
-  ccm::ClientRegistry registry(Incarnation(1), random, phases, ports);
+  NoWatchdog watchdog;
+  ccm::ClientRegistry registry(Incarnation(1), random, phases, ports, watchdog);
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   if (!registry.open(socket, epoll) || ::write(ready, "r", 1) != 1) ::_exit(1);
   ccm::StatusPageLayout page{};

@@ -243,6 +243,51 @@ TEST(PairConfig, NetworksThatCannotWorkAreNamed) {
               Contains(HasSubstr("ccm.networks[0].nam: unknown key")));
 }
 
+Read read_watchdog(const std::string& watchdog, const std::string& more = "") {
+  return read(with(R"(, "watchdog": )" + watchdog + more));
+}
+
+TEST(PairConfig, AWatchdogHasADeviceAndATimeout) {
+  EXPECT_FALSE(read(with("")).config.watchdog) << "none unless it is configured";
+  const Read least = read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 5000})");
+  EXPECT_THAT(least.problems, IsEmpty());
+  ASSERT_TRUE(least.config.watchdog);
+  EXPECT_EQ(least.config.watchdog->device, "/dev/watchdog0");
+  EXPECT_EQ(least.config.watchdog->timeout, std::chrono::seconds(5));
+  EXPECT_EQ(least.config.watchdog->pretimeout, Duration{});
+  const Read more = read_watchdog(R"({"device": "/dev/watchdog1", "timeout_ms": 10000, "pretimeout_ms": 5000})");
+  EXPECT_THAT(more.problems, IsEmpty());
+  EXPECT_EQ(more.config.watchdog->pretimeout, std::chrono::seconds(5));
+}
+
+TEST(PairConfig, AWatchdogThatCannotWorkIsNamed) {
+  EXPECT_THAT(read_watchdog("{}").problems, ElementsAre(HasSubstr("ccm.watchdog.device: found nothing"),
+                                                        HasSubstr("ccm.watchdog.timeout_ms: found nothing")));
+  EXPECT_THAT(read_watchdog(R"("/dev/watchdog0")").problems, Contains(HasSubstr("ccm.watchdog: found")));
+  EXPECT_THAT(read_watchdog(R"({"device": "watchdog0", "timeout_ms": 5000})").problems,
+              ElementsAre(HasSubstr("ccm.watchdog.device: found \"watchdog0\"; allowed: an absolute path")));
+  EXPECT_THAT(read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 1000})").problems,
+              ElementsAre(HasSubstr("ccm.watchdog.timeout_ms: found 1000")));
+  EXPECT_THAT(read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 601000})").problems,
+              ElementsAre(HasSubstr("ccm.watchdog.timeout_ms: found 601000")));
+  EXPECT_THAT(read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 2500})").problems,
+              ElementsAre(HasSubstr("timeout_ms (2500) is no whole number of seconds")));
+  EXPECT_THAT(read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 5000, "pretimeout_ms": 1500})").problems,
+              ElementsAre(HasSubstr("pretimeout_ms (1500) is no whole number of seconds")));
+  EXPECT_THAT(read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 5000, "pretimout_ms": 1000})").problems,
+              ElementsAre(HasSubstr("did you mean \"pretimeout_ms\"?")));
+  EXPECT_THAT(read(with(R"(, "watchdgo": {})")).problems, ElementsAre(HasSubstr("did you mean \"watchdog\"?")));
+}
+
+TEST(PairConfig, TheTimesOfAWatchdogAreRefusedWithTheArithmetic) {
+  EXPECT_THAT(read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 4000})",
+                            R"(, "pace_ms": 500, "operation_deadline_ms": 1000)")
+                  .problems,
+              ElementsAre(HasSubstr("timeout_ms (4000) is shorter than 10 x ccm.pace_ms (10 x 500 = 5000)")));
+  EXPECT_THAT(read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 5000, "pretimeout_ms": 3000})").problems,
+              ElementsAre(HasSubstr("pretimeout_ms (3000) is longer than half of timeout_ms (5000 / 2 = 2500)")));
+}
+
 class KeyFile : public testing::Test {
  protected:
   std::string write(const std::string& content, unsigned mode) {

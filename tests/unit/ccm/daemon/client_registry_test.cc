@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "ccm/client/client.h"
+#include "ccm/watchdog/feed.h"
 #include "tests/unit/ccm/temp_folder.h"
 
 namespace hapair::ccm {
@@ -26,6 +27,15 @@ class NoPorts final : public PortRequests {
  public:
   ClientRefusal request(const PortRequest&, PortLimits&) override { return ClientRefusal::port_count; }
   void ended(std::uint8_t) override {}
+};
+
+class Times final : public FedUntilTaker {
+ public:
+  bool take(const ClientName& name, std::int64_t until_ns) override { return !full && feed.take(name, until_ns); }
+
+  bool full = false;
+  std::array<FedUntilEntry, kMaxClients> table{};
+  WatchdogFeed feed{table};
 };
 
 // A registry that beats every 10 ms, by the test's own time, and real clients of it.
@@ -55,6 +65,12 @@ class ClientRegistryTest : public ::testing::Test {
     connecting.join();
     return client;
   }
+  // What the sockets have to tell, as that a client is gone.
+  void listen() {
+    std::array<epoll_event, 4> events{};
+    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 10'000);
+    for (int i = 0; i < count; ++i) registry_.handle(events.at(static_cast<std::size_t>(i)).data.fd, 0);
+  }
   void beat(bool news) {
     now_ += kTurn;
     ObservationLayout seen{};
@@ -73,8 +89,9 @@ class ClientRegistryTest : public ::testing::Test {
   SystemRandom random_;
   NoPhases phases_;
   NoPorts ports_;
+  Times times_;
   Fd epoll_;
-  ClientRegistry registry_{Incarnation(1), random_, phases_, ports_};
+  ClientRegistry registry_{Incarnation(1), random_, phases_, ports_, times_};
   Instant now_ = Instant(seconds(50));
 };
 
@@ -131,6 +148,73 @@ TEST_F(ClientRegistryTest, ASlowClientIsWokenBeforeTheRingOverflows) {
   }
   EXPECT_EQ(client->missed(), 0U);
   EXPECT_GT(seen.serial, 3 * kObservationSlots);
+}
+
+TEST_F(ClientRegistryTest, UntilWhenAClientWantsTheWatchdogFedIsTakenAtABeatAndConfirmed) {
+  auto client = connect("server", milliseconds(40));
+  ASSERT_TRUE(client);
+  registry_.take_fed_until();
+  EXPECT_FALSE(times_.feed.first()) << "it has said nothing";
+  client->fed_until(Instant(seconds(60)));
+  EXPECT_FALSE(client->fed_until_taken()) << "not in force before the CCM has it";
+  registry_.take_fed_until();
+  ASSERT_TRUE(times_.feed.first());
+  EXPECT_EQ(name_in(times_.feed.first()->name), "server");
+  EXPECT_EQ(times_.feed.first()->until_ns, ns_of(Instant(seconds(60))));
+  EXPECT_EQ(client->fed_until_taken(), Instant(seconds(60)));
+  client->fed_freely();
+  EXPECT_EQ(client->fed_until_taken(), Instant(seconds(60))) << "still in force";
+  registry_.take_fed_until();
+  EXPECT_FALSE(times_.feed.first());
+  EXPECT_FALSE(client->fed_until_taken());
+}
+
+TEST_F(ClientRegistryTest, WhatCouldNotBeTakenIsNotConfirmed) {
+  auto client = connect("server", milliseconds(40));
+  ASSERT_TRUE(client);
+  times_.full = true;
+  client->fed_until(Instant(seconds(60)));
+  registry_.take_fed_until();
+  EXPECT_FALSE(client->fed_until_taken());
+}
+
+TEST_F(ClientRegistryTest, ATimeBeforeTheBootIsStillATime) {
+  auto client = connect("server", milliseconds(40));
+  ASSERT_TRUE(client);
+  client->fed_until(Instant(-seconds(1)));
+  registry_.take_fed_until();
+  EXPECT_TRUE(times_.feed.overdue(Instant(milliseconds(1))));
+}
+
+TEST_F(ClientRegistryTest, AClientThatDiesLeavesItsTimeAndItsNextLifeTakesOverWithItsFirstWord) {
+  auto client = connect("server", milliseconds(40));
+  ASSERT_TRUE(client);
+  client->fed_until(Instant(seconds(60)));
+  registry_.take_fed_until();
+  client.reset();
+  listen();
+  registry_.take_fed_until();
+  ASSERT_TRUE(times_.feed.first());
+  client = connect("server", milliseconds(40));
+  ASSERT_TRUE(client);
+  registry_.take_fed_until();
+  ASSERT_TRUE(times_.feed.first()) << "that it is back says nothing of what it served";
+  EXPECT_EQ(times_.feed.first()->until_ns, ns_of(Instant(seconds(60))));
+  client->fed_until(Instant(seconds(70)));
+  registry_.take_fed_until();
+  EXPECT_EQ(times_.feed.first()->until_ns, ns_of(Instant(seconds(70))));
+}
+
+TEST_F(ClientRegistryTest, TheLastWordOfAClientCountsAlsoWhereItWasGoneBeforeTheNextBeat) {
+  auto client = connect("server", milliseconds(40));
+  ASSERT_TRUE(client);
+  client->fed_until(Instant(seconds(60)));
+  registry_.take_fed_until();
+  client->fed_freely();
+  client->leave();
+  client.reset();
+  listen();
+  EXPECT_FALSE(times_.feed.first());
 }
 
 }  // namespace

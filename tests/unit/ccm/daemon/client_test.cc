@@ -234,6 +234,43 @@ TEST_F(CcmClient, SeesTheCcmEndAndRegistersWithTheNextOne) {
   EXPECT_NE(again->incarnation(), incarnation);
 }
 
+TEST_F(CcmClient, IsToldWhetherAWatchdogIsArmed) {
+  auto client = connect("server");
+  ASSERT_TRUE(client);
+  ASSERT_TRUE(client->watchdog());
+  EXPECT_FALSE(client->watchdog()->armed) << "none is configured";
+  alpha_.options.more_ccm = R"(, "watchdog": {"device": ")" + (folder_ / "no-watchdog") + R"(", "timeout_ms": 5000})";
+  alpha_.start();
+  ASSERT_TRUE(eventually([this] { return alpha_.self() && alpha_.self()->watchdog.problem != 0; }));
+  auto again = connect("server");
+  ASSERT_TRUE(again && again->watchdog());
+  EXPECT_FALSE(again->watchdog()->armed);
+  EXPECT_NE(problem_of(alpha_.self()->watchdog).find("no-watchdog cannot be opened: No such file"), std::string::npos);
+  EXPECT_NE(alpha_.log().find("this node is not guarded by a watchdog as configured"), std::string::npos);
+}
+
+TEST_F(CcmClient, ItsTimeOutlivesItAndItsCcmUntilItsNextLifeSpeaks) {
+  alpha_.options.more_ccm = R"(, "watchdog": {"device": ")" + (folder_ / "no-watchdog") + R"(", "timeout_ms": 5000})";
+  alpha_.start();
+  const auto until_of_ccm = [this] { return alpha_.self().value_or(CcmSelfLayout{}).watchdog.fed_until_ns; };
+  const Instant until = SystemClock().now() + std::chrono::hours(1);
+  {
+    auto client = connect("server");
+    ASSERT_TRUE(client);
+    client->fed_until(until);
+    ASSERT_TRUE(eventually([&] { return client->fed_until_taken() == until; }));
+  }
+  ASSERT_TRUE(state_becomes("server", ClientState::gone));
+  alpha_.kill();
+  alpha_.start();
+  EXPECT_TRUE(eventually([&] { return until_of_ccm() == ns_of(until); }));
+  auto next = connect("server");
+  ASSERT_TRUE(next);
+  EXPECT_EQ(until_of_ccm(), ns_of(until));
+  next->fed_freely();
+  EXPECT_TRUE(eventually([&] { return until_of_ccm() == kSaysNothing; }));
+}
+
 TEST_F(CcmClient, PhasesGoForwardAndAreRefusedBackward) {
   auto client = connect("agent");
   ASSERT_TRUE(client);

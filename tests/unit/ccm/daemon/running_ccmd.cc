@@ -51,7 +51,8 @@ void RunningCcmd::write_files() const {
                                << "\", \"partner\": \"" << options.partner << "\", \"key_file\": \"" << key_file
                                << "\", \"run_dir\": \"" << run_dir() << "\", \"boot_id_file\": \"" << boot_id_file
                                << "\", \"pools\": [], // the agent's\n \"ccm\": {\"rails\": [" << rails()
-                               << "], \"pace_ms\": " << options.pace_ms << ", \"operation_deadline_ms\": 200}}\n";
+                               << "], \"pace_ms\": " << options.pace_ms << ", \"operation_deadline_ms\": 200"
+                               << options.more_ccm << "}}\n";
 }
 
 void RunningCcmd::start() {

@@ -24,6 +24,7 @@ struct CcmdOptions {
   double pace_ms = 5;
   int rails = 1;             // of fabric shm, in the folders shm, shm1, ...
   std::string more_rails{};  // in JSON, each after a comma
+  std::string more_ccm{};    // likewise, keys of the object "ccm"
   bool trace = false;
   int log_to = -1;  // an open descriptor instead of the file that log() reads
   bool adopt = false;

@@ -1,0 +1,163 @@
+#include "ccm/daemon/watchdog_keeper.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "ccm/daemon/say.h"
+
+namespace hapair::ccm {
+namespace {
+
+constexpr Duration kRetry = std::chrono::seconds(1);
+
+std::uint32_t whole_ms(Duration time) {
+  return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+}
+
+std::string seconds_text(Duration time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) + " s";
+}
+
+}  // namespace
+
+WatchdogKeeper::WatchdogKeeper(const std::optional<WatchdogConfig>& config, Duration pace, Watchdog& device,
+                               FedUntilTable table, bool kept, const Clock& clock)
+    : config_(config), pace_(pace), device_(&device), kept_(kept), clock_(&clock), feed_(table) {
+  if (!config_) return;
+  put_name(self_.device, config_->device);
+  self_.state = static_cast<std::uint8_t>(WatchdogState::absent);
+  self_.wanted_ms = whole_ms(config_->timeout);
+}
+
+void WatchdogKeeper::turn() {
+  if (!config_) return;
+  show_first();
+  const Instant now = clock_->now();
+  tell_overdue(feed_.overdue(now));
+  switch (feed_.at(now)) {
+    case Feeding::no_device:
+      if (now >= next_try_) take_up(now);
+      return;
+    case Feeding::due:
+      return feed(now);
+    case Feeding::not_yet:
+    case Feeding::overdue:
+      return;
+  }
+}
+
+void WatchdogKeeper::show_first() {
+  const auto first = feed_.first();
+  self_.fed_until_ns = first ? first->until_ns : kSaysNothing;
+  self_.fed_for = first ? first->name : ClientName{};
+}
+
+void WatchdogKeeper::tell_overdue(bool overdue) {
+  if (overdue == told_overdue_) return;
+  told_overdue_ = overdue;
+  if (!held_) return;  // told where it is to be taken up
+  const std::string device = "the watchdog " + config_->device;
+  if (!overdue) return say(5, "ccmd: " + device + " is fed again: the client whose time had passed has said more");
+  say(2, "ccmd: the time of client " + std::string(name_in(self_.fed_for)) + " has passed: " + device +
+             " is not fed any more and resets this node within " +
+             seconds_text(std::chrono::milliseconds(self_.timeout_ms)) +
+             ", unless that client says that it goes on or has stopped what it serves");
+}
+
+// Taking it up feeds it: after a client's time that would be a feed too many.
+void WatchdogKeeper::take_up(Instant now) {
+  next_try_ = now + kRetry;
+  if (feed_.overdue(now)) return fail(WatchdogState::absent, {WatchdogProblem::time_has_passed, 0});
+  const auto held = device_->hold(config_->timeout, config_->pretimeout);
+  if (!held) return fail(WatchdogState::absent, held.error());
+  held_ = true;
+  told_.reset();
+  feed_.device_is_held(held->timeout, now);
+  self_.timeout_ms = whole_ms(held->timeout);
+  self_.pretimeout_ms = whole_ms(held->pretimeout);
+  self_.cannot_stop = held->can_stop ? 0 : 1;
+  self_.fed_at_ns = ns_of(now);
+  say(5, "ccmd: the watchdog " + config_->device + " is held and fed; not fed, it resets this node after " +
+             seconds_text(held->timeout) + (held->can_stop ? "" : "; it cannot be stopped any more (nowayout)"));
+  if (config_->pretimeout != held->pretimeout) {
+    say(4, "ccmd: the watchdog " + config_->device + " has no pretimeout of " + seconds_text(config_->pretimeout) +
+               " (it gives " + seconds_text(held->pretimeout) + "): nothing is told before its reset");
+  }
+  unfit_ = unfitness_of(*held);
+  succeed();
+}
+
+// A shorter time-out than was asked for is as good, as long as a loop that is merely late does not miss it.
+WatchdogProblem WatchdogKeeper::unfitness_of(const Watchdog::Held& held) const {
+  if (!held.resets) return WatchdogProblem::alarm_only;
+  if (held.timeout > config_->timeout || held.timeout < kPacesPerWatchdogTimeout * pace_) {
+    return WatchdogProblem::other_timeout;
+  }
+  if (!held.outlives_holder) return WatchdogProblem::ends_with_ccm;
+  return kept_ ? WatchdogProblem::none : WatchdogProblem::not_kept;
+}
+
+void WatchdogKeeper::feed(Instant now) {
+  const int error = device_->feed();
+  const Instant after = clock_->now();
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(after - now).count();
+  self_.slowest_feed_us = std::max(self_.slowest_feed_us, static_cast<std::uint32_t>(std::max<std::int64_t>(took, 0)));
+  if (error != 0) {  // tried again at the next beat
+    fail(WatchdogState::unfit, {WatchdogProblem::feed_refused, error});
+    if (error != ENODEV) return;
+    device_->leave_running();
+    feed_.device_is_lost();
+    held_ = false;
+    self_.timeout_ms = self_.pretimeout_ms = 0;
+    self_.state = static_cast<std::uint8_t>(WatchdogState::absent);
+    return;
+  }
+  feed_.fed(now);
+  self_.fed_at_ns = ns_of(now);
+  ++self_.feeds;
+  succeed();
+}
+
+// Told once, not at each try.
+void WatchdogKeeper::fail(WatchdogState state, const WatchdogFault& fault) {
+  self_.state = static_cast<std::uint8_t>(state);
+  self_.problem = static_cast<std::uint8_t>(fault.problem);
+  self_.error = fault.error;
+  if (told_ == fault) return;
+  told_ = fault;
+  const bool tried_again = state == WatchdogState::absent || fault.problem == WatchdogProblem::feed_refused;
+  say(4, "ccmd: this node is not guarded by a watchdog as configured: " + problem_of(self_) +
+             (tried_again ? "; it is tried again by itself" : ""));
+}
+
+void WatchdogKeeper::succeed() {
+  if (unfit_ != WatchdogProblem::none) return fail(WatchdogState::unfit, {unfit_, 0});
+  self_.state = static_cast<std::uint8_t>(WatchdogState::armed);
+  self_.problem = static_cast<std::uint8_t>(WatchdogProblem::none);
+  self_.error = 0;
+  if (!told_) return;
+  told_.reset();
+  say(5, "ccmd: the watchdog " + config_->device + " takes its feed again");
+}
+
+void WatchdogKeeper::end() {
+  if (!held_) return;
+  held_ = false;
+  feed_.device_is_lost();
+  const std::string device = "the watchdog " + config_->device;
+  const std::string resets = " resets this node in " + seconds_text(std::chrono::milliseconds(self_.timeout_ms)) +
+                             " unless a ccmd is back by then";
+  if (const auto first = feed_.first()) {
+    say(4,
+        "ccmd ends while client " + std::string(name_in(first->name)) + " wants this node watched: " + device + resets);
+    return device_->leave_running();
+  }
+  if (self_.cannot_stop != 0) {
+    say(4, "ccmd ends, and " + device + " cannot be stopped (nowayout): it" + resets);
+    return device_->leave_running();
+  }
+  device_->stop();
+  say(5, "ccmd: " + device + " is stopped");
+}
+
+}  // namespace hapair::ccm

@@ -1,0 +1,56 @@
+// Holds the node's watchdog: takes the device up, feeds it from the CCM's loop while WatchdogFeed says so, and tells
+// what is wrong with it. Whatever the device does, ccmd goes on. Real-time but for taking the device up, once a second
+// while it cannot be had.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "ccm/base/time.h"
+#include "ccm/config/pair_config.h"
+#include "ccm/daemon/client_registry.h"
+#include "ccm/watchdog/feed.h"
+#include "ccm/watchdog/watchdog.h"
+
+namespace hapair::ccm {
+
+class WatchdogKeeper final : public FedUntilTaker {
+ public:
+  // `config` empty: there is none to hold, and what clients want of it only is taken down. `kept`: the table outlives
+  // this process. What is referred to outlives this.
+  WatchdogKeeper(const std::optional<WatchdogConfig>& config, Duration pace, Watchdog& device, FedUntilTable table,
+                 bool kept, const Clock& clock);
+
+  bool take(const ClientName& name, std::int64_t until_ns) override { return feed_.take(name, until_ns); }
+  // One beat of the loop, after what the clients say was taken.
+  void turn();
+  // ccmd ends as asked: the device is stopped, unless a client still has a time.
+  void end();
+
+  [[nodiscard]] const WatchdogSelfLayout& self() const { return self_; }
+
+ private:
+  void show_first();
+  void tell_overdue(bool overdue);
+  void take_up(Instant now);
+  void feed(Instant now);
+  [[nodiscard]] WatchdogProblem unfitness_of(const Watchdog::Held& held) const;
+  void fail(WatchdogState state, const WatchdogFault& fault);
+  void succeed();
+
+  std::optional<WatchdogConfig> config_;
+  Duration pace_;
+  Watchdog* device_;
+  bool kept_;
+  const Clock* clock_;
+  WatchdogFeed feed_;
+  WatchdogSelfLayout self_{};
+  Instant next_try_;
+  WatchdogProblem unfit_ = WatchdogProblem::none;  // of the device that is held
+  std::optional<WatchdogFault> told_;              // the fault that was told last
+  bool held_ = false;
+  bool told_overdue_ = false;
+};
+
+}  // namespace hapair::ccm

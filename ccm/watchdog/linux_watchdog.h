@@ -1,0 +1,27 @@
+// Watchdog through Linux's API (Documentation/watchdog/watchdog-api.rst).
+#pragma once
+
+#include <string>
+
+#include "ccm/base/fd.h"
+#include "ccm/watchdog/watchdog.h"
+
+namespace hapair::ccm {
+
+class LinuxWatchdog final : public Watchdog {
+ public:
+  explicit LinuxWatchdog(std::string device);
+
+  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) override;
+  int feed() override;
+  void stop() override;
+  void leave_running() override;
+
+ private:
+  [[nodiscard]] bool nowayout() const;
+
+  std::string device_;
+  Fd fd_;
+};
+
+}  // namespace hapair::ccm

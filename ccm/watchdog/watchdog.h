@@ -1,0 +1,42 @@
+// The seam to the hardware watchdog: a timer outside of this process that resets the machine where nobody has fed it
+// for its time-out. The real side is Linux's (linux_watchdog.h).
+#pragma once
+
+#include <expected>
+
+#include "ccm/base/time.h"
+#include "ccm/wire/watchdog_layout.h"
+
+namespace hapair::ccm {
+
+struct WatchdogFault {
+  WatchdogProblem problem = WatchdogProblem::none;
+  int error = 0;  // errno
+
+  bool operator==(const WatchdogFault&) const = default;
+};
+
+class Watchdog {
+ public:
+  struct Held {
+    Duration timeout{};           // with which it runs; devices round, and may not take what they are given
+    Duration pretimeout{};        // zero: none, or not supported
+    bool can_stop = true;         // false: nowayout
+    bool outlives_holder = true;  // false: it is stopped when the holder's descriptor is closed, however that happens
+    bool resets = true;           // false: it only gives an alarm
+  };
+  // Takes the device up and starts it, or goes on with one that runs. Either feeds it.
+  virtual std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) = 0;
+  // Zero, or an errno. Short: a register is written, except where a device is behind a management controller (IPMI),
+  // whose answer the kernel waits for.
+  virtual int feed() = 0;
+  // Lets go of it and stops it, where it can be stopped.
+  virtual void stop() = 0;
+  // Lets go of it: it runs on, after one feed more by the kernel.
+  virtual void leave_running() = 0;
+
+ protected:
+  ~Watchdog() = default;
+};
+
+}  // namespace hapair::ccm

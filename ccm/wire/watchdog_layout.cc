@@ -1,0 +1,81 @@
+#include "ccm/wire/watchdog_layout.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "ccm/wire/status_page.h"
+
+namespace hapair::ccm {
+namespace {
+
+std::string seconds_text(std::uint32_t ms) { return std::to_string(ms / 1000) + " s"; }
+
+std::string what_to_do_where_it_cannot_be_opened(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+      return "; its driver is not loaded, or the machine has none (softdog is one in software, and no guard against "
+             "the "
+             "kernel's own death)";
+    case EBUSY:
+      return "; another program holds it: systemd where RuntimeWatchdogSec is set, or the watchdog daemon; one holder "
+             "is possible";
+    case EACCES:
+    case EPERM:
+      return "; ccmd must run as root";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+std::string_view text_of(WatchdogState state) {
+  switch (state) {
+    case WatchdogState::none:
+      return "none";
+    case WatchdogState::absent:
+      return "absent";
+    case WatchdogState::armed:
+      return "armed";
+    case WatchdogState::unfit:
+      return "unfit";
+  }
+  return "unknown";
+}
+
+std::string problem_of(const WatchdogSelfLayout& watchdog) {
+  const std::string device(name_in(watchdog.device));
+  const std::string error = std::strerror(watchdog.error);
+  switch (static_cast<WatchdogProblem>(watchdog.problem)) {
+    case WatchdogProblem::none:
+      return "";
+    case WatchdogProblem::cannot_open:
+      return device + " cannot be opened: " + error + what_to_do_where_it_cannot_be_opened(watchdog.error);
+    case WatchdogProblem::no_watchdog:
+      return device + " is no watchdog; correct ccm.watchdog.device (ls /dev/watchdog*)";
+    case WatchdogProblem::other_timeout:
+      return device + " runs with a time-out of " + seconds_text(watchdog.timeout_ms) + ", not the " +
+             seconds_text(watchdog.wanted_ms) +
+             " of the configuration; give ccm.watchdog.timeout_ms a value that it takes";
+    case WatchdogProblem::alarm_only:
+      return device + " only gives an alarm, and resets nothing; use another device";
+    case WatchdogProblem::ends_with_ccm:
+      return device + " would be stopped by its driver if ccmd died; load the driver with nowayout=1";
+    case WatchdogProblem::feed_refused:
+      return device + " is not fed: " + error + "; this node will be reset if that lasts";
+    case WatchdogProblem::not_kept:
+      return "what clients want of " + device + " cannot be kept in run_dir for a ccmd that restarts (see its log)";
+    case WatchdogProblem::time_has_passed:
+      return device + " is not taken up, because the time of client " + std::string(name_in(watchdog.fed_for)) +
+             " has passed; it is, once that client is back";
+  }
+  return device + " has a problem of which this version does not know";
+}
+
+bool overdue(const WatchdogSelfLayout& watchdog, Instant now) {
+  return watchdog.fed_until_ns != kSaysNothing && ns_of(now) >= watchdog.fed_until_ns;
+}
+
+}  // namespace hapair::ccm
