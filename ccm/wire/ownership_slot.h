@@ -92,7 +92,7 @@ struct OwnershipDecision {
 struct OwnershipSlot {
   std::uint64_t life = 0;       // of the writer's program: drawn at its start, never 0
   std::uint64_t sequence = 0;   // of the writes of that life, from 1
-  bool founded = false;         // false: the writer has not used a ballot number yet (agent/core/ownership_ballot.h)
+  bool founded = false;         // all disks have a slot of the writer; before, it uses no ballot
   std::uint64_t instance = 0;   // that `ballot` and `vote` belong to: the last decided one or the next
   std::uint64_t ballot = 0;     // (mbal) the highest that the writer began; odd of the lower node, even of the upper
   std::uint64_t voted_in = 0;   // (bal) the ballot of `vote`; 0: no vote in this instance
