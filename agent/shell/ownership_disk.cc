@@ -56,7 +56,7 @@ struct OwnershipDisk::Shared {
   DirectBlock block;
 
   void work();
-  void tell(Done one);
+  void tell(const Done& one);
   void tell_silent(const DiskJob& job);
   Done carry_out(const DiskJob& job);
   int open();
@@ -136,8 +136,8 @@ OwnershipDisk::Shared::Done OwnershipDisk::Shared::carry_out(const DiskJob& job)
 }
 
 // With the mutex held.
-void OwnershipDisk::Shared::tell(Done one) {
-  done.push_back(std::move(one));
+void OwnershipDisk::Shared::tell(const Done& one) {
+  done.push_back(one);
   const std::uint64_t count = 1;
   // Only a counter at its end could refuse, and then the loop has been told already.
   [[maybe_unused]] const ssize_t n = ::write(answered.get(), &count, sizeof count);
@@ -157,10 +157,10 @@ void OwnershipDisk::Shared::work() {
     waiting.pop_front();
     working = true;
     lock.unlock();
-    Done one = carry_out(job);
+    const Done one = carry_out(job);
     lock.lock();
     working = false;
-    tell(std::move(one));
+    tell(one);
   }
 }
 

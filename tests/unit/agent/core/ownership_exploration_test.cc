@@ -90,7 +90,7 @@ class Exploration {
 
   std::string steps_to(std::size_t at) const {
     std::string out;
-    for (; at != 0; at = trace_[at].before) out = "\n  " + trace_[at].what + out;
+    for (; at != 0; at = trace_[at].before) out.insert(0, "\n  " + trace_[at].what);
     return out;
   }
 

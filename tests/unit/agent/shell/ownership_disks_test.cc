@@ -69,8 +69,8 @@ class OwnershipOnDisks : public testing::Test {
     return folder_.write(name, bytes);
   }
   std::vector<std::string> make_disks(std::size_t n) const {
-    std::vector<std::string> disks;
-    for (std::size_t i = 0; i < n; ++i) disks.push_back(make_disk("disk-" + std::to_string(i)));
+    std::vector<std::string> disks(n);
+    for (std::size_t i = 0; i < n; ++i) disks[i] = make_disk("disk-" + std::to_string(i));
     return disks;
   }
   std::unique_ptr<Side> node(const std::vector<std::string>& devices, bool lower,
