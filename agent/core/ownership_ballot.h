@@ -6,9 +6,8 @@
 // Ownership is a row of instances. Each decides one value {epoch, owner}; a node begins instance i only when it knows
 // what i-1 decided, and its slot says both. In an instance a ballot has two rounds; in each the node writes its slot to
 // a disk, and only when that write has finished reads the disk. A round is complete when that was done on a majority.
-//   preparing  the slot says "I begin ballot b". Whoever of both slots voted in the highest ballot names the value;
-//   only
-//              where nobody has voted does the proposer put up its own, with an epoch above every one it has seen.
+//   preparing  the slot says "I begin ballot b". Whoever of both slots voted in the highest ballot names the value.
+//              Only where nobody has voted does the proposer put up its own, above every epoch that it has seen.
 //   voting     the slot says "I vote for v in ballot b". Complete: v is decided.
 // A read that shows a higher ballot of the partner ends the proposal (lost); one that shows what the instance decided,
 // or a later instance, moves this node on. A value that may have been decided is so never replaced, only helped to its

@@ -40,7 +40,7 @@ struct DiskJob {
   enum class Kind : std::uint8_t { write, read, look };  // a look is a read that no ballot waits for
   Kind kind = Kind::look;
   PoolIndex pool = 0;
-  std::uint64_t round = 0;  // the ballot's
+  std::uint64_t round = 0;    // the ballot's
   ccm::OwnershipSlot slot{};  // what is to be written
 };
 struct DiskAnswer {

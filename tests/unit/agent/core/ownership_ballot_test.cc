@@ -209,6 +209,7 @@ TEST(OwnershipOfThreeDisks, TheFirstBallotEverWaitsForAllOfThem) {
   finish(world, kLower, {2});
   world.settle();
   EXPECT_EQ(kind_of(world, kLower), Kind::decided);
+  EXPECT_TRUE(world.slot(kLower, 0)->founded);
 }
 
 TEST(OwnershipOfThreeDisks, ANodeThatCrashedWhileItWasFoundedIsFoundedAgain) {
