@@ -107,11 +107,13 @@ int OwnershipDisk::Shared::write(const DiskJob& job) {
   return write_block(disk, place.block(), block);
 }
 
-// 0, or errno. Of a disk that is no longer this pair's a slot would be taken for a blank one.
+// 0, or errno. What a slot says is authentic whatever else the disk holds; that it is blank says nothing on a disk that
+// is no longer this pair's.
 int OwnershipDisk::Shared::read(const DiskJob& job, DiskSight& into) {
-  if (const int failed = check_header(disk); failed != 0) return failed;
   if (const int failed = read_slot(job, own, into.own); failed != 0) return failed;
-  return read_slot(job, ccm::other(own), into.partner);
+  if (const int failed = read_slot(job, ccm::other(own), into.partner); failed != 0) return failed;
+  const bool blank = into.own.state == SlotSight::State::blank || into.partner.state == SlotSight::State::blank;
+  return blank ? check_header(disk) : 0;
 }
 
 int OwnershipDisk::Shared::read_slot(const DiskJob& job, ccm::PairSide of, SlotSight& into) {
