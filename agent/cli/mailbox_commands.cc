@@ -10,6 +10,7 @@
 
 #include "agent/cli/answer.h"
 #include "agent/cli/mailbox_disk.h"
+#include "agent/cli/mailbox_pools.h"
 #include "agent/cli/mailbox_sight.h"
 #include "agent/cli/text.h"
 #include "agent/config/agent_config.h"
@@ -28,6 +29,7 @@ constexpr int kAccessesABeat = 3;
 
 struct Chosen {
   ccm::PairConfig pair;
+  std::vector<PoolName> pools;
   std::vector<ccm::NetworkConfig> disks;
 
   [[nodiscard]] std::uint8_t number_of(const ccm::NetworkConfig& disk) const {
@@ -36,6 +38,15 @@ struct Chosen {
   }
   [[nodiscard]] MailboxSight look(const ccm::NetworkConfig& disk, const ccm::Key& key) const {
     return look_at_mailbox(disk.device, of(), number_of(disk), key, patience_of(disk));
+  }
+  // Nothing where it cannot be read, or decides nothing.
+  [[nodiscard]] std::optional<PoolsOnDisk> look_at_ownership(const ccm::NetworkConfig& disk, const MailboxSight& sight,
+                                                             const ccm::Key& key) const {
+    const auto deciding = agent::deciding_disks(pair);
+    const auto place = std::ranges::find(deciding, disk.device);
+    if (!sight.whole() || place == deciding.end()) return std::nullopt;
+    return look_at_pools(disk.device, of(), pools, static_cast<std::size_t>(place - deciding.begin()), deciding.size(),
+                         key);
   }
   [[nodiscard]] ccm::DiskPair of() const { return {pair.pair, pair.node, pair.partner}; }
 };
@@ -48,7 +59,8 @@ std::expected<Chosen, Exit> choose(const Common& common, const std::vector<std::
     for (const std::string& problem : config.error().lines()) std::fprintf(stderr, "%s\n", problem.c_str());
     return std::unexpected(Exit::configuration);
   }
-  Chosen chosen{config->pair, {}};
+  Chosen chosen{config->pair, {}, {}};
+  for (const agent::PoolConfig& pool : config->pools) chosen.pools.push_back(pool.name);
   std::string known;
   for (const ccm::NetworkConfig& network : chosen.pair.networks) {
     if (network.device.empty()) continue;
@@ -73,7 +85,8 @@ std::expected<Chosen, Exit> choose(const Common& common, const std::vector<std::
 std::string trouble_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
   if (sight.not_ours) {
     return disk.device + ": " + std::string(text_of(*sight.not_ours)) +
-           ". Where it is to be this pair's: hapair mailbox init " + disk.device;
+           ". Where it is to be this pair's: hapair mailbox init " + disk.device +
+           (*sight.not_ours == ccm::DiskError::older ? " --overwrite" : "");
   }
   switch (sight.error) {
     case 0:
@@ -123,7 +136,7 @@ std::string reads_text(const std::vector<Duration>& reads) {
                      ms_of(reads[reads.size() / 2]), ms_of(reads.back()), reads.size());
 }
 
-Json json_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
+Json json_of(const ccm::NetworkConfig& disk, const MailboxSight& sight, const std::optional<PoolsOnDisk>& pools) {
   Json out{{"name", disk.name.text()}, {"device", disk.device}, {"ours", !sight.not_ours && sight.error == 0}};
   out["problem"] = trouble_of(disk, sight);
   out["looked_ms"] = ms_of(sight.span);
@@ -142,6 +155,7 @@ Json json_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
     nodes.push_back(std::move(node));
   }
   out["nodes"] = std::move(nodes);
+  out["pools"] = pools ? json_of(*pools) : Json::array();
   Json reads{{"n", sight.reads.size()}};
   if (!sight.reads.empty()) {
     reads["min_ms"] = ms_of(sight.reads.front());
@@ -152,7 +166,8 @@ Json json_of(const ccm::NetworkConfig& disk, const MailboxSight& sight) {
   return out;
 }
 
-void print_sight(const Chosen& chosen, const ccm::NetworkConfig& disk, const MailboxSight& sight) {
+void print_sight(const Chosen& chosen, const ccm::NetworkConfig& disk, const MailboxSight& sight,
+                 const std::optional<PoolsOnDisk>& pools) {
   if (const std::string trouble = trouble_of(disk, sight); !trouble.empty()) {
     print(fmt::format("  {}\n", trouble));
     return;
@@ -163,6 +178,7 @@ void print_sight(const Chosen& chosen, const ccm::NetworkConfig& disk, const Mai
   for (const BlockSight& block : sight.blocks) {
     print(fmt::format("  {}  {}\n", padded(block.node.view(), columns), sentence_of(block, sight.span)));
   }
+  print(pools ? text_of(*pools) : "  decides nothing: of an even number of disks one is left out\n");
   print(fmt::format("  a direct read takes {}\n", reads_text(sight.reads)));
 }
 
@@ -225,11 +241,12 @@ Exit show_mailboxes(const Common& common, const std::vector<std::string>& device
       std::fflush(stdout);  // a disk that does not answer keeps this program waiting
     }
     const MailboxSight sight = chosen->look(disk, *key);
-    if (!sight.whole()) exit = Exit::failed;
+    const auto pools = chosen->look_at_ownership(disk, sight, *key);
+    if (!sight.whole() || (pools && pools->error != 0)) exit = Exit::failed;
     if (common.json) {
-      shown.push_back(json_of(disk, sight));
+      shown.push_back(json_of(disk, sight, pools));
     } else {
-      print_sight(*chosen, disk, sight);
+      print_sight(*chosen, disk, sight, pools);
     }
   }
   if (common.json) print_json({{"disks", shown}});
@@ -247,6 +264,10 @@ Exit check_mailboxes(const Common& common, const std::vector<std::string>& devic
     const ccm::NetworkConfig& disk = chosen->disks[i];
     const MailboxSight sight = chosen->look(disk, *key);
     std::vector<std::string> found = problems_of(disk, sight);
+    if (const auto pools = chosen->look_at_ownership(disk, sight, *key)) {
+      const std::vector<std::string> unusable = problems_of(*pools);
+      for (const std::string& problem : unusable) found.push_back(disk.device + ": " + problem);
+    }
     for (std::size_t other = 0; other < i; ++other) {
       if (!same_disk(disk.device, chosen->disks[other].device)) continue;
       found.push_back(disk.device + " and " + chosen->disks[other].device + " are one disk: what fails one fails both");

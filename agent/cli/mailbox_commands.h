@@ -12,7 +12,8 @@ namespace hapair::cli {
 
 // Makes the mailbox area of one disk.
 Exit init_mailbox(const Common& common, const std::string& device, bool overwrite);
-// Whose each disk is and which node beats there. Fails where one is not this pair's or cannot be read.
+// Whose each disk is, which node beats there, and what is decided there about each pool's ownership. Fails where one is
+// not this pair's or cannot be read.
 Exit show_mailboxes(const Common& common, const std::vector<std::string>& devices);
 // Whether each can be a mailbox disk, and what is to be corrected.
 Exit check_mailboxes(const Common& common, const std::vector<std::string>& devices);

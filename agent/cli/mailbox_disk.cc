@@ -21,7 +21,7 @@ std::expected<Fd, std::string> open_alone(const std::string& device) {
   struct stat st{};
   if (::stat(device.c_str(), &st) != 0) {
     return failed(errno_text(device) + (errno == ENOENT
-                                            ? "; it may be a block device, or a file: fallocate -l 32KiB " + device
+                                            ? "; it may be a block device, or a file: fallocate -l 160KiB " + device
                                             : std::string()));
   }
   if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode)) return failed(device + ": is neither a block device nor a file");
@@ -61,7 +61,7 @@ std::expected<MadeArea, std::string> make_mailbox_area(const std::string& device
   if (!blank && !overwrite) {
     const auto what = checked.error() == ccm::DiskError::blank ? ccm::DiskError::no_area : checked.error();
     return failed(device + ": " + std::string(text_of(what)) +
-                  ". Nothing was written. If its first 32 KiB may be lost: add --overwrite");
+                  ". Nothing was written. If its first 160 KiB may be lost: add --overwrite");
   }
   if (auto written = write_area(*disk, device, of); !written) return std::unexpected(written.error());
   return MadeArea::made;

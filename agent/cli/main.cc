@@ -116,8 +116,8 @@ void add_mailbox(CLI::App& app, Arguments& a) {
   CLI::App* init = add_command(*mailbox, a, "init", "prepare one, once for both nodes",
                                [&a] { return init_mailbox(a.common, a.device, a.overwrite); });
   init->add_option("device", a.device, "as the configuration names it")->required();
-  init->add_flag("--overwrite", a.overwrite, "also where its first 32 KiB hold something");
-  CLI::App* show = add_command(*mailbox, a, "show", "whose each is, and which node beats there",
+  init->add_flag("--overwrite", a.overwrite, "also where its first 160 KiB hold something");
+  CLI::App* show = add_command(*mailbox, a, "show", "whose each is, which node beats there, and who owns each pool",
                                [&a] { return show_mailboxes(a.common, a.devices); });
   show->add_option("devices", a.devices, "which (default: all of the configuration)");
   CLI::App* check = add_command(*mailbox, a, "check", "whether each can be used, and what is to be corrected",

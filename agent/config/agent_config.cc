@@ -232,6 +232,15 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   return config;
 }
 
+std::vector<std::string> deciding_disks(const ccm::PairConfig& pair) {
+  std::vector<std::string> disks;
+  for (const ccm::NetworkConfig& network : pair.networks) {
+    if (!network.device.empty()) disks.push_back(network.device);
+  }
+  if (!disks.empty()) disks.resize(disks.size() >= 3 ? 3 : 1);
+  return disks;
+}
+
 std::uint64_t shared_config_hash(const AgentConfig& config) {
   FieldHash hash;
   hash.add(config.pair.pair.view());

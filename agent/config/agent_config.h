@@ -43,6 +43,10 @@ struct AgentConfig {
 std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(
     const std::string& file, const AgentPlaces& places = AgentPlaces::from_environment());
 
+// Of the mailbox disks those that decide the ownership, one or three, in the order of the configuration. Of two it is
+// the first, of four the first three: an even number would bear no more failures.
+std::vector<std::string> deciding_disks(const ccm::PairConfig& pair);
+
 // A hash over what both nodes must agree on: the pair, the set of its two nodes, and each pool's name, home and
 // resources with names, types, parameters and order. Not the times and paths of one node. It tells different
 // configurations apart; it proves nothing against someone who wants two to look alike.

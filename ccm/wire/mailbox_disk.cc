@@ -19,11 +19,13 @@ std::string_view text_of(DiskError error) {
     case DiskError::no_area:
       return "it holds something else than a mailbox area";
     case DiskError::version:
-      return "its mailbox area is of another version";
+      return "its mailbox area is of a later version than this hapair knows";
     case DiskError::malformed:
       return "the header of its mailbox area is damaged";
     case DiskError::foreign:
       return "its mailbox area is another pair's";
+    case DiskError::older:
+      return "its mailbox area is of version 1, as an earlier hapair made it, and must be made anew with --overwrite";
   }
   return "unknown";
 }
@@ -53,6 +55,7 @@ std::expected<void, DiskError> check_disk_header(std::span<const std::byte> bloc
     return std::unexpected(blank ? DiskError::blank : DiskError::no_area);
   }
   if (header.crc != crc32c(block.first(kCovered))) return std::unexpected(DiskError::malformed);
+  if (header.version < kDiskVersion) return std::unexpected(DiskError::older);
   if (header.version != kDiskVersion) return std::unexpected(DiskError::version);
   const auto own = encode_disk_header(expected);
   if (!std::ranges::equal(block.first(sizeof header), std::span(own).first(sizeof header))) {

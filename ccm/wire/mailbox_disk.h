@@ -6,6 +6,9 @@
 //     1    the newest beat of the node whose name is the lower one (BeatDatagramLayout), then zeros
 //     2    likewise of the other
 //     3-7  zeros, kept
+//     8-   of the node whose name is the lower one what it has written about the ownership of each pool, a block a pool
+//          by its place in the configuration (OwnershipSlotLayout), then zeros
+//     24-  likewise of the other
 #pragma once
 
 #include <array>
@@ -21,10 +24,12 @@
 namespace hapair::ccm {
 
 inline constexpr std::uint64_t kDiskMagic = 0x314b534944504148;  // "HAPDISK1"
-inline constexpr std::uint16_t kDiskVersion = 1;
+inline constexpr std::uint16_t kDiskVersion = 2;                 // 1 had no blocks for the ownership
 inline constexpr std::size_t kDiskBlockBytes = 4096;
-inline constexpr std::size_t kDiskBlocks = 8;
+inline constexpr std::size_t kFirstSlotBlock = 8;
+inline constexpr std::size_t kDiskBlocks = kFirstSlotBlock + 2 * kMaxPools;
 inline constexpr std::size_t kDiskBytes = kDiskBlocks * kDiskBlockBytes;
+static_assert(kDiskBytes == std::size_t{160} * 1024, "as the operator is told");
 
 struct DiskHeaderLayout {
   std::uint64_t magic;
@@ -51,9 +56,10 @@ struct DiskPair {
 enum class DiskError : std::uint8_t {
   blank,      // zeros: no area was made there
   no_area,    // something else
-  version,    // an area of a version that this node does not know
+  version,    // an area of a later version than this node knows
   malformed,  // an area whose header is damaged
   foreign,    // another pair's
+  older,      // an area of version 1: it has no place for the ownership
 };
 std::string_view text_of(DiskError error);
 
@@ -63,5 +69,9 @@ std::expected<void, DiskError> check_disk_header(std::span<const std::byte> bloc
 
 // The block with this node's beat, or the partner's.
 inline std::size_t beat_block(const NodeName& of, const NodeName& other) { return of.view() < other.view() ? 1 : 2; }
+// The block with what a node has written about a pool's ownership; `lower`: the node's name is the lower one.
+inline std::size_t slot_block(bool lower, std::size_t pool_place) {
+  return kFirstSlotBlock + (lower ? 0 : kMaxPools) + pool_place;
+}
 
 }  // namespace hapair::ccm

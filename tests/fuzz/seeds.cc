@@ -12,6 +12,7 @@
 #include "ccm/wire/connect_data.h"
 #include "ccm/wire/mailbox_page.h"
 #include "ccm/wire/observation.h"
+#include "ccm/wire/ownership_slot.h"
 #include "tests/unit/ccm/fabric/iwarp/frames.h"
 #include "tests/unit/ccm/wire/golden.h"
 
@@ -119,6 +120,9 @@ void pages() {
   const auto beat = golden_bytes(kGoldenBeat, kBeatBytes);
   seed("beat_datagram", "golden", join({0}, beat));
   seed("beat_datagram", "sealed", join({1}, beat));
+  const auto slot = golden_bytes(kGoldenSlot, kSlotBytes);
+  seed("ownership_slot", "golden", join({0}, slot));
+  seed("ownership_slot", "sealed", join({1}, slot));
   seed("mailbox_record", "golden", join({4}, hello));
   seed("mailbox_record", "unread", join({3}, hello));
   Bytes both = hello;

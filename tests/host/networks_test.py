@@ -203,7 +203,7 @@ class MailboxDisk(unittest.TestCase):
         cls.addClassCleanup(cls.pair.end)
         cls.device = cls.pair.disk("shared")
         with open(cls.device, "wb") as disk:
-            disk.truncate(8 * cls.BLOCK)
+            disk.truncate(40 * cls.BLOCK)
         cls.pair.start_all()
 
     def setUp(self):

@@ -175,9 +175,9 @@ TEST(DiskHeader, IsTheGoldenBytes) {
   }
   // Made by another implementation, as those of tests/unit/ccm/wire/golden.h.
   EXPECT_EQ(hex,
-            "4841504449534b310100080000100000706169722d310000000000000000000000000000000000000000000000000000616c706861"
+            "4841504449534b310200280000100000706169722d310000000000000000000000000000000000000000000000000000616c706861"
             "0000000000000000000000000000000000000000000000000000006265746100000000000000000000000000000000000000000000"
-            "00000000000000000000b3cb77a5");
+            "000000000000000000000fd873e1");
   EXPECT_TRUE(std::ranges::all_of(std::span(block).subspan(sizeof(DiskHeaderLayout)),
                                   [](std::byte byte) { return byte == std::byte{}; }));
 }
@@ -190,7 +190,7 @@ TEST(DiskHeader, IsTheSameFromBothNodesAndNoOtherPairs) {
   const DiskPair other{*PairName::parse("pair"), *NodeName::parse("alpha"), *NodeName::parse("gamma")};
   EXPECT_EQ(check_disk_header(encode_disk_header(other), alpha).error(), DiskError::foreign);
   auto newer = encode_disk_header(alpha);
-  newer[8] = std::byte{2};
+  newer[8] = std::byte{3};
   EXPECT_EQ(check_disk_header(newer, alpha).error(), DiskError::malformed) << "its CRC is the old one";
   EXPECT_EQ(check_disk_header(std::span(newer).first(100), alpha).error(), DiskError::no_area);
   EXPECT_NE(beat_block(alpha.node, alpha.partner), beat_block(beta.node, beta.partner));

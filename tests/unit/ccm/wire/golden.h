@@ -69,6 +69,16 @@ inline constexpr GoldenRun kGoldenBeat[] = {
      "40e20100000000002a000000000000000e0d000000000000efcdab0000000000336961d1435dc4e8cdeb28e8494f160d"},
 };
 
+inline constexpr GoldenRun kGoldenSlot[] = {
+    {0, "484150534c4f54310100020301030100706169722d31"},
+    {48, "62657461"},
+    {80, "706f6f6c2d61"},
+    {112,
+     "8877665544332211080706050403020106000000000000000c0a00000000000008090000000000000d0e000000000000"
+     "05000000000000000c0e00000000000002010000000000002cabcf43964e4eaf1f4af05b0ae078f7440cbe9bcba5aec3"
+     "80f9af833737e31e"},
+};
+
 inline std::vector<std::byte> golden_bytes(std::span<const GoldenRun> runs, std::size_t size) {
   const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
   std::vector<std::byte> bytes(size);
