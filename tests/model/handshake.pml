@@ -30,7 +30,7 @@
  * are torn or malformed (a checksum refuses them: as if not read), refusals and their counters, names and boot ids (in
  * the same tuple as the incarnation), the attempt to connect (it succeeds, or is tried again), a CCM that holds no key.
  *
- * mutant nonce_not_checked [not_confirmed]: a record is this node's where it names this incarnation, whatever the nonce
+ * mutant nonce_not_checked [proof_unearned]: a record is this node's where it names this incarnation, whatever the nonce
  * mutant sender_not_checked [not_confirmed]: a "connected" counts whoever of the partner's lives wrote it
  * mutant step_3_skipped [not_confirmed]: the partner's proof is not waited for
  * mutant step_4_not_awaited [not_confirmed]: a node is connected when it has written its own "connected"
@@ -40,8 +40,8 @@
  * mutant session_outlives_partner [two_sessions]: a session goes on when the partner's page shows another end
  * mutant nonce_kept [key_used_twice]: a node that loses its connection begins again with the nonce it had
  * mutant any_greeting_answered [proof_unearned]: a node proves itself to whoever's page it reads once anybody greeted it
- * mutant mac_not_checked [not_confirmed]: a record counts without its MAC
- * mutant not_written_again [connects]: a record that a late write may have covered is not written again
+ * mutant mac_not_checked [proof_unearned, restart]: a record counts without its MAC
+ * mutant not_written_again [connects, liveness]: a record that a late write may have covered is not written again
  */
 
 #ifndef RESTARTS

@@ -19,7 +19,9 @@
  *   not_durable       the record that names this start's epoch and owner is on the disk before a resource is started
  *   shown_too_early   no page shows an epoch that is not on the disk
  *   epoch_fell        the epoch in a record never falls
- *   epoch_reused      each taking of the pool has an epoch above all that were taken before
+ *   epoch_reused      each taking of the pool has an epoch above all that were taken before; of two takings by claim only
+ *                     where the first was seen: who claims is two above what it knows, and so is a partner whose claim it
+ *                     has not seen yet (both may take the pool at the same epoch, one after the other's fence)
  *   claim_too_late    the claim is on the disk before a fence is asked for
  *
  * Bounds: MOVES times in all that a node begins to claim the pool, to ask for it, or to take what is offered; BOOTS lives
@@ -29,27 +31,28 @@
  * Left out: other pools; boot phases (a page of another boot id counts in any phase, so less is asked for than by the
  * code); hand_over requests and the state "requesting" (the owner may give the pool up at any moment, and who requests is
  * as who waits elsewhere); shutdown; a record that is lost, unreadable or cannot be written; devices that lie and the
- * doubt about them; pages in flight, beyond that they are read late; how long anything takes.
+ * doubt about them; what is read while the pool is held here (the code then only looks whether the partner runs it at a
+ * higher epoch, which takes two owners); pages in flight, beyond that they are read late; how long anything takes.
  *
  * In state "released" the partner's own offer ends the agent by its check "no way into this state without a permit"
  * (Engine::make_permit makes none there). The model does the same: the agent is gone and starts again.
  *
  * mutant unknown_is_confirmed [two_owners]: a fence that answers "unknown" counts as confirmed
- * mutant old_fence_counts [two_owners]: the answer of a fence that was asked for an earlier claim counts for this one
+ * mutant old_fence_counts [two_owners, thrice]: the answer of a fence that was asked for an earlier claim counts for this one
  * mutant claim_not_awaited [claim_too_late]: the fence is asked for while the claim is on its way to the disk
  * mutant answer_to_no_question [two_owners]: that the partner's page has nothing counts without a question
  * mutant answer_to_another_life [two_owners]: an answer counts that was given to an earlier life of this agent
  * mutant asking_life_not_noted [two_owners]: an answer is given before the record names the life that asks
- * mutant answered_before_noted [two_owners]: that life is noted, and the answer does not wait for the disk
+ * mutant answered_before_noted [two_owners, killed]: that life is noted, and the answer does not wait for the disk
  * mutant held_in_any_life [two_owners]: "held" counts in another life of the kernel than the one that wrote it
  * mutant reboot_by_incarnation [two_owners]: a new incarnation of the partner's CCM counts as a reboot
  * mutant partner_boot_kept [two_owners]: the partner's life is still believed after this node's own kernel booted
  * mutant released_before_stopped [two_owners]: the release is shown while the resources are being stopped
- * mutant released_before_durable [two_owners]: the release is shown before it is on the disk
+ * mutant released_before_durable [two_owners, killed]: the release is shown before it is on the disk
  * mutant started_before_durable [not_durable]: the resources are started while the new epoch is on its way to the disk
  * mutant epoch_shown_early [shown_too_early]: the page shows what the record will be
  * mutant claim_one_above [epoch_reused]: a claim is only one above what is known, as an answered partner's epoch may be
- * mutant blind_claim_counts [epoch_reused]: no mistake of the model's but what the code does: see epoch_reused above
+ * mutant unseen_claim_counts [epoch_reused]: no mistake but the code as it is, under the whole rule: see epoch_reused
  * mutant offer_taken_without_permit [no_permit]: where its own offer stands, the partner's is taken without a permit
  */
 
@@ -72,8 +75,7 @@ mtype = {probing, unsettled, asking, elsewhere, claiming, fencing, acquiring, st
 
 /* Why a pool is stopped. */
 #define GIVEN_UP 0
-#define SUPERSEDED 1
-#define STRAY 2
+#define STRAY 1
 
 /* Of a fence: asked for, and the device has switched the partner off. */
 #define ASKED 1
@@ -119,12 +121,13 @@ typedef Node {
   byte seen_boot;     /* of the last page that was read since this claim is on the disk; 0: none */
   byte fence;
   bool fence_is_old;
-  bool blind; /* it claims, and has not seen its partner since it started */
+  bool by_claim; /* it is taking the pool by its claim, not with the partner's consent */
 };
 Node node[2];
 byte moves_left = MOVES;
 byte kills_left = KILLS;
 byte top; /* the highest epoch under which the pool was taken */
+bool top_by_claim;
 #ifdef MUTANT_reboot_by_incarnation
 byte ccm_restarts_left = 1;
 #endif
@@ -160,9 +163,6 @@ bool two_owners, no_permit, not_durable, shown_too_early, epoch_fell, epoch_reus
     (ME.view.state == asking && ME.state == asking && asks_first(n)) || \
     (!(ME.view.state == asking && ME.state == asking) && ME.view.owner == 1 - n && !ME.view.offered && \
      (ME.wanted.owner != n || ME.view.epoch > ME.wanted.epoch || (ME.view.epoch == ME.wanted.epoch && n == 1)))))
-#define runs_above(n) \
-  (ME.view.known && ME.view.owner == 1 - n && (ME.view.state == starting || ME.view.state == serving) && \
-   (ME.view.epoch > ME.wanted.epoch || (ME.view.epoch == ME.wanted.epoch && n == 1)))
 #define vacant(n) (ME.view.known && !offers(n) && !partner_holds(n) && ME.view.claim == 0)
 #define home_or_owner(n) (n == 0 || (ME.wanted.owner == n && ME.wanted.epoch > 0))
 
@@ -229,7 +229,7 @@ inline note_asking_life(n) {
 /* ---- states ------------------------------------------------------------------------------------------------------- */
 
 inline to_elsewhere(n) {
-  ME.state = elsewhere; ME.permit = false; ME.blind = false; ME.wanted.claim = 0; ME.stop_cause = GIVEN_UP;
+  ME.state = elsewhere; ME.permit = false; ME.by_claim = false; ME.wanted.claim = 0; ME.stop_cause = GIVEN_UP;
   follow_partner_record(n); note_asking_life(n); publish(n)
 }
 inline to_asking(n) {
@@ -241,7 +241,6 @@ inline to_asking(n) {
 inline to_claiming(n) {
   moves_left--;
   ME.state = claiming;
-  ME.blind = (!ME.view.known && ME.partner_known == 0);
   ME.wanted.claim = max(ME.wanted.epoch, ME.partner_known);
   if
   :: ME.view.known -> ME.wanted.claim = max(ME.wanted.claim, ME.view.epoch);
@@ -257,19 +256,16 @@ inline to_claiming(n) {
   publish(n)
 }
 inline to_acquiring(n, by_proof, its_epoch) {
-  ME.permit = by_proof; ME.state = acquiring;
+  ME.permit = by_proof; ME.by_claim = (ME.state == claiming || ME.state == fencing);
+  ME.state = acquiring;
   ME.wanted.epoch = its_epoch; ME.wanted.owner = n; ME.wanted.offered = false; ME.wanted.claim = 0;
   ME.wanted.partner_boot = 0; ME.wanted.held = true; ME.wanted.boot = ME.boot;
   ME.seen_boot = 0;
-  publish(n)
+  publish(n);
+  forget_view(n)
 }
 inline to_stopping(n, cause) {
-  ME.state = stopping; ME.stop_cause = cause;
-  if
-  :: cause == SUPERSEDED -> follow_partner_record(n)
-  :: else
-  fi;
-  publish(n)
+  ME.state = stopping; ME.stop_cause = cause; publish(n)
 }
 /* Their formal names differ from those around them, or spin would put them in for ever. */
 inline forget_view(v) {
@@ -282,7 +278,7 @@ inline forget_view(v) {
 inline end_agent(e) {
   node[e].agent = false; node[e].permit = false; node[e].fence = 0; node[e].fence_is_old = false;
   forget_view(e); node[e].view.boot = 0; node[e].partner_known = 0; node[e].seen_boot = 0;
-  node[e].stop_cause = GIVEN_UP; node[e].blind = false
+  node[e].stop_cause = GIVEN_UP; node[e].by_claim = false
 }
 inline power_off(m) {
   node[m].on = false; node[m].resources = false; node[m].has_page = false; node[m].saw = 0; node[m].questions = 0;
@@ -314,12 +310,10 @@ inline start_agent(n, arrived) {
 #define may_serve_on(n) (ME.disk.owner == n && ME.disk.held && !ME.disk.offered && ME.disk.epoch > 0)
 inline probe(n) {
   if
-  :: runs_above(n) && ME.resources -> to_stopping(n, SUPERSEDED)
-  :: runs_above(n) && !ME.resources -> to_elsewhere(n)
-  :: !runs_above(n) && ME.resources && !may_serve_on(n) -> to_stopping(n, STRAY)
-  :: !runs_above(n) && may_serve_on(n) ->
+  :: ME.resources && !may_serve_on(n) -> to_stopping(n, STRAY)
+  :: may_serve_on(n) ->
      ME.permit = true; ME.state = (ME.resources -> serving : starting); publish(n)
-  :: !runs_above(n) && !ME.resources && !may_serve_on(n) ->
+  :: !ME.resources && !may_serve_on(n) ->
      if
      :: ME.disk.owner == n && ME.disk.offered && ME.disk.boot == ME.boot && ME.disk.epoch > 0 ->
         ME.state = released; publish(n)
@@ -388,13 +382,14 @@ inline durable(n) {
   if
   :: ME.state == acquiring ->
      ME.state = starting;
-#ifdef MUTANT_blind_claim_counts
+#if defined(MUTANT_unseen_claim_counts)
      RULE(epoch_reused, ME.disk.epoch > top);
-#else
-     RULE(epoch_reused, ME.disk.epoch > top || ME.blind);
+#elif !defined(MEANT_two_owners) /* what is to show two owners is not to end at the epoch that both take first */
+     RULE(epoch_reused, ME.disk.epoch > top || (ME.by_claim && top_by_claim));
 #endif
+     top_by_claim = ((ME.disk.epoch > top -> ME.by_claim : top_by_claim));
      top = max(top, ME.disk.epoch);
-     ME.blind = false
+     ME.by_claim = false
   :: ME.state == releasing -> ME.state = released
   :: else
   fi;
@@ -433,6 +428,10 @@ inline fence_confirmed(n) {
   ME.fence = 0; ME.fence_is_old = false
 }
 
+#define looks(n) \
+  (ME.state == unsettled || ME.state == asking || ME.state == elsewhere || ME.state == claiming || \
+   ME.state == fencing || ME.state == released)
+
 proctype Agent(byte n) {
 end:
   do
@@ -452,7 +451,7 @@ end:
 #endif
 
   /* -- pages and the disk -- */
-  :: d_step { ME.agent && IT.on -> read_page(n);
+  :: d_step { ME.agent && IT.on && looks(n) -> read_page(n);
        printf("%d: reads the page: %e, epoch %d, owner %d; is %e\n", n, ME.view.state, ME.view.epoch, ME.view.owner,
               ME.state) }
   :: d_step { ME.agent && dirty(n) -> durable(n); answer_if_asked(n);
@@ -468,8 +467,6 @@ end:
        to_asking(n); printf("%d: asks\n", n) }
   :: d_step { ME.agent && ME.state == unsettled && vacant(n) && !home_or_owner(n) -> to_elsewhere(n);
        printf("%d: leaves it to its home\n", n) }
-  :: d_step { ME.agent && (ME.state == starting || ME.state == serving || ME.state == failed) && runs_above(n) ->
-       to_stopping(n, SUPERSEDED); printf("%d: the partner runs it at a higher epoch; stops\n", n) }
 
   /* -- by the verdict, a time that is over, or an operator -- */
   :: d_step { ME.agent && moves_left > 0 &&
@@ -526,7 +523,6 @@ end:
   :: d_step { ME.agent && ME.state == stopping && ME.resources -> ME.state = failed; publish(n); printf("%d: a resource does not stop\n", n) }
   :: d_step { ME.agent && ME.state == stopping && !ME.resources ->
        if
-       :: ME.stop_cause == SUPERSEDED -> to_elsewhere(n)
        :: ME.stop_cause == STRAY -> ME.state = unsettled; ME.stop_cause = GIVEN_UP; note_asking_life(n); publish(n)
        :: ME.stop_cause == GIVEN_UP ->
           ME.state = releasing; ME.permit = false; ME.wanted.offered = true; ME.wanted.held = false;
