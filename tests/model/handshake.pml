@@ -25,6 +25,13 @@
  *
  * Bounds: RESTARTS lives that end, LOSSES operations that fail, FORGERIES writes of a stranger, in all orders, on both
  * nodes together; of the writes of a node that were cut off, the last one may land late. Nothing else is bounded.
+ * Searched whole:
+ *   restart    RESTARTS 1, FORGERIES 1
+ *   loss       LOSSES 1, FORGERIES 1
+ *   both       RESTARTS 1, LOSSES 1, COARSE: a page is captured and delivered at once, a write lands and is acknowledged
+ *   liveness   RESTARTS 1, COARSE, LIVENESS
+ *   live-loss  LOSSES 1, COARSE, LIVENESS
+ * Mutants are sought in RESTARTS 1, LOSSES 1, COARSE, or where their line says so in one of these.
  *
  * Left out: time (any wait may be over at any moment, so pace, backoff and deadlines are choices), pages and records that
  * are torn or malformed (a checksum refuses them: as if not read), refusals and their counters, names and boot ids (in

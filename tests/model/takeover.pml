@@ -25,8 +25,13 @@
  *   claim_too_late    the claim is on the disk before a fence is asked for
  *
  * Bounds: MOVES times in all that a node begins to claim the pool, to ask for it, or to take what is offered; BOOTS lives
- * of each kernel; KILLS agents that are killed. Everything else is unbounded, as is the order of all of it. It begins where node 0 serves the pool and node 1 knows it, or (FIRST_BOOT) where neither has a
- * record.
+ * of each kernel; KILLS agents that are killed. Nothing else is bounded, nor is the order of all of it. It begins where
+ * node 0 serves the pool and node 1 knows it, or (FIRST_BOOT) where neither has a record. Searched whole:
+ *   kill        MOVES 1, BOOTS 2, KILLS 1
+ *   reassign    MOVES 2, BOOTS 1, KILLS 0
+ *   first-boot  FIRST_BOOT, MOVES 2, BOOTS 1, KILLS 0
+ * Mutants are sought in MOVES 2 and BOOTS 2, and where their line says so also with one agent killed or MOVES 3. That
+ * whole (MOVES 2, BOOTS 2 and more) has tens of millions of states, more than tests/model/run takes time for.
  *
  * Left out: other pools; boot phases (a page of another boot id counts in any phase, so less is asked for than by the
  * code); hand_over requests and the state "requesting" (the owner may give the pool up at any moment, and who requests is
@@ -42,7 +47,7 @@
  * mutant claim_not_awaited [claim_too_late]: the fence is asked for while the claim is on its way to the disk
  * mutant answer_to_no_question [two_owners]: that the partner's page has nothing counts without a question
  * mutant answer_to_another_life [two_owners]: an answer counts that was given to an earlier life of this agent
- * mutant asking_life_not_noted [two_owners]: an answer is given before the record names the life that asks
+ * mutant asking_life_not_noted [two_owners, killed]: an answer is given before the record names the life that asks
  * mutant answered_before_noted [two_owners, killed]: that life is noted, and the answer does not wait for the disk
  * mutant held_in_any_life [two_owners]: "held" counts in another life of the kernel than the one that wrote it
  * mutant reboot_by_incarnation [two_owners]: a new incarnation of the partner's CCM counts as a reboot
@@ -216,7 +221,9 @@ inline answer_if_asked(n) {
 }
 /* Before it is answered, the record is to name the life that asks. */
 inline note_asking_life(n) {
-#ifndef MUTANT_asking_life_not_noted
+#ifdef MUTANT_asking_life_not_noted
+  skip
+#else
   if
   :: (ME.state == unsettled || ME.state == elsewhere) && ME.view.known && ME.view.state == asking &&
      of_an_earlier_life(ME.wanted, n) ->
@@ -387,7 +394,7 @@ inline durable(n) {
 #elif !defined(MEANT_two_owners) /* what is to show two owners is not to end at the epoch that both take first */
      RULE(epoch_reused, ME.disk.epoch > top || (ME.by_claim && top_by_claim));
 #endif
-     top_by_claim = ((ME.disk.epoch > top -> ME.by_claim : top_by_claim));
+     top_by_claim = (ME.disk.epoch > top -> ME.by_claim : top_by_claim);
      top = max(top, ME.disk.epoch);
      ME.by_claim = false
   :: ME.state == releasing -> ME.state = released
@@ -444,7 +451,8 @@ end:
   :: d_step { ME.agent && ME.state == probing -> probe(n); printf("%d: has looked what runs: %e\n", n, ME.state) }
 #ifdef MUTANT_offer_taken_without_permit
   :: d_step { ME.agent && moves_left > 0 && ME.state == released && offers(n) ->
-       moves_left--; ME.wanted.epoch = next_epoch(n); to_acquiring(n, false, ME.wanted.epoch); printf("%d: takes what is offered, without a permit\n", n) }
+       moves_left--; ME.wanted.epoch = next_epoch(n); to_acquiring(n, false, ME.wanted.epoch);
+       printf("%d: takes what is offered, without a permit\n", n) }
 #else
   :: d_step { ME.agent && ME.state == released && offers(n) -> end_agent(n);
        printf("%d: the agent ends by its check: no permit for an offer while its own stands\n", n) }
@@ -517,10 +525,13 @@ end:
   :: d_step { ME.agent && ME.state == starting && ME.resources -> ME.state = serving; publish(n); printf("%d: serves\n", n) }
 #ifdef MUTANT_released_before_stopped
   :: d_step { ME.agent && ME.state == stopping && ME.stop_cause == GIVEN_UP -> ME.state = releasing; ME.permit = false;
-       ME.wanted.offered = true; ME.wanted.held = false; ME.wanted.boot = ME.boot; publish(n); printf("%d: releases it while it stops\n", n) }
+       ME.wanted.offered = true; ME.wanted.held = false; ME.wanted.boot = ME.boot; publish(n);
+       printf("%d: releases it while it stops\n", n) }
 #endif
-  :: d_step { ME.agent && ME.state == stopping && ME.resources -> ME.resources = false; printf("%d: the resources are stopped\n", n) }
-  :: d_step { ME.agent && ME.state == stopping && ME.resources -> ME.state = failed; publish(n); printf("%d: a resource does not stop\n", n) }
+  :: d_step { ME.agent && ME.state == stopping && ME.resources -> ME.resources = false;
+       printf("%d: the resources are stopped\n", n) }
+  :: d_step { ME.agent && ME.state == stopping && ME.resources -> ME.state = failed; publish(n);
+       printf("%d: a resource does not stop\n", n) }
   :: d_step { ME.agent && ME.state == stopping && !ME.resources ->
        if
        :: ME.stop_cause == STRAY -> ME.state = unsettled; ME.stop_cause = GIVEN_UP; note_asking_life(n); publish(n)
