@@ -85,6 +85,7 @@ bool Engine::make_permit(PoolIndex index, PoolEvent event) {
     case PoolState::unsettled:
     case PoolState::elsewhere:
     case PoolState::requesting:
+    case PoolState::released:
       if (event == PoolEvent::partner_released && partner)
         permit = TakeoverPermit::from_release(wanted_.pools[index], *partner);
       break;
@@ -113,7 +114,6 @@ bool Engine::make_permit(PoolIndex index, PoolEvent event) {
     case PoolState::serving:
     case PoolState::stopping:
     case PoolState::releasing:
-    case PoolState::released:
     case PoolState::failed:
       return true;
   }
