@@ -92,7 +92,8 @@ struct AgentBlockLayout {
   std::uint16_t pool_count;
   std::uint8_t node_state;
   std::uint8_t flags;
-  std::uint32_t maintenance_left_s;   // of a node in maintenance: how long it still lasts, rounded up; 0: no end was given
+  std::uint32_t
+      maintenance_left_s;  // of a node in maintenance: how long it still lasts, rounded up; 0: no end was given
   std::uint64_t saw_partner_serial;  // the partner's `serial` that this publication has taken into account
   std::uint64_t saw_partner_life;
   std::array<std::uint64_t, 2> zero_b;
