@@ -28,19 +28,17 @@
  * of each kernel; KILLS agents that are killed. Nothing else is bounded, nor is the order of all of it. It begins where
  * node 0 serves the pool and node 1 knows it, or (FIRST_BOOT) where neither has a record. Searched whole:
  *   kill        MOVES 1, BOOTS 2, KILLS 1
- *   reassign    MOVES 2, BOOTS 1, KILLS 0
+ *   kill-moves  MOVES 2, BOOTS 1, KILLS 1
+ *   reassign    MOVES 2, BOOTS 2, KILLS 0
  *   first-boot  FIRST_BOOT, MOVES 2, BOOTS 1, KILLS 0
- * Mutants are sought in MOVES 2 and BOOTS 2, and where their line says so also with one agent killed or MOVES 3. That
- * whole (MOVES 2, BOOTS 2 and more) has tens of millions of states, more than tests/model/run takes time for.
+ * Mutants are sought in MOVES 2 and BOOTS 2, and where their line says so also with one agent killed or MOVES 3: those
+ * two have more states than tests/model/run takes memory for.
  *
  * Left out: other pools; boot phases (a page of another boot id counts in any phase, so less is asked for than by the
  * code); hand_over requests and the state "requesting" (the owner may give the pool up at any moment, and who requests is
  * as who waits elsewhere); shutdown; a record that is lost, unreadable or cannot be written; devices that lie and the
  * doubt about them; what is read while the pool is held here (the code then only looks whether the partner runs it at a
  * higher epoch, which takes two owners); pages in flight, beyond that they are read late; how long anything takes.
- *
- * In state "released" the partner's own offer ends the agent by its check "no way into this state without a permit"
- * (Engine::make_permit makes none there). The model does the same: the agent is gone and starts again.
  *
  * mutant unknown_is_confirmed [two_owners]: a fence that answers "unknown" counts as confirmed
  * mutant old_fence_counts [two_owners, thrice]: the answer of a fence that was asked for an earlier claim counts for this one
@@ -453,9 +451,6 @@ end:
   :: d_step { ME.agent && moves_left > 0 && ME.state == released && offers(n) ->
        moves_left--; ME.wanted.epoch = next_epoch(n); to_acquiring(n, false, ME.wanted.epoch);
        printf("%d: takes what is offered, without a permit\n", n) }
-#else
-  :: d_step { ME.agent && ME.state == released && offers(n) -> end_agent(n);
-       printf("%d: the agent ends by its check: no permit for an offer while its own stands\n", n) }
 #endif
 
   /* -- pages and the disk -- */
@@ -467,7 +462,12 @@ end:
               ME.disk.claim, ME.state) }
 
   /* -- by the partner's page -- */
+#ifdef MUTANT_offer_taken_without_permit
   :: d_step { ME.agent && moves_left > 0 && (ME.state == unsettled || ME.state == asking || ME.state == elsewhere) && offers(n) ->
+#else
+  :: d_step { ME.agent && moves_left > 0 &&
+       (ME.state == unsettled || ME.state == asking || ME.state == elsewhere || ME.state == released) && offers(n) ->
+#endif
        moves_left--; ME.wanted.epoch = next_epoch(n); to_acquiring(n, true, ME.wanted.epoch); printf("%d: takes what is offered\n", n) }
   :: d_step { ME.agent && ME.state == asking && !offers(n) && !partner_holds(n) && answered(n) ->
        ME.wanted.epoch = next_epoch(n); to_acquiring(n, true, ME.wanted.epoch); printf("%d: was answered, and takes the pool\n", n) }
