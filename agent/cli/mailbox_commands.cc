@@ -86,7 +86,7 @@ std::string trouble_of(const ccm::NetworkConfig& disk, const MailboxSight& sight
   if (sight.not_ours) {
     return disk.device + ": " + std::string(text_of(*sight.not_ours)) +
            ". Where it is to be this pair's: hapair mailbox init " + disk.device +
-           (*sight.not_ours == ccm::DiskError::older ? " --overwrite" : "");
+           std::string(init_option(*sight.not_ours));
   }
   switch (sight.error) {
     case 0:
@@ -222,8 +222,10 @@ Exit init_mailbox(const Common& common, const std::string& device, bool overwrit
     print_json({{"device", device}, {"made", !was_there}});
   } else {
     print(device + (was_there ? " is this pair's already; nothing was changed\n"
-                              : " is now a mailbox disk of pair " + chosen->pair.pair.text() +
-                                    "; both ccmds take it up by themselves\n"));
+                    : *made == MadeArea::made_anew
+                        ? " was this pair's and is made anew: nothing is known there any more of who owns which pool\n"
+                        : " is now a mailbox disk of pair " + chosen->pair.pair.text() +
+                              "; both ccmds take it up by themselves\n"));
   }
   return Exit::ok;
 }

@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "ccm/base/direct_io.h"
 #include "ccm/base/fd.h"
 
 namespace hapair::cli {
@@ -42,6 +45,28 @@ std::expected<void, std::string> write_area(const Fd& disk, const std::string& d
   return std::unexpected(errno_text(device + " cannot be written"));
 }
 
+// Past the page cache, which shows nothing of what another node writes.
+std::expected<bool, std::string> beats_move(const std::string& device) {
+  constexpr useconds_t kStepUs = 100'000;
+  constexpr int kSteps = 25;
+  const Fd disk(::open(device.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+  const DirectBlock block;
+  std::array<std::vector<std::byte>, 2> before;
+  for (int step = 0; step < kSteps; ++step) {
+    for (std::size_t beat = 0; beat < before.size(); ++beat) {
+      if (const int error = read_block(disk, 1 + beat, block); error != 0) {
+        errno = error;
+        return failed(errno_text(device + " cannot be read") + ". Nothing was written");
+      }
+      std::vector<std::byte> now(block.bytes().begin(), block.bytes().end());
+      if (step != 0 && now != before.at(beat)) return true;
+      before.at(beat) = std::move(now);
+    }
+    ::usleep(kStepUs);
+  }
+  return false;
+}
+
 }  // namespace
 
 std::expected<MadeArea, std::string> make_mailbox_area(const std::string& device, const ccm::DiskPair& of,
@@ -56,15 +81,23 @@ std::expected<MadeArea, std::string> make_mailbox_area(const std::string& device
                   std::to_string(ccm::kDiskBytes));
   }
   const auto checked = ccm::check_disk_header(std::span(there).first(ccm::kDiskBlockBytes), of);
-  if (checked) return MadeArea::was_there;
-  const bool blank = std::ranges::all_of(there, [](std::byte byte) { return byte == std::byte{}; });
-  if (!blank && !overwrite) {
+  if (checked && !overwrite) return MadeArea::was_there;
+  if (checked) {
+    const auto moves = beats_move(device);
+    if (!moves) return std::unexpected(moves.error());
+    if (*moves)
+      return failed(device +
+                    ": a node beats there, so the disk is in use. Nothing was written. Stop the pools and ccmd on both "
+                    "nodes first");
+  }
+  const bool blank = !checked && std::ranges::all_of(there, [](std::byte byte) { return byte == std::byte{}; });
+  if (!checked && !blank && !overwrite) {
     const auto what = checked.error() == ccm::DiskError::blank ? ccm::DiskError::no_area : checked.error();
     return failed(device + ": " + std::string(text_of(what)) +
                   ". Nothing was written. If its first 160 KiB may be lost: add --overwrite");
   }
   if (auto written = write_area(*disk, device, of); !written) return std::unexpected(written.error());
-  return MadeArea::made;
+  return checked ? MadeArea::made_anew : MadeArea::made;
 }
 
 }  // namespace hapair::cli

@@ -72,7 +72,8 @@ void Agent::describe_network(const ccm::NetworkSelfLayout& network, const ccm::N
   out.set_is_disk(network.is_disk != 0);
   if (network.disk_error != 0) {
     out.set_send_error(std::string(ccm::text_of(static_cast<ccm::DiskError>(network.disk_error - 1))) +
-                       "; where it is to be this pair's: hapair mailbox init " + config.device);
+                       "; where it is to be this pair's: hapair mailbox init " + config.device +
+                       std::string(init_option(static_cast<ccm::DiskError>(network.disk_error - 1))));
   } else if (network.send_errno != 0) {
     out.set_send_error(std::strerror(network.send_errno));
   }

@@ -83,6 +83,7 @@ int OwnershipDisk::Shared::open() {
   next_open = now + kOpenAgain;
   const Fd looked(::open(settings.device.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK));
   open_error = looked.valid() ? check_header(looked) : errno;
+  if (!looked.valid()) refused.reset();
   if (open_error != 0) return open_error;
   disk = Fd(::open(settings.device.c_str(), O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC));
   open_error = disk.valid() ? 0 : errno;
@@ -91,6 +92,7 @@ int OwnershipDisk::Shared::open() {
 
 // 0, or errno: ENOTUNIQ where the disk is not this pair's.
 int OwnershipDisk::Shared::check_header(const Fd& on) {
+  refused.reset();
   if (const int failed = read_block(on, 0, block); failed != 0) return failed;
   const auto checked = ccm::check_disk_header(block.bytes(), settings.of);
   refused = checked ? std::nullopt : std::optional(checked.error());
@@ -259,7 +261,8 @@ int OwnershipDisk::on_deadline(sd_event_source*, std::uint64_t, void* context) {
 std::string OwnershipDisk::trouble() const {
   if (refused_) {
     return device_ + ": " + std::string(text_of(*refused_)) +
-           "; nothing is written there. Where it is to be this pair's: hapair mailbox init " + device_;
+           "; nothing is written there. Where it is to be this pair's: hapair mailbox init " + device_ +
+           std::string(init_option(*refused_));
   }
   if (silent_) return device_ + ": does not answer; look at the disk and its path";
   if (error_ == 0) return {};

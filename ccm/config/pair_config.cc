@@ -262,6 +262,10 @@ void read_watchdog(ConfigObject& ccm, PairConfig& config) {
   WatchdogConfig& read = config.watchdog.emplace();
   read.device = object.text("device", std::nullopt);
   require_absolute(object, "device", read.device);
+  if (read.device.size() > kMaxWatchdogPath) {
+    object.problems().add(object.path("device"), "a path of " + std::to_string(read.device.size()) + " bytes",
+                          "at most " + std::to_string(kMaxWatchdogPath));
+  }
   read.timeout = object.milliseconds("timeout_ms", std::nullopt, 2000, 600'000);
   check_whole_seconds(object, "timeout_ms", read.timeout);
   std::array<char, 224> text{};

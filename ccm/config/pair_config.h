@@ -61,7 +61,9 @@ struct WatchdogConfig {
   std::string device;
   Duration timeout{};     // without a feed for so long, the device resets the node
   Duration pretimeout{};  // so long before it the device tells the kernel, where it can; zero: not
+  bool operator==(const WatchdogConfig&) const = default;
 };
+inline constexpr std::size_t kMaxWatchdogPath = 95;
 // The loop that feeds it does so every quarter of its time-out, at the next beat; what is left is for a beat that is
 // late.
 inline constexpr int kPacesPerWatchdogTimeout = 10;

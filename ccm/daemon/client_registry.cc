@@ -15,6 +15,7 @@
 #include <span>
 
 #include "ccm/base/shared_memory.h"
+#include "ccm/daemon/say.h"
 
 namespace hapair::ccm {
 namespace {
@@ -300,7 +301,16 @@ void ClientRegistry::take_fed_until(Slot& slot) {
   if (!slot.block.valid()) return;
   auto& block = *reinterpret_cast<ClientBlock*>(slot.block.bytes().data());
   const std::int64_t until_ns = std::atomic_ref<std::int64_t>(block.fed_until_ns).load(std::memory_order_acquire);
-  if (!watchdog_->take(slot.name, until_ns)) return;
+  const bool taken = until_ns >= 0 && watchdog_->take(slot.name, until_ns);
+  if (taken == slot.fed_until_refused) {
+    slot.fed_until_refused = !taken;
+    if (!taken) {
+      say(4, "ccmd: the time until which client " + std::string(name_in(slot.name)) +
+                 " wants the watchdog fed cannot be taken: it is none, or " + std::to_string(kMaxClients) +
+                 " clients, living or dead, have one; it must not serve by it");
+    }
+  }
+  if (!taken) return;
   std::atomic_ref<std::int64_t>(block.fed_until_taken_ns).store(until_ns, std::memory_order_release);
 }
 

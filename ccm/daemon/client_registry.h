@@ -115,6 +115,7 @@ class ClientRegistry {
     Fd event;
     Instant woken_at;
     std::uint64_t woken_for = 0;  // the newest observation then
+    bool fed_until_refused = false;
   };
 
   void accept_one();

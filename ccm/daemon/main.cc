@@ -298,24 +298,33 @@ PhaseRecord phase_record(const Options& options, const CcmIdentity& identity, In
 // The watchdog's keeper with what it keeps, and with the device.
 class NodeWatchdog {
  public:
-  NodeWatchdog(const CcmIdentity& identity, const Clock& clock)
-      : device_(identity.config.watchdog ? identity.config.watchdog->device : std::string()) {
+  NodeWatchdog(const CcmIdentity& identity, const Clock& clock) {
+    const std::optional<WatchdogConfig>& configured = identity.config.watchdog;
     auto record = FedUntilRecord::open(identity.config.run_dir + "/fed-until", identity.boot_id);
-    if (!record && identity.config.watchdog) {
+    if (!record && configured) {
       say(4, "ccmd: what clients want of the watchdog cannot be kept for a restarted ccmd: " + record.error());
     }
     const bool kept = record.has_value();
     if (kept) record_.emplace(std::move(*record));
-    keeper_.emplace(identity.config.watchdog, identity.config.pace, device_,
-                    kept ? record_->table() : FedUntilTable(own_table_), kept, clock);
+    RunningWatchdog& running = kept ? record_->running() : own_running_;
+    const auto held = watchdog_to_hold(configured, running);
+    if (held && held != configured) {
+      say(4, "ccmd: ccm.watchdog was changed while " + held->device +
+                 " runs: it is fed on as before, or it would reset this node. The change is taken up when ccmd is "
+                 "stopped and started while no client serves and the driver lets it be stopped, else at the next boot");
+    }
+    device_.emplace(held ? held->device : std::string());
+    keeper_.emplace(held, identity.config.pace, *device_, kept ? record_->table() : FedUntilTable(own_table_), running,
+                    kept, clock);
   }
   NodeWatchdog(const NodeWatchdog&) = delete;
   NodeWatchdog& operator=(const NodeWatchdog&) = delete;
   WatchdogKeeper& keeper() { return *keeper_; }
 
  private:
-  LinuxWatchdog device_;
+  std::optional<LinuxWatchdog> device_;
   std::array<FedUntilEntry, kMaxClients> own_table_{};
+  RunningWatchdog own_running_{};
   std::optional<FedUntilRecord> record_;
   std::optional<WatchdogKeeper> keeper_;
 };

@@ -164,7 +164,8 @@ std::string Network::advice_for_sending() const {
   }
   if (const auto refused = disk_->refused()) {
     return config_.device + ": " + std::string(text_of(*refused)) +
-           "; nothing is written there. Where it is to be this pair's: hapair mailbox init " + config_.device;
+           "; nothing is written there. Where it is to be this pair's: hapair mailbox init " + config_.device +
+           std::string(init_option(*refused));
   }
   if (logged_errno_ == ETIMEDOUT) return config_.device + " does not answer; look at that disk and its path";
   return config_.device + ": " + std::strerror(logged_errno_) + "; it is tried again by itself";

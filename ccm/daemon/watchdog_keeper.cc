@@ -20,9 +20,17 @@ std::string seconds_text(Duration time) {
 
 }  // namespace
 
+std::optional<WatchdogConfig> watchdog_to_hold(const std::optional<WatchdogConfig>& configured,
+                                               const RunningWatchdog& running) {
+  if (running.timeout_ms == 0) return configured;
+  return WatchdogConfig{.device = std::string(name_in(running.device)),
+                        .timeout = std::chrono::milliseconds(running.timeout_ms),
+                        .pretimeout = std::chrono::milliseconds(running.pretimeout_ms)};
+}
+
 WatchdogKeeper::WatchdogKeeper(const std::optional<WatchdogConfig>& config, Duration pace, Watchdog& device,
-                               FedUntilTable table, bool kept, const Clock& clock)
-    : config_(config), pace_(pace), device_(&device), kept_(kept), clock_(&clock), feed_(table) {
+                               FedUntilTable table, RunningWatchdog& running, bool kept, const Clock& clock)
+    : config_(config), pace_(pace), device_(&device), running_(&running), kept_(kept), clock_(&clock), feed_(table) {
   if (!config_) return;
   put_name(self_.device, config_->device);
   self_.state = static_cast<std::uint8_t>(WatchdogState::absent);
@@ -46,6 +54,13 @@ void WatchdogKeeper::turn() {
   }
 }
 
+// Before it is touched: from then on it may run.
+void WatchdogKeeper::note_running() {
+  put_name(running_->device, config_->device);
+  running_->pretimeout_ms = whole_ms(config_->pretimeout);
+  running_->timeout_ms = whole_ms(config_->timeout);
+}
+
 void WatchdogKeeper::show_first() {
   const auto first = feed_.first();
   self_.fed_until_ns = first ? first->until_ns : kSaysNothing;
@@ -67,9 +82,15 @@ void WatchdogKeeper::tell_overdue(bool overdue) {
 // Taking it up feeds it: after a client's time that would be a feed too many.
 void WatchdogKeeper::take_up(Instant now) {
   next_try_ = now + kRetry;
+  const bool ran = running_->timeout_ms != 0;
   if (feed_.overdue(now)) return fail(WatchdogState::absent, {WatchdogProblem::time_has_passed, 0});
+  if (!kept_) return fail(WatchdogState::absent, {WatchdogProblem::not_kept, 0});
+  note_running();
   const auto held = device_->hold(config_->timeout, config_->pretimeout);
-  if (!held) return fail(WatchdogState::absent, held.error());
+  if (!held) {
+    if (!ran) running_->timeout_ms = 0;
+    return fail(WatchdogState::absent, held.error());
+  }
   held_ = true;
   told_.reset();
   feed_.device_is_held(held->timeout, now);
@@ -93,8 +114,8 @@ WatchdogProblem WatchdogKeeper::unfitness_of(const Watchdog::Held& held) const {
   if (held.timeout > config_->timeout || held.timeout < kPacesPerWatchdogTimeout * pace_) {
     return WatchdogProblem::other_timeout;
   }
-  if (!held.outlives_holder) return WatchdogProblem::ends_with_ccm;
-  return kept_ ? WatchdogProblem::none : WatchdogProblem::not_kept;
+  if (!held.hardware) return WatchdogProblem::software;
+  return held.outlives_holder ? WatchdogProblem::none : WatchdogProblem::ends_with_ccm;
 }
 
 void WatchdogKeeper::feed(Instant now) {
@@ -157,6 +178,7 @@ void WatchdogKeeper::end() {
     return device_->leave_running();
   }
   device_->stop();
+  running_->timeout_ms = 0;
   say(5, "ccmd: " + device + " is stopped");
 }
 

@@ -15,12 +15,17 @@
 
 namespace hapair::ccm {
 
+// Which watchdog this ccmd is to hold: the configured one, unless another, or this one with another time-out, was
+// started in this boot and not stopped since.
+std::optional<WatchdogConfig> watchdog_to_hold(const std::optional<WatchdogConfig>& configured,
+                                               const RunningWatchdog& running);
+
 class WatchdogKeeper final : public FedUntilTaker {
  public:
-  // `config` empty: there is none to hold, and what clients want of it only is taken down. `kept`: the table outlives
-  // this process. What is referred to outlives this.
+  // `config` empty: there is none to hold, and what clients want of it only is taken down. `kept`: the table and
+  // `running` outlive this process. What is referred to outlives this.
   WatchdogKeeper(const std::optional<WatchdogConfig>& config, Duration pace, Watchdog& device, FedUntilTable table,
-                 bool kept, const Clock& clock);
+                 RunningWatchdog& running, bool kept, const Clock& clock);
 
   bool take(const ClientName& name, std::int64_t until_ns) override { return feed_.take(name, until_ns); }
   // One beat of the loop, after what the clients say was taken.
@@ -31,6 +36,7 @@ class WatchdogKeeper final : public FedUntilTaker {
   [[nodiscard]] const WatchdogSelfLayout& self() const { return self_; }
 
  private:
+  void note_running();
   void show_first();
   void tell_overdue(bool overdue);
   void take_up(Instant now);
@@ -42,6 +48,7 @@ class WatchdogKeeper final : public FedUntilTaker {
   std::optional<WatchdogConfig> config_;
   Duration pace_;
   Watchdog* device_;
+  RunningWatchdog* running_;
   bool kept_;
   const Clock* clock_;
   WatchdogFeed feed_;

@@ -25,6 +25,7 @@ std::expected<FedUntilRecord, std::string> FedUntilRecord::open(const std::strin
   magic.store(0, std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   layout.entries = {};
+  layout.running = {};
   layout.boot_id = boot_id.bytes;
   magic.store(kFedUntilMagic, std::memory_order_release);
   return record;

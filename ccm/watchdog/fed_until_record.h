@@ -21,10 +21,12 @@ struct FedUntilLayout {
   std::array<std::uint8_t, 16> boot_id;
   std::uint64_t zero;
   std::array<FedUntilEntry, kMaxClients> entries;
+  RunningWatchdog running;
 };
-static_assert(sizeof(FedUntilLayout) == 32 + kMaxClients * sizeof(FedUntilEntry));
+static_assert(sizeof(FedUntilLayout) == 32 + kMaxClients * sizeof(FedUntilEntry) + sizeof(RunningWatchdog));
 static_assert(offsetof(FedUntilLayout, entries) == 32);
-inline constexpr std::uint64_t kFedUntilMagic = 0x3154444546504148;  // "HAPFEDT1"
+static_assert(offsetof(FedUntilLayout, running) == 32 + kMaxClients * sizeof(FedUntilEntry));
+inline constexpr std::uint64_t kFedUntilMagic = 0x3254444546504148;  // "HAPFEDT2"
 
 class FedUntilRecord {
  public:
@@ -33,6 +35,7 @@ class FedUntilRecord {
   static std::expected<FedUntilRecord, std::string> open(const std::string& file, const BootId& boot_id);
 
   [[nodiscard]] FedUntilTable table() const;
+  [[nodiscard]] RunningWatchdog& running() const { return layout().running; }
 
  private:
   explicit FedUntilRecord(Mapping memory) : memory_(std::move(memory)) {}

@@ -14,7 +14,8 @@
 namespace hapair::ccm {
 namespace {
 
-constexpr unsigned kMiscMajor = 10;          // /dev/watchdog: the first device under its old name
+constexpr unsigned kMiscMajor = 10;  // /dev/watchdog: the first device under its old name
+constexpr std::string_view kSoftdog = "Software Watchdog";
 constexpr std::string_view kStopWord = "V";  // the magic close of the API
 
 int whole_seconds(Duration time) {
@@ -59,6 +60,7 @@ std::expected<Watchdog::Held, WatchdogFault> LinuxWatchdog::hold(Duration timeou
   held.pretimeout = set_pretimeout(fd_.get(), info.options, pretimeout);
   held.can_stop = can_stop;
   held.outlives_holder = !can_stop || (info.options & WDIOF_MAGICCLOSE) != 0;
+  held.hardware = std::string_view(reinterpret_cast<const char*>(info.identity)) != kSoftdog;
   held.resets = (info.options & WDIOF_ALARMONLY) == 0;
   return held;
 }

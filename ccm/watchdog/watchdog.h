@@ -24,6 +24,7 @@ class Watchdog {
     bool can_stop = true;         // false: nowayout
     bool outlives_holder = true;  // false: it is stopped when the holder's descriptor is closed, however that happens
     bool resets = true;           // false: it only gives an alarm
+    bool hardware = true;         // false: a timer of the kernel that it is to guard against
   };
   // Takes the device up and starts it, or goes on with one that runs. Either feeds it.
   virtual std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) = 0;

@@ -30,6 +30,8 @@ std::string_view text_of(DiskError error) {
   return "unknown";
 }
 
+std::string_view init_option(DiskError error) { return error == DiskError::older ? " --overwrite" : ""; }
+
 std::array<std::byte, kDiskBlockBytes> encode_disk_header(const DiskPair& of) {
   const bool lower = beat_block(of.node, of.partner) == 1;
   DiskHeaderLayout header{};

@@ -62,6 +62,8 @@ enum class DiskError : std::uint8_t {
   older,      // an area of version 1: it has no place for the ownership
 };
 std::string_view text_of(DiskError error);
+// What `hapair mailbox init DEVICE` needs besides to make an area of this pair's there, where nobody else's is lost.
+std::string_view init_option(DiskError error);
 
 std::array<std::byte, kDiskBlockBytes> encode_disk_header(const DiskPair& of);
 // `block` is the disk's first, of kDiskBlockBytes. No input is trusted.

@@ -16,8 +16,7 @@ std::string what_to_do_where_it_cannot_be_opened(int error) {
     case ENODEV:
     case ENXIO:
       return "; its driver is not loaded, or the machine has none (softdog is one in software, and no guard against "
-             "the "
-             "kernel's own death)";
+             "the kernel's own death)";
     case EBUSY:
       return "; another program holds it: systemd where RuntimeWatchdogSec is set, or the watchdog daemon; one holder "
              "is possible";
@@ -63,10 +62,16 @@ std::string problem_of(const WatchdogSelfLayout& watchdog) {
       return device + " only gives an alarm, and resets nothing; use another device";
     case WatchdogProblem::ends_with_ccm:
       return device + " would be stopped by its driver if ccmd died; load the driver with nowayout=1";
+    case WatchdogProblem::software:
+      return device +
+             " is one in software (softdog), which dies with the kernel: use the machine's own (ls -l "
+             "/dev/watchdog*; the order changes with the order in which drivers are loaded)";
     case WatchdogProblem::feed_refused:
       return device + " is not fed: " + error + "; this node will be reset if that lasts";
     case WatchdogProblem::not_kept:
-      return "what clients want of " + device + " cannot be kept in run_dir for a ccmd that restarts (see its log)";
+      return "what clients want of " + device +
+             " cannot be kept in run_dir for a ccmd that restarts (see its log), so it is not "
+             "taken up: a time that has passed could be forgotten";
     case WatchdogProblem::time_has_passed:
       return device + " is not taken up, because the time of client " + std::string(name_in(watchdog.fed_for)) +
              " has passed; it is, once that client is back";

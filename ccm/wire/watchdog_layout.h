@@ -32,7 +32,8 @@ inline constexpr std::int64_t kFedFreely =
 //     passed in run_dir and does not take the device up.
 // So T + 2 D, and a second for devices that count in ticks of their own. Not covered: both in one, a CCM that was
 // stopped in that very instruction, goes on after T, feeds, and then dies within D. Nor a virtual machine that its
-// hypervisor stops, and with it the watchdog that it emulates.
+// hypervisor stops, and with it the watchdog that it emulates; nor a machine that is suspended, whose device stops with
+// it and begins anew after it.
 inline constexpr int kResetBoundInTimeouts = 2;
 inline constexpr Duration kWatchdogGranularity = std::chrono::seconds(1);
 constexpr Duration reset_bound_of(Duration device_timeout) {
@@ -49,14 +50,15 @@ std::string_view text_of(WatchdogState state);
 
 enum class WatchdogProblem : std::uint8_t {
   none = 0,
-  cannot_open = 1,     // `error`
-  no_watchdog = 2,     // the path is something else
-  other_timeout = 3,   // the device did not take the time-out, and runs with `timeout_ms`
-  alarm_only = 4,      // its driver tells someone instead of resetting
-  ends_with_ccm = 5,   // its driver stops it when its holder dies: no magic close, and nowayout is off
-  feed_refused = 6,    // `error`
-  not_kept = 7,        // what clients want could not be kept in run_dir for a CCM that restarts
-  time_has_passed = 8  // of a client, before the device was held: holding it would feed it
+  cannot_open = 1,      // `error`
+  no_watchdog = 2,      // the path is something else
+  other_timeout = 3,    // the device did not take the time-out, and runs with `timeout_ms`
+  alarm_only = 4,       // its driver tells someone instead of resetting
+  ends_with_ccm = 5,    // its driver stops it when its holder dies: no magic close, and nowayout is off
+  feed_refused = 6,     // `error`
+  not_kept = 7,         // what clients want could not be kept in run_dir for a CCM that restarts
+  time_has_passed = 8,  // of a client, before the device was held: holding it would feed it
+  software = 9,         // softdog: it dies with the kernel
 };
 
 struct WatchdogSelfLayout {
@@ -84,6 +86,15 @@ static_assert(offsetof(WatchdogSelfLayout, fed_until_ns) == 88);
 std::string problem_of(const WatchdogSelfLayout& watchdog);
 // It is not fed any more: the time of a client has passed.
 bool overdue(const WatchdogSelfLayout& watchdog, Instant now);
+
+// The device that this node's CCM has started and not stopped since, as it is kept over the CCM's restarts: whatever
+// the configuration says by then, it is this one that must be fed. Zero `timeout_ms`: none.
+struct RunningWatchdog {
+  std::array<char, 96> device;
+  std::uint32_t timeout_ms;
+  std::uint32_t pretimeout_ms;
+};
+static_assert(sizeof(RunningWatchdog) == 104);
 
 // One client's wish, as it is kept over the CCM's own restarts (ccm/watchdog/fed_until_record.h). Free while
 // `until_ns` is kSaysNothing.

@@ -14,6 +14,7 @@ TIMEOUT_S = 3
 BOUND_S = 2 * TIMEOUT_S + 1  # ccm/wire/watchdog_layout.h
 LEAD_MS = 3000               # how far ahead of itself a client sets its time
 NOISE_S = 3                  # the host may be busy: only to tell a reset from none
+EARLY_S = 0.5  # between two clocks
 QUIET_S = 3 * TIMEOUT_S
 PACE_MS = 20
 PROGRAMS = ("ccmd", "hapair", "watchdog_client")
@@ -63,6 +64,7 @@ class Node:
     def __init__(self, machine):
         self.machine = machine
         self.problems = []
+        self.seen = 0
 
     def show(self, text):
         print(f"{self.machine.node}: {text}", flush=True)
@@ -128,9 +130,13 @@ class Node:
             self.show(f"{what}: NOT RESET within {bound_s} s; {self.machine.run('tail -n 20 /tmp/ccmd.log')[1]}")
             raise MachineError("what comes next needs a machine that was reset")
         self.show(f"{what}: reset after {came - since:.2f} s (bound {bound_s} s)")
+        self.seen += 1
+        if came < since - EARLY_S:
+            self.problems.append(f"{what}: reset {since - came:.2f} s too early: nobody fed it")
 
     def expect_none(self, resets, what, within_s=QUIET_S):
         came = resets.wait(within_s)
+        self.seen += 1
         self.show(f"{what}: {'NO RESET' if came is None else 'RESET'} within {within_s} s")
         if came is not None:
             self.problems.append(f"{what}: reset")
@@ -234,7 +240,7 @@ def scenario(lab, built, preset):
             problems.append(str(error))
     for problem in problems:
         print(f"NOT AS EXPECTED: {problem}", flush=True)
-    print(f"7 cases, {len(problems)} surprises, {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{sum(node.seen for node in nodes)} cases, {len(problems)} surprises, {time.monotonic() - began:.0f} s", flush=True)
     if problems:
         raise MachineError("the watchdog did not do what it should")
     return 0

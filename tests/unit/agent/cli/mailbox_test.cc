@@ -2,8 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <optional>
+#include <thread>
 
 #include "agent/cli/json.h"
 #include "agent/shell/ownership_disks.h"
@@ -147,6 +152,34 @@ TEST_F(AMailboxDisk, SaysWhichSlotCannotBeUsedAndWhatToDo) {
   const auto checked = run({"check"});
   EXPECT_EQ(checked.code, 1);
   EXPECT_THAT(checked.err, HasSubstr(devices_[0] + ": pool-a: what alpha wrote"));
+}
+
+// Which is what a changed key, or another number of disks, is told to need.
+TEST_F(AMailboxDisk, OfThisPairIsMadeAnewOnlyWhenToldToAndWhileNoNodeBeatsThere) {
+  configure(1);
+  EXPECT_EQ(run({"init", devices_[0]}).code, 0);
+  claim(true, 0);
+  EXPECT_THAT(run({"init", devices_[0]}).out, HasSubstr("is this pair's already; nothing was changed"));
+  EXPECT_THAT(run({"show"}).out, HasSubstr("pool-a: decided for alpha"));
+  std::array<std::byte, ccm::kDiskBlockBytes> beat{};
+  std::atomic<bool> over = false;
+  std::thread beats([&] {
+    std::fstream disk(devices_[0], std::ios::in | std::ios::out | std::ios::binary);
+    while (!over) {
+      beat[0] = static_cast<std::byte>(static_cast<int>(beat[0]) + 1);
+      disk.seekp(2 * ccm::kDiskBlockBytes);
+      disk.write(reinterpret_cast<const char*>(beat.data()), beat.size()).flush();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  });
+  const auto refused = run({"init", devices_[0], "--overwrite"});
+  over = true;
+  beats.join();
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("a node beats there, so the disk is in use. Nothing was written"));
+  EXPECT_THAT(run({"init", devices_[0], "--overwrite"}).out,
+              HasSubstr("is made anew: nothing is known there any more"));
+  EXPECT_THAT(run({"show"}).out, HasSubstr("pool-a: nothing is decided yet"));
 }
 
 TEST_F(AMailboxDisk, OfVersionOneIsToldAsSuchWithWhatToDo) {

@@ -32,8 +32,8 @@ class WatchdogKeeperTest : public testing::Test {
 
   // Another ccmd, which finds what the one before has kept.
   void start(bool kept = true) {
-    keeper_.emplace(WatchdogConfig{.device = "/dev/watchdog7", .timeout = kTimeout, .pretimeout = {}}, kPace, device_,
-                    FedUntilTable(table_), kept, clock_);
+    keeper_.emplace(watchdog_to_hold(configured_, running_), kPace, device_, FedUntilTable(table_), running_, kept,
+                    clock_);
   }
   void run(Duration time) {
     for (const Instant end = clock_.now() + time; clock_.now() < end;) {
@@ -53,11 +53,15 @@ class WatchdogKeeperTest : public testing::Test {
   TestClock clock_{Instant(seconds(100))};
   SimulatedWatchdog device_{clock_};
   std::array<FedUntilEntry, kMaxClients> table_{};
+  RunningWatchdog running_{};
+  std::optional<WatchdogConfig> configured_ =
+      WatchdogConfig{.device = "/dev/watchdog7", .timeout = kTimeout, .pretimeout = {}};
   std::optional<WatchdogKeeper> keeper_;
 };
 
 TEST_F(WatchdogKeeperTest, WithoutAConfigurationNoDeviceIsTouched) {
-  keeper_.emplace(std::nullopt, kPace, device_, FedUntilTable(table_), true, clock_);
+  configured_.reset();
+  start();
   run(seconds(10));
   keeper_->end();
   EXPECT_EQ(device_.holds, 0);
@@ -139,6 +143,7 @@ TEST_F(WatchdogKeeperTest, OnADeviceThatIsNotAsConfiguredNobodyIsToRely) {
              "only gives an alarm"},
       Device{"it stops with its holder", [](SimulatedWatchdog& d) { d.outlives_holder = false; }, WatchdogState::unfit,
              "load the driver with nowayout=1"},
+      Device{"softdog", [](SimulatedWatchdog& d) { d.hardware = false; }, WatchdogState::unfit, "softdog"},
   };
   for (const Device& device : devices) {
     device_ = SimulatedWatchdog(clock_);
@@ -151,10 +156,40 @@ TEST_F(WatchdogKeeperTest, OnADeviceThatIsNotAsConfiguredNobodyIsToRely) {
   }
 }
 
-TEST_F(WatchdogKeeperTest, WithoutARecordThatOutlivesItNobodyIsToRelyOnIt) {
+TEST_F(WatchdogKeeperTest, WhatTheConfigurationSaysByThenAWatchdogThatRunsIsFedOnAsItWas) {
+  const std::optional<WatchdogConfig> changes[] = {
+      std::nullopt,
+      WatchdogConfig{.device = "/dev/watchdog8", .timeout = kTimeout, .pretimeout = {}},
+      WatchdogConfig{.device = "/dev/watchdog7", .timeout = seconds(60), .pretimeout = {}},
+  };
+  run(seconds(1));
+  for (const auto& change : changes) {
+    says(seconds(600));
+    keeper_->end();  // a client serves, so it is not stopped
+    configured_ = change;
+    start();
+    run(seconds(20));
+    EXPECT_FALSE(device_.node_was_reset());
+    EXPECT_EQ(state(), WatchdogState::armed);
+    EXPECT_EQ(keeper_->self().timeout_ms, 4000U) << "the client was told a bound that rests on it";
+    EXPECT_EQ(name_in(keeper_->self().device), "/dev/watchdog7");
+  }
+  die();
+  start();
+  run(seconds(20));
+  EXPECT_FALSE(device_.node_was_reset());
+  keeper_->take(name_of("server"), kFedFreely);
+  keeper_->end();
+  start();
+  run(seconds(1));
+  EXPECT_EQ(keeper_->self().timeout_ms, 60'000U) << "nobody served, so the one before was stopped";
+}
+
+TEST_F(WatchdogKeeperTest, WithoutARecordThatOutlivesItItIsNotTakenUp) {
   start(false);
   run(seconds(1));
-  EXPECT_EQ(state(), WatchdogState::unfit);
+  EXPECT_EQ(state(), WatchdogState::absent);
+  EXPECT_EQ(device_.holds, 0);
   EXPECT_THAT(problem(), HasSubstr("cannot be kept in run_dir"));
 }
 
@@ -267,10 +302,11 @@ void suffer(unsigned seed) {
   TestClock clock(Instant(seconds(100)));
   SimulatedWatchdog device(clock);
   std::array<FedUntilEntry, kMaxClients> table{};
+  RunningWatchdog running{};
   std::optional<WatchdogKeeper> keeper;
   const auto start = [&] {
     keeper.emplace(WatchdogConfig{.device = "/dev/watchdog7", .timeout = kTimeout, .pretimeout = {}}, kPace, device,
-                   FedUntilTable(table), true, clock);
+                   FedUntilTable(table), running, true, clock);
   };
   start();
   for (int i = below(1000); i >= 0; --i) {

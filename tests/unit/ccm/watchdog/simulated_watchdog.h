@@ -29,6 +29,7 @@ class SimulatedWatchdog final : public Watchdog {
   bool can_stop = true;
   bool outlives_holder = true;
   bool resets = true;
+  bool hardware = true;
   int feed_error = 0;
   std::function<void()> before_feed;  // what happens to the process between its decision and the call
 
@@ -44,7 +45,8 @@ class SimulatedWatchdog final : public Watchdog {
                 .pretimeout = pretimeout,
                 .can_stop = can_stop,
                 .outlives_holder = outlives_holder,
-                .resets = resets};
+                .resets = resets,
+                .hardware = hardware};
   }
   int feed() override {
     if (before_feed) before_feed();
