@@ -68,11 +68,13 @@ std::optional<CompleteLook> OwnershipLook::newest(const ccm::OwnershipDecision& 
     const bool partner_blank = seen.sight.partner.state == State::blank;
     if ((own_blank && own_founded_) || (partner_blank && partner_founded_)) continue;
     if (own_blank || partner_blank) needed = disks_;
-    counted.at(n++) = &seen;
+    // The newest first.
+    std::size_t at = n++;
+    for (; at > 0 && counted.at(at - 1)->began < seen.began; --at) counted.at(at) = counted.at(at - 1);
+    counted.at(at) = &seen;
   }
   if (n < needed) return std::nullopt;
   const auto newest = std::span(counted).first(n);
-  std::ranges::sort(newest, std::ranges::greater(), &Seen::began);
   const bool shown = std::ranges::any_of(newest.first(needed), [&](const Seen* seen) {
     return shows_what_is(seen->sight.own, mine) || shows_what_is(seen->sight.partner, mine);
   });
