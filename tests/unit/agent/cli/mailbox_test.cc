@@ -61,23 +61,31 @@ class AMailboxDisk : public testing::Test {
   }
   void claim(bool lower, agent::PoolIndex pool) {
     std::optional<agent::BallotOutcome> outcome;
-    agent::OwnershipDisks disks(
-        loop_.get(),
-        {.devices = devices_,
-         .of = of(lower),
-         .pools = {*PoolName::parse("pool-a"), *PoolName::parse("pool-b")},
-         .pair_key = ccm::Key::from_secret(std::as_bytes(std::span(kSecret))),
-         .life = 5,
-         .disk_deadline = std::chrono::seconds(5),
-         .patience = std::chrono::seconds(20),
-         .backoff = std::chrono::milliseconds(5),
-         .lock = nullptr},
-        {.outcome = [&](agent::PoolIndex, const agent::BallotOutcome& one) { outcome = one; }, .seen = nullptr});
+    std::size_t seen = 0;
+    agent::OwnershipDisks disks(loop_.get(),
+                                {.devices = devices_,
+                                 .of = of(lower),
+                                 .pools = {*PoolName::parse("pool-a"), *PoolName::parse("pool-b")},
+                                 .pair_key = ccm::Key::from_secret(std::as_bytes(std::span(kSecret))),
+                                 .life = 5,
+                                 .disk_deadline = std::chrono::seconds(5),
+                                 .patience = std::chrono::seconds(20),
+                                 .backoff = std::chrono::milliseconds(5),
+                                 .lock = nullptr},
+                                {.outcome = [&](agent::PoolIndex, const agent::BallotOutcome& one) { outcome = one; },
+                                 .seen = [&](agent::PoolIndex) { ++seen; }});
     disks.begin(pool, agent::Proposal{.epoch = Epoch(7),
                                       .owner = lower ? ccm::PairSide::lower : ccm::PairSide::upper,
                                       .rests_on = std::nullopt});
     ASSERT_TRUE(loop_.run_until([&] { return outcome.has_value(); }));
     EXPECT_EQ(outcome->kind, agent::BallotOutcome::Kind::decided);
+    // What was decided is written once more, for others to read. A look comes after that on each disk; one of the reads
+    // that are seen may still be the ballot's.
+    for (int round = 0; round < 2; ++round) {
+      seen = 0;
+      disks.look(pool);
+      ASSERT_TRUE(loop_.run_until([&] { return seen >= devices_.size(); }));
+    }
   }
   void write(const std::string& device, std::size_t block, std::span<const std::byte> bytes) const {
     std::string content = test::content_of(device);
