@@ -90,9 +90,9 @@ TEST_F(AState, HasTheBytesOfVersion3) {
   const std::string orders = padded("", 208) + padded("", 208) +  //
                              "0504030201000000" + "0504030202000000" + "0000000001000000" + "0807000000000000" +
                              padded("01", 8) + padded("726f6f74", 48) + padded("6e6577206361626c6573", 120) +
-                             padded("", 208) + padded("02000000", 8) +                 //
-                             padded("11", 8) + padded("22", 8) + padded("", 14 * 8) +  //
-                             padded("33", 8) + padded("44", 8) + padded("", 14 * 8);
+                             padded("", 208) + padded("02000000", 8) +                              //
+                             padded("11", 8) + padded("22", 8) + padded("", std::size_t{14} * 8) +  //
+                             padded("33", 8) + padded("44", 8) + padded("", std::size_t{14} * 8);
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
   EXPECT_EQ(bytes.substr(32, 8), "10a4a5c0");
