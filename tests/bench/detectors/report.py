@@ -40,7 +40,9 @@ def table(results, faults):
     head = ["LOAD", "SYSTEM", *(fault.upper() for fault in faults), "WRONG", "FOR", "IN", "CPU", "ALONE"]
     rows = [head]
     for (load, system), result in results.items():
-        rows.append([load, system, *(cell(result, fault) for fault in faults), str(result.wrong), f"{result.wrong_s:.2f} s", f"{result.quiet_s:.0f} s",
+        judged = result.quiet_s > 0
+        rows.append([load, system, *(cell(result, fault) for fault in faults), str(result.wrong) if judged else "-",
+                     f"{result.wrong_s:.2f} s" if judged else "-", f"{result.quiet_s:.0f} s" if judged else "-",
                      f"{statistics.mean(result.cpu):.2f} %" if result.cpu else "-",
                      f"{min(result.alone):.2f} / {statistics.median(result.alone):.2f} / {max(result.alone):.2f} %" if result.alone else "-"])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
@@ -56,16 +58,17 @@ def write_csv(path, results):
             for fault, took in result.took_ms.items():
                 out.writerows([load, system, f"detection of {fault}", f"{ms:.3f}", "ms"] for ms in took)
             out.writerows([load, system, f"{fault} not seen", missed, ""] for fault, missed in result.missed.items())
-            out.writerow([load, system, "wrong verdicts", result.wrong, ""])
-            out.writerow([load, system, "duration of wrong verdicts", f"{result.wrong_s:.3f}", "s"])
-            out.writerow([load, system, "without a fault", f"{result.quiet_s:.1f}", "s"])
+            if result.quiet_s > 0:
+                out.writerow([load, system, "wrong verdicts", result.wrong, ""])
+                out.writerow([load, system, "duration of wrong verdicts", f"{result.wrong_s:.3f}", "s"])
+                out.writerow([load, system, "without a fault", f"{result.quiet_s:.1f}", "s"])
             out.writerows([load, system, "processor, one node", f"{share:.3f}", "% of a core"] for share in result.cpu)
             out.writerows([load, system, "processor, one node, alone", f"{share:.3f}", "% of a core"] for share in result.alone)
 
 
 def write_svg(path, results, faults):
     """Detection times of each trial, on a logarithmic scale: a band for each load and fault, a colour for each system."""
-    systems = list(dict.fromkeys(system for _, system in results))
+    systems = list(dict.fromkeys(system for (_, system), result in results.items() if result.took_ms or result.missed))
     colour = dict(zip(systems, COLOURS * (1 + len(systems) // len(COLOURS))))
     bands = [(load, fault) for load in dict.fromkeys(load for load, _ in results) for fault in faults
              if any(fault in result.took_ms for (one, _), result in results.items() if one == load)]

@@ -238,3 +238,20 @@ class Keepalived(System):
                 if told := re.search(r'INSTANCE "pair" (MASTER|BACKUP)', line):
                     self.note(now_s(), told[1] == "MASTER")
         threading.Thread(target=read, daemon=True).start()
+
+
+class BareBeat(System):
+    """What this machine takes for a heartbeat of that pace that judges nothing: a datagram each way."""
+
+    def __init__(self, name, lan, folder, build, pace_ms, number):
+        super().__init__(name, lan, folder)
+        self.command = f"{build}/tests/bench/bare_beat"
+        self.pace_us = 1000 * pace_ms
+        self.port = 7470 + number
+
+    def start(self, node):
+        partner = NODES[1 - NODES.index(node)]
+        self.launch(node, "out", self.command, ADDRESSES[node], ADDRESSES[partner], str(self.port), str(self.pace_us))
+
+    def watch(self):
+        raise RuntimeError(f"{self.name} tells nothing")
