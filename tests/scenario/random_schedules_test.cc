@@ -56,6 +56,13 @@ class Schedule {
     options.policy.hand_over_at_shutdown = chance(80);
     options.network = seed % 2 == 0;
     options.vetoes = chance(50);
+    if (chance(50)) {
+      options.mailbox_disks = disks_ = chance(50) ? 3 : 1;
+      options.policy.mailbox_arbiter = chance(90);
+      options.policy.lease = milliseconds(chance(50) ? 2000 : 1000);
+      options.policy.lease_stop = milliseconds(chance(50) ? 4000 : 1000);
+      options.policy.fences = chance(50);
+    }
     if (chance(70)) warm_ = true;
     return options;
   }
@@ -116,6 +123,17 @@ class Schedule {
     }
   }
 
+  void mailbox(NodeIndex node) {
+    const auto disk = static_cast<std::size_t>(pick(static_cast<int>(disks_)));
+    const bool works = chance(35);
+    if (chance(50)) {
+      say(fmt::format("mailbox-{} {}", works ? "back" : "lost", disk + 1));
+      return world_.set_mailbox_disk(disk, works);
+    }
+    say(fmt::format("mailbox-{} {} {}", works ? "back" : "lost", disk + 1, world_.name(node)));
+    world_.set_mailbox(node, disk, works);
+  }
+
   void one_command() {
     if (warm_) {
       warm_ = false;
@@ -130,6 +148,7 @@ class Schedule {
       say(fmt::format("{} {}", what, name));
       (world_.*act)(n);
     };
+    if (disks_ > 0 && chance(12)) return mailbox(n);
     switch (pick(45)) {
       case 43:
       case 44: {
@@ -294,6 +313,7 @@ class Schedule {
 
   std::mt19937_64 random_;
   bool warm_ = false;
+  std::size_t disks_ = 0;
   World world_;
   std::string story_;
 };
