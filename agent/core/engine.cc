@@ -78,10 +78,14 @@ void Engine::on(Instant now, const Started& event) {
                offline_reason_));
     return;
   }
+  std::string dropped;
   if (event.durable) {
     for (const PoolDurable& entry : event.durable->pools) {
       const auto it = std::ranges::find(wanted_.pools, entry.pool, &PoolDurable::pool);
-      if (it == wanted_.pools.end()) continue;  // a pool that the configuration no longer has
+      if (it == wanted_.pools.end()) {  // a pool that the configuration no longer has
+        if (entry.held && entry.leased && event.durable->boot_id == boot_id_) dropped = entry.pool.text();
+        continue;
+      }
       *it = entry;
       it->held = entry.held && event.durable->boot_id == boot_id_;
       // While this node was away the partner may have come to the pool in another way than by this node's consent.
@@ -89,10 +93,17 @@ void Engine::on(Instant now, const Started& event) {
         it->partner_boot = BootId();
         it->leased = false;
         it->armed = Epoch();
-        it->armed_wait = {};
+        it->lease_over = {};
+        it->mailbox = 0;
       }
       it->claim = Epoch();  // a claim of an earlier life of this agent has no one who pursues it
     }
+  }
+  if (!dropped.empty()) return refuse_dropped(now, dropped, decision);
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    pools_[i].lease.past_unknown =
+        !event.durable ||
+        std::ranges::find(event.durable->pools, names_[i], &PoolDurable::pool) == event.durable->pools.end();
   }
   if (event.durable) {
     wanted_.boot_id = event.durable->boot_id;
@@ -110,6 +121,18 @@ void Engine::on(Instant now, const Started& event) {
     pools_[i].reason = "looks which of its resources run here";
     take_sequence(now, i, pools_[i].sequence.probe(now));
   }
+}
+
+// Whoever knows nothing of a pool that runs here under a lease cannot stop it when that is over.
+void Engine::refuse_dropped(Instant now, const std::string& pool, std::uint64_t decision) {
+  offline_ = true;
+  offline_reason_ = fmt::format("{} is served here under a lease, and the configuration has no such pool", pool);
+  for (Pool& each : pools_) each.reason = "nothing is looked at or done before the configuration is repaired";
+  record(
+      now, Severity::error, "offline", std::nullopt, decision,
+      fmt::format("{}: this node touches nothing, and its watchdog resets it when that lease is over. Put {} back into "
+                  "the file and start hapaird again; stop or move a pool before it is taken out",
+                  offline_reason_, pool));
 }
 
 void Engine::on(Instant now, const PartnerAssessed& event) {
@@ -171,7 +194,11 @@ void Engine::on(Instant now, const PartnerBlock& event) {
   }
   const bool first = !partner_ || partner_->life != view->life;
   // A read over another rail that took longer.
-  if (!first && view->serial < partner_->serial) return;
+  if (view->life == replaced_life_ || (!first && view->serial < partner_->serial)) return;
+  if (first) {
+    if (partner_) replaced_life_ = partner_->life;
+    for (Pool& pool : pools_) pool.lease.learnt = false;
+  }
   partner_ = view;
   partner_boot_ = event.boot_id;
   note_partner_maintenance(now);
@@ -374,7 +401,8 @@ bool Engine::may_exit() const {
   // What was forbidden, or seen last, is to be on disk, where the disk works.
   if (!offline_ && started_ && !rewrite_at_ && (in_flight_ || dirty_)) return false;
   if (offline_ || !started_) return true;
-  if (!hands_over()) return !leaves_bound(last_step_);
+  if (leaves_bound(last_step_)) return false;
+  if (!hands_over()) return true;
   return std::ranges::all_of(pools_, [this](const Pool& pool) {
     switch (pool.state) {
       case PoolState::unsettled:

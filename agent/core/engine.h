@@ -302,6 +302,8 @@ class Engine {
     bool freeing = true;                    // it is asked to give its arms up; at first, for what an earlier life said
     std::uint64_t unoffered_serial = 1;     // the publication by which it was asked
     bool awaited = false;                   // it is looked at, and nothing is started before there is a lease
+    bool past_unknown = false;              // what runs may be bound by what this life's record does not say
+    Instant offer_from;                     // none is offered before: the last one had to be given up
     bool trouble_told = false;
     // Of a pool that is claimed:
     std::optional<ccm::OwnershipDecision> claim_decided;
@@ -359,6 +361,7 @@ class Engine {
   void on(Instant now, const VetoDone& event);
   void on(Instant now, const ShutdownAsked& event);
   void on(Instant now, const Tick& event);
+  void refuse_dropped(Instant now, const std::string& pool, std::uint64_t decision);
   void take_sequence(Instant now, PoolIndex index, const PoolSequence::Output& output);
   void finish(Instant now);
 
@@ -385,6 +388,11 @@ class Engine {
   void on(Instant now, const BallotDone& event);
   [[nodiscard]] bool bound(PoolIndex index) const;
   [[nodiscard]] bool may_run_here(PoolIndex index) const;
+  [[nodiscard]] bool anything_runs(PoolIndex index) const;
+  [[nodiscard]] bool keeps_promise(PoolIndex index) const;
+  [[nodiscard]] std::string why_no_lease(Instant now, PoolIndex index) const;
+  void forget_lease(PoolIndex index);
+  void tell_left_bound(Instant now);
   [[nodiscard]] Duration lease_time() const;
   [[nodiscard]] std::chrono::milliseconds lease_over() const;
   [[nodiscard]] bool grounded() const;
@@ -510,6 +518,8 @@ class Engine {
   LeaseGround ground_;
   std::optional<Instant> ground_since_;  // the watchdog is fed as leases need it
   std::optional<FeedUntil> told_feed_;
+  std::optional<Instant> standing_;  // what an earlier life of this agent had the watchdog fed to
+  bool told_left_bound_ = false;
 
   DurableState wanted_;                      // as it will be once everything that was asked for is written
   DurableState confirmed_;                   // as it is on disk
@@ -528,6 +538,7 @@ class Engine {
   heartbeat::Assessment assessment_;
   std::optional<PartnerView> partner_;
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
+  std::uint64_t replaced_life_ = 0;      // of the partner's agent: a page of it that comes late is an old one
   BootId partner_boot_;                  // of the page that `partner_` is from
   BootId unheeded_boot_;                 // of the page that `unheeded_` is from
   std::optional<heartbeat::Sighting> sighting_;

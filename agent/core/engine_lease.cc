@@ -55,6 +55,21 @@ std::chrono::milliseconds Engine::lease_over() const {
   return std::chrono::ceil<std::chrono::milliseconds>(lease_time() + config_.policy.lease_stop + ground_.bound);
 }
 
+bool Engine::anything_runs(PoolIndex index) const {
+  const PoolSequence& sequence = pools_[index].sequence;
+  for (std::size_t i = 0; i < sequence.plan().size(); ++i) {
+    if (sequence.status(i).state != ResourceState::stopped) return true;
+  }
+  return false;
+}
+
+// The partner waits for as long as it was told, and claims on the disks that it was told: no lease of a later
+// configuration is longer, or rests on others.
+bool Engine::keeps_promise(PoolIndex index) const {
+  const PoolDurable& record = wanted_.pools[index];
+  return !bound(index) || (lease_over() <= record.lease_over && same_mailbox(record.mailbox, ground_.mailbox));
+}
+
 // What a lease may rest on: the watchdog is fed up to a time that this node tells.
 bool Engine::grounded() const { return ground_since_.has_value(); }
 
@@ -76,19 +91,21 @@ bool Engine::expiry_possible(PoolIndex index) const {
   const auto armed = [this](const PoolDurable& record) {
     return record.owner == config_.partner && record.armed.value() != 0 && record.armed == record.epoch;
   };
-  return one_mailbox() && armed(durable(index)) && armed(wanted_.pools[index]);
+  return one_mailbox() && same_mailbox(ground_.mailbox, durable(index).mailbox) && armed(durable(index)) &&
+         armed(wanted_.pools[index]);
 }
 
 std::optional<Instant> Engine::expiry_at(PoolIndex index) const {
   const Lease& lease = pools_[index].lease;
   if (pools_[index].state != PoolState::fencing || !lease.claim_decided || !expiry_possible(index)) return std::nullopt;
-  return lease.claim_decided_at + expiry_wait(durable(index).armed_wait);
+  return lease.claim_decided_at + expiry_wait(durable(index).lease_over);
 }
 
 // ---- events ------------------------------------------------------------------------------------------------------
 
 void Engine::on(Instant now, const LeaseGround& event) {
   ground_ = event;
+  if (!told_feed_ && !standing_) standing_ = event.fed_until;
   const bool good = event.watchdog && event.fed_until && *event.fed_until > now;
   if (!good) {
     ground_since_.reset();
@@ -104,7 +121,7 @@ void Engine::on(Instant now, const OwnershipSeen& event) {
   if (!lease.mine || event.look.began <= lease.looked) return;
   lease.looked = event.look.began;
   lease.shows = event.look.shows;
-  const bool counts = ground_since_ && event.look.began >= *ground_since_;
+  const bool counts = ground_since_ && event.look.began >= *ground_since_ && keeps_promise(event.pool);
   if (counts && renews_lease(event.look.shows)) lease.until = std::max(lease.until, event.look.began + lease_time());
   if (lease.trouble_told && now - lease.looked < lease_time() / 2) {
     lease.trouble_told = false;
@@ -170,7 +187,7 @@ void Engine::take_claim(Instant now, PoolIndex index) {
   }
   pool.lease.claim_decided = decided;
   pool.lease.claim_decided_at = now;
-  const Duration wait = expiry_wait(durable(index).armed_wait);
+  const Duration wait = expiry_wait(durable(index).lease_over);
   record(
       now, Severity::notice, "claim-decided", index, pool.decision,
       fmt::format("{}: the claim of epoch {} is decided on the mailbox disks; {} sees it there, and its lease is over "
@@ -199,12 +216,16 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
   Pool& pool = pools_[index];
   Lease& lease = pool.lease;
   follow_arms(index);
-  if (lease.mine && !bound(index) && lease.mine->value.epoch < wanted_.pools[index].epoch) lease.mine.reset();
-  if (!may_run_here(index)) {
+  // Of one that nobody waits for, what is on the disks is decided anew where it is another's by now, or gone.
+  if (lease.mine && !bound(index) &&
+      (lease.mine->value.epoch < wanted_.pools[index].epoch || !renews_lease(lease.shows))) {
     lease.mine.reset();
-    lease.awaited = false;
-    lease.prepared_until.reset();
+    lease.learnt = false;
+    lease.shows = ClaimSight::none;
+  }
+  if (!may_run_here(index)) {
     set_offered(now, index, false, "");
+    forget_lease(index);
   }
   free_from_lease(index);
   if (lease.mine && now - lease.looked >= lease_time() / 2) tell_mailbox_trouble(now, index, "no complete look");
@@ -219,6 +240,7 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
   if (!claimed && (!over || now < *over)) return false;
   if (pool.state == PoolState::probing && !lease.awaited) return false;
   const std::uint64_t decision = next_decision_;
+  const std::string why = why_no_lease(now, index);
   if (!fire(now, index, PoolEvent::lease_lost, decision)) return false;
   ++next_decision_;
   record(
@@ -226,18 +248,45 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
       fmt::format("{}: {}; what has not stopped within {:.0f} ms is ended by the watchdog, which resets this node. {}",
                   plan(index).name.view(),
                   claimed ? fmt::format("the mailbox disks say that {} has it now", config_.partner.view())
-                          : fmt::format("no complete look at the mailbox disks renewed its lease for {:.0f} ms, and "
-                                        "{} was not there to give its arms up",
-                                        ms_of(lease_time()), config_.partner.view()),
+                          : fmt::format("its lease is over ({}), and {} has not said that it does not wait for that",
+                                        why, config_.partner.view()),
                   ms_of(config_.policy.lease_stop),
-                  claimed ? "See hapair why there" : "Repair the way to the mailbox disks (hapair mailbox check)"));
+                  claimed ? "See hapair why there"
+                          : "Repair that (hapair status, hapair mailbox check); it is started again when there is a "
+                            "lease, or by the partner's word"));
   return true;
+}
+
+// Nothing of the pool runs here.
+void Engine::forget_lease(PoolIndex index) {
+  Lease& lease = pools_[index].lease;
+  lease.mine.reset();
+  lease.shows = ClaimSight::none;
+  lease.awaited = lease.past_unknown = false;
+  lease.prepared_until.reset();
+  const PoolDurable& record = wanted_.pools[index];
+  if (!record.leased || record.owner == config_.self) return;
+  draft(index).leased = false;
+}
+
+std::string Engine::why_no_lease(Instant now, PoolIndex index) const {
+  const Lease& lease = pools_[index].lease;
+  if (!ground_.watchdog) return "this node's ccmd, or the watchdog that it holds, is not there";
+  if (!grounded()) return "the watchdog is not fed as this agent asked";
+  if (!keeps_promise(index)) {
+    return "the configuration gives longer leases, or other mailbox disks, than the partner was told";
+  }
+  if (lease.shows == ClaimSight::forgotten) return "the mailbox disks were made anew";
+  if (!renews_lease(lease.shows)) return fmt::format("{} claims it on the mailbox disks", config_.partner.view());
+  if (now - lease.looked >= lease_time() / 2) return "too few mailbox disks answer";
+  return "no look at the mailbox disks has renewed it";
 }
 
 // When the lease of what runs here is over; of one that this life of the agent never had, since its start.
 std::optional<Instant> Engine::lease_over_at(PoolIndex index) const {
   const Pool& pool = pools_[index];
-  const bool runs = pool.state == PoolState::serving || pool.state == PoolState::starting || pool.lease.awaited;
+  const bool runs = pool.state == PoolState::serving || pool.state == PoolState::starting ||
+                    (pool.lease.awaited && anything_runs(index));
   if (!runs || !bound(index)) return std::nullopt;
   return pool.lease.until == Instant() ? started_at_ + lease_time() : pool.lease.until;
 }
@@ -247,37 +296,45 @@ void Engine::free_from_lease(PoolIndex index) {
   Lease& lease = pools_[index].lease;
   if (!wanted_.pools[index].leased || !lease.freeing) return;
   const PartnerPool* partner = partner_pool(index);
-  const bool word = partner != nullptr && !partner->armed && partner_->saw_life == config_.life &&
+  // Nor has it the pool by now, or is about to.
+  const bool word = partner != nullptr && !partner->armed && partner->owner != PoolOwner::publisher &&
+                    partner->claim.value() == 0 && partner_->saw_life == config_.life &&
                     partner_->saw_serial >= lease.unoffered_serial;
-  if (word || partner_down_proven_) draft(index).leased = false;
+  if (!word && !partner_down_proven_) return;
+  PoolDurable& record = draft(index);
+  record.leased = false;
+  record.lease_over = {};
+  record.mailbox = 0;
 }
 
 void Engine::offer_lease(Instant now, PoolIndex index) {
   Pool& pool = pools_[index];
   Lease& lease = pool.lease;
-  const bool stays = !shutting_down_ || hands_over();
+  const bool stays = !shutting_down_ || (hands_over() && pool.state != PoolState::failed);
   if (lease.offered) {
-    const std::string why = !ground_.watchdog                      ? "the watchdog does not work"
-                            : lease.shows == ClaimSight::forgotten ? "the mailbox disks were made anew"
-                            : !stays                               ? "its agent leaves and the pool runs on"
+    const std::string why = !stays ? std::string("its agent leaves and the pool runs on")
                             : partner_ && other_mailbox(ground_.mailbox, partner_->mailbox)
-                                ? "the two nodes do not look at the same mailbox disks"
-                            : !lease_good(now, index) ? "the mailbox disks do not answer"
-                                                      : "";
+                                ? std::string("the two nodes do not look at the same mailbox disks")
+                            : !lease_good(now, index) ? why_no_lease(now, index)
+                                                      : std::string();
     if (!why.empty()) set_offered(now, index, false, why);
     return;
   }
-  const bool fit = pool.state == PoolState::serving && lease.mine && stays && partner_may_arm();
+  const bool fit = pool.state == PoolState::serving && lease.mine && stays && partner_may_arm() &&
+                   now >= lease.offer_from && now - lease.looked < lease_time();
   if (!fit || !ground_.watchdog) {
     lease.prepared_until.reset();
     ask_for_freedom(index);
     return;
   }
   if (!lease.prepared_until) lease.look_at = now;
-  if (!lease_good(now, index) || !renews_lease(lease.shows)) return;
+  if (!lease_good(now, index) || !renews_lease(lease.shows) || !keeps_promise(index)) return;
   lease.freeing = false;
   if (!bound(index)) {
-    draft(index).leased = true;
+    PoolDurable& record = draft(index);
+    record.leased = true;
+    record.lease_over = lease_over();
+    record.mailbox = ground_.mailbox;
   } else if (durable(index).leased && wanted_.pools[index].leased) {
     set_offered(now, index, true, "");
   }
@@ -296,6 +353,8 @@ void Engine::set_offered(Instant now, PoolIndex index, bool offered, const std::
   }
   ask_for_freedom(index);
   if (why.empty()) return;
+  // A disk that answers now and then gives no lease for long.
+  lease.offer_from = now + 2 * lease_time();
   record(
       now, Severity::warning, "lease-given-up", index, 0,
       fmt::format("{}: {}: {} is asked not to count on its lease any more; without its word the pool is stopped when "
@@ -315,18 +374,23 @@ void Engine::ask_for_freedom(PoolIndex index) {
 void Engine::follow_arms(PoolIndex index) {
   const PartnerPool* partner = partner_pool(index);
   const PoolDurable& mine = wanted_.pools[index];
-  const bool holds = partner == nullptr || (partner->leased && partner->owner == PoolOwner::publisher);
+  const bool holds = partner == nullptr || (partner->leased && partner->owner == PoolOwner::publisher &&
+                                            partner_->lease_over <= mine.lease_over);
   if (mine.armed.value() != 0 && (mine.owner != config_.partner || mine.armed != mine.epoch || !holds)) {
-    draft(index).armed = Epoch();
-    draft(index).armed_wait = {};
+    PoolDurable& record = draft(index);
+    record.armed = Epoch();
+    record.lease_over = {};
+    record.mailbox = 0;
   }
   if (!may_arm(index)) return;
   const Lease& lease = pools_[index].lease;
   const bool seen = lease.learnt && lease.known && lease.known->value.owner == ccm::other(own_side_) &&
                     lease.known->value.epoch >= partner->epoch;
   if (!seen) return;
-  draft(index).armed = partner->epoch;
-  draft(index).armed_wait = partner_->lease_over;
+  PoolDurable& record = draft(index);
+  record.armed = partner->epoch;
+  record.lease_over = partner_->lease_over;
+  record.mailbox = ground_.mailbox;
 }
 
 // All that is known without the disks lets this node be armed, and it is not.
@@ -377,7 +441,7 @@ Engine::Lease::Ballot Engine::ballot_wanted(PoolIndex index) const {
   const Lease& lease = pool.lease;
   using Ballot = Lease::Ballot;
   if (!config_.policy.mailbox_arbiter) return Ballot::none;
-  if (pool.state == PoolState::serving || lease.awaited) {
+  if (pool.state == PoolState::serving || (pool.state == PoolState::probing && bound(index))) {
     if (lease.mine) return Ballot::none;
     if (!lease.learnt || !lease.known) return Ballot::learns;
     // Bound, it proposes nothing: what is not there any more, or another's by now, is what its looks would have shown.
@@ -409,26 +473,32 @@ void Engine::ask_disks(Instant now, PoolIndex index) {
   }
   if (!lease.mine || !may_run_here(index) || now < lease.look_at) return;
   lease.look_at = now + lease_time() / kLooksALease;
-  const bool prepares = pools_[index].state == PoolState::serving && partner_may_arm() && ground_.watchdog;
+  const bool serves = pools_[index].state == PoolState::serving && partner_may_arm() && now >= lease.offer_from &&
+                      now - lease.looked < lease_time();
+  const bool prepares = ground_.watchdog && (serves || lease.awaited);
   if (prepares) lease.prepared_until = now + lease_time() + config_.policy.lease_stop;
   out_.commands.emplace_back(LookAtDisks{index});
 }
 
-// The watchdog is fed up to the time at which everything that runs under a lease must have stopped.
+// The watchdog is fed up to the time at which everything that runs under a lease must have stopped. What an earlier
+// life of this agent said stands for what it had, until this one has a lease for it or knows that nobody waits for one.
 void Engine::feed() {
-  if (!ground_.watchdog && !told_feed_) return;
   std::optional<Instant> least;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
-    const Pool& pool = pools_[i];
+    const Lease& lease = pools_[i].lease;
     if (!may_run_here(i)) continue;
-    // What an earlier life of this agent said stands for what it had.
-    const bool unknown =
-        pool.state == PoolState::probing || (pool.state == PoolState::stopping && pool.stop_cause == StopCause::stray);
-    if ((unknown && !pool.lease.awaited) || (bound(i) && pool.lease.until == Instant())) return;
-    const std::optional<Instant> until =
-        bound(i) ? pool.lease.until + config_.policy.lease_stop : pool.lease.prepared_until;
+    const bool only_awaited = lease.awaited && !anything_runs(i);
+    std::optional<Instant> until;
+    if (only_awaited || (!bound(i) && !lease.past_unknown)) {
+      until = lease.prepared_until;
+    } else if (bound(i) && lease.until != Instant()) {
+      until = lease.until + config_.policy.lease_stop;
+    } else {
+      until = standing_;
+    }
     if (until) least = std::min(least.value_or(*until), *until);
   }
+  if (!told_feed_ && !least && !ground_.fed_until) return;
   if (told_feed_ && told_feed_->until == least) return;
   told_feed_ = FeedUntil{least};
   out_.commands.emplace_back(*told_feed_);
@@ -447,18 +517,33 @@ std::optional<Instant> Engine::lease_due(PoolIndex index) const {
     if (!lease.trouble_told) consider(lease.looked + lease_time() / 2);
   }
   if (lease.offered) consider(lease.until - lease_time() / 2);
+  if (lease.mine && !lease.offered) consider(lease.offer_from);
   consider(lease_over_at(index));
   consider(expiry_at(index));
   return due;
 }
 
-// One that leaves its pools running first gets free of their leases, or the watchdog would end what it leaves.
+// One that leaves pools running first gets free of their leases, or the watchdog would end what it leaves.
 bool Engine::leaves_bound(Instant now) const {
-  if (hands_over() || now >= shutdown_at_ + kLeaveBound || !heartbeat::answers(assessment_.verdict)) return false;
+  if (now >= shutdown_at_ + kLeaveBound || !heartbeat::answers(assessment_.verdict)) return false;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
-    if (bound(i) && may_run_here(i)) return true;
+    if (bound(i) && may_run_here(i) && (!hands_over() || pools_[i].state == PoolState::failed)) return true;
   }
   return false;
+}
+
+void Engine::tell_left_bound(Instant now) {
+  if (!shutting_down_ || told_left_bound_ || leaves_bound(now) || !told_feed_ || !told_feed_->until) return;
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    if (!bound(i) || !may_run_here(i) || (hands_over() && pools_[i].state != PoolState::failed)) continue;
+    told_left_bound_ = true;
+    record(now, Severity::error, "left-under-lease", i, 0,
+           fmt::format(
+               "{}: its agent leaves and it runs on under a lease, of which {} has not freed it: unless hapaird is "
+               "back within {:.0f} ms, the watchdog resets this node",
+               plan(i).name.view(), config_.partner.view(), ms_of(*told_feed_->until - now)));
+    return;
+  }
 }
 
 }  // namespace hapair::agent

@@ -167,6 +167,9 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
       return pool.stop_cause == StopCause::superseded;
     case Guard::was_stray:
       return pool.stop_cause == StopCause::stray;
+    case Guard::lease_may_return:
+      return pool.stop_cause == StopCause::lease && pool.lease.shows != ClaimSight::decided && bound(index) &&
+             !shutting_down_;
     case Guard::give_back_home:
       return may_take;
   }
@@ -183,6 +186,7 @@ void Engine::leave(PoolIndex index) {
   pool.veto_until.reset();
   pool.held_back = false;
   pool.start_wanted = false;
+  pool.lease.awaited = false;
 }
 
 void Engine::enter(Instant now, PoolIndex index) {
@@ -224,6 +228,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       return;
     }
     case PoolState::fencing:
+      pool.lease.trouble_told = false;  // what was told of looks before says nothing of this claim
       if (std::ranges::count(pools_, PoolState::fencing, &Pool::state) == 1 && !fence_in_flight_ && !fence_retry_at_) {
         fence_tries_ = 0;
       }
@@ -243,7 +248,8 @@ void Engine::enter(Instant now, PoolIndex index) {
       entry.held = true;
       entry.leased = false;
       entry.armed = Epoch();
-      entry.armed_wait = {};
+      entry.lease_over = {};
+      entry.mailbox = 0;
       pool.awaits_generation = generation_ + 1;
       record(now, Severity::notice, "permit", index, pool.decision,
              fmt::format("{}: permit by {} for epoch {}: {}", plan(index).name.view(), text_of(pool.permit->kind()),
@@ -294,6 +300,7 @@ void Engine::settle(Instant now) {
   fence_if_wanted(now);
   for (PoolIndex i = 0; i < pools_.size(); ++i) ask_disks(now, i);
   feed();
+  tell_left_bound(now);
   tell_what_is_waited_for(now);
 }
 
@@ -323,6 +330,12 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
     return true;
   }
   if (take_expiry(now, index)) return true;
+  // One that shuts down waits for no disk.
+  const bool only_lease = pool.state == PoolState::fencing && (pool.fence_over || !config_.policy.fences);
+  if (shutting_down_ && only_lease && !pool.lease.claim_decided &&
+      fire(now, index, PoolEvent::fence_given_up, pool.decision)) {
+    return true;
+  }
   if (pool.bound && now >= *pool.bound) {
     pool.bound.reset();
     if (pool.state == PoolState::released) pool.giveback_refused = true;
@@ -406,7 +419,9 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   const Epoch mine = wanted_.pools[index].epoch;
   const bool remembers_more =
       partner->epoch > mine || (partner->epoch == mine && partner->owner == PoolOwner::publisher);
-  if (pool.state == PoolState::serving && remembers_more && !partner_runs_above(index)) {
+  if (pool.state == PoolState::serving && remembers_more && !partner_runs_above(index) && bound(index)) {
+    set_offered(now, index, false, "its epoch must rise above what the partner remembers");
+  } else if (pool.state == PoolState::serving && remembers_more && !partner_runs_above(index)) {
     // The partner remembers more than this node does: this node's record was lost once. It has the pool by proof, so
     // its epoch goes above.
     draft(index).epoch = partner->epoch.next();
@@ -476,7 +491,6 @@ void Engine::follow_partner_record(PoolIndex index) {
   record.epoch = epoch;
   record.released = false;
   record.held = false;
-  record.leased = false;
 }
 
 // When the verdict has stood long enough to cost a takeover; nothing where it never may.

@@ -251,7 +251,8 @@ PublishedView Engine::published(Instant now) const {
     entry.leased = pool.lease.offered && record.leased && wanted_.pools[i].leased;
     entry.unleased = bound(i) && pool.lease.freeing;
     // Until a record that is not is on disk.
-    entry.armed = record.armed.value() != 0 || wanted_.pools[i].armed.value() != 0;
+    entry.armed = record.armed.value() != 0 || wanted_.pools[i].armed.value() != 0 ||
+                  (in_flight_ && in_flight_->state.pools[i].armed.value() != 0);
     view.pools.push_back(entry);
   }
   return view;

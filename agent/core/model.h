@@ -67,7 +67,10 @@ struct PoolDurable {
   bool leased = false;
   // Of `owner` partner, and while it lives as `partner_boot`: what `leased` is there. 0: it may serve without a lease.
   Epoch armed{};
-  std::chrono::milliseconds armed_wait{};  // from a decided claim until the partner's lease is over, as it told
+  // Of `leased` and `armed`, as the owner told it: from a decided claim until its lease is over, and which mailbox
+  // disks it looks at (mailbox_digest()).
+  std::chrono::milliseconds lease_over{};
+  std::uint64_t mailbox = 0;
   bool operator==(const PoolDurable&) const = default;
 };
 inline constexpr std::size_t kFencesKept = 16;

@@ -85,7 +85,7 @@ std::optional<TakeoverPermit> TakeoverPermit::from_expiry(const PoolDurable& dur
                                                           Instant now) {
   const bool claimed = durable.claim.value() != 0 && decided.value.epoch >= durable.claim;
   const bool armed = durable.owner == partner && durable.armed.value() != 0 && durable.armed == durable.epoch;
-  const Duration wait = expiry_wait(durable.armed_wait);
+  const Duration wait = expiry_wait(durable.lease_over);
   if (!claimed || !armed || now - decided_at < wait) return std::nullopt;
   return TakeoverPermit(
       PermitKind::expired, durable.pool, decided.value.epoch,

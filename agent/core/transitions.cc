@@ -119,6 +119,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::serving, E::shutdown, G::hands_over, S::stopping, "this node shuts down and hands it over"},
 
     {S::stopping, E::all_stopped, G::was_superseded, S::elsewhere, "stopped; it is the partner's"},
+    {S::stopping, E::all_stopped, G::lease_may_return, S::probing,
+     "stopped, and still this node's by its record: it is started again when a lease is to be had"},
     {S::stopping, E::all_stopped, G::was_stray, S::unsettled, "stopped; the partner knows who may serve it"},
     {S::stopping, E::all_stopped, G::always, S::releasing, "everything is stopped"},
     {S::stopping, E::stop_failed, G::always, S::failed,
@@ -522,6 +524,8 @@ std::string_view text_of(Guard guard) {
       return "was superseded";
     case G::was_stray:
       return "was stray";
+    case G::lease_may_return:
+      return "its lease may return";
     case G::give_back_home:
       return "this node's again";
   }

@@ -83,10 +83,11 @@ enum class Guard : std::uint8_t {
   may_take,            // this node can take a pool now: it does not leave, and did not fail with this one
   automatic_may_take,  // both
   partner_alive,
-  hands_over,      // shutdown gives the pools away
-  was_superseded,  // what is stopped was the partner's all along
-  was_stray,       // what is stopped was never this node's
-  give_back_home,  // what was not taken by the partner is this node's to serve again
+  hands_over,        // shutdown gives the pools away
+  was_superseded,    // what is stopped was the partner's all along
+  was_stray,         // what is stopped was never this node's
+  lease_may_return,  // its lease was over, and nobody's claim is known: it is still this node's
+  give_back_home,    // what was not taken by the partner is this node's to serve again
 };
 std::string_view text_of(Guard guard);
 

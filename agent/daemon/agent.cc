@@ -250,7 +250,10 @@ bool Agent::partner_sighting_wanted() const { return engine_.wants_sighting(); }
 void Agent::came_late() { look_at_self(); }
 
 void Agent::watchdog_changed(const ccm::WatchdogStanding& standing, const std::optional<Instant>& fed_until) {
-  if (mailbox_) mailbox_->watchdog_changed(standing, fed_until);
+  if (mailbox_) return mailbox_->watchdog_changed(standing, fed_until);
+  // What an earlier life of this agent, with another arbiter, had the watchdog fed to is to be ended too.
+  if (fed_until)
+    step(LeaseGround{.watchdog = standing.armed, .bound = standing.bound, .fed_until = fed_until, .mailbox = 0});
 }
 
 // Before anything is judged with limits that this node's own state no longer allows.

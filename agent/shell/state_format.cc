@@ -37,9 +37,9 @@ std::unexpected<std::string> wrong(std::string what) { return std::unexpected(st
 std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout, std::uint32_t version) {
   const auto pool = name_from<PoolName>(layout.pool, false);
   const auto owner = name_from<NodeName>(layout.owner, true);
-  const bool leases = layout.leased != 0 || layout.armed != 0 || layout.armed_wait_ms != 0;
+  const bool leases = layout.leased != 0 || layout.armed != 0 || layout.lease_over_ms != 0;
   const bool known = layout.zero == 0 && layout.released <= 1 && layout.held <= 1 && layout.leased <= 1 &&
-                     layout.armed_wait_ms <= kLongestLeaseOver.count() &&
+                     layout.lease_over_ms <= kLongestLeaseOver.count() &&
                      (version >= kFirstVersionWithLeases || !leases);
   if (!pool || !owner || !known) return wrong("a pool's entry holds values that no version defines");
   return PoolDurable{.pool = *pool,
@@ -51,11 +51,13 @@ std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout,
                      .held = layout.held == 1,
                      .leased = layout.leased == 1,
                      .armed = Epoch(layout.armed),
-                     .armed_wait = std::chrono::milliseconds(layout.armed_wait_ms)};
+                     .lease_over = std::chrono::milliseconds(layout.lease_over_ms),
+                     .mailbox = layout.mailbox};
 }
 
 std::size_t pool_bytes(const StateHeaderLayout& header) {
-  return header.version == 1 ? kPoolBytesOfVersion1 : sizeof(StatePoolLayout);
+  if (header.version == 1) return kPoolBytesOfVersion1;
+  return header.version < kFirstVersionWithLeases ? kPoolBytesOfVersion3 : sizeof(StatePoolLayout);
 }
 
 std::size_t orders_bytes(const StateHeaderLayout& header) {
@@ -186,7 +188,8 @@ std::vector<std::byte> encode_state(const StateIdentity& identity, const Durable
     layout.held = pool.held ? 1 : 0;
     layout.leased = pool.leased ? 1 : 0;
     layout.armed = pool.armed.value();
-    layout.armed_wait_ms = static_cast<std::uint32_t>(pool.armed_wait.count());
+    layout.mailbox = pool.mailbox;
+    layout.lease_over_ms = static_cast<std::uint32_t>(pool.lease_over.count());
     layout.partner_boot = pool.partner_boot.bytes;
     std::memcpy(bytes.data() + at, &layout, sizeof layout);
     at += sizeof layout;

@@ -6,7 +6,7 @@
 //     16  crc                              CRC32C of the whole file with this field zero
 //     20  pool_count
 //     24  pair, node, boot id
-//    104  pool_count pools of 112 bytes; of version 1, which is read too, their first 96
+//    104  pool_count pools of 120 bytes; of versions 2 and 3, which are read too, their first 112, of version 1 96
 //   then  what operators have forbidden, and when fences began (StateOrdersLayout); not in versions 1 and 2
 #pragma once
 
@@ -57,18 +57,21 @@ struct StatePoolLayout {
   std::uint8_t held;      // 0 or 1
   std::uint8_t leased;    // 0 or 1
   std::uint8_t zero;
-  std::uint32_t armed_wait_ms;
+  std::uint32_t lease_over_ms;
   std::uint64_t armed;
   std::array<std::uint8_t, 16> partner_boot;  // all zero: not known
+  std::uint64_t mailbox;
 };
-static_assert(sizeof(StatePoolLayout) == 112);
+static_assert(sizeof(StatePoolLayout) == 120);
+static_assert(offsetof(StatePoolLayout, mailbox) == 112);
+inline constexpr std::size_t kPoolBytesOfVersion3 = offsetof(StatePoolLayout, mailbox);
 static_assert(offsetof(StatePoolLayout, partner_boot) == 96);
 inline constexpr std::size_t kPoolBytesOfVersion1 = offsetof(StatePoolLayout, partner_boot);
 static_assert(offsetof(StatePoolLayout, epoch) == 64);
 static_assert(offsetof(StatePoolLayout, claim) == 72);
 static_assert(offsetof(StatePoolLayout, released) == 80);
 static_assert(offsetof(StatePoolLayout, leased) == 82);
-static_assert(offsetof(StatePoolLayout, armed_wait_ms) == 84);
+static_assert(offsetof(StatePoolLayout, lease_over_ms) == 84);
 static_assert(offsetof(StatePoolLayout, armed) == 88);
 
 struct StateInhibitionLayout {

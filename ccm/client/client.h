@@ -79,7 +79,8 @@ class Client {
   void fed_until(Instant until);
   // This client has stopped all that it serves: the watchdog is fed whatever becomes of it.
   void fed_freely();
-  // What the CCM has taken of the two, at its next beat: `until`, or nothing where it is fed freely or none was called.
+  // What the CCM has taken of the two, at its next beat: `until`, or nothing where it is fed freely. Before the first
+  // call of this life: what stands of an earlier one of this name.
   [[nodiscard]] std::optional<Instant> fed_until_taken() const;
   // Nothing while the CCM is in the middle of writing it.
   [[nodiscard]] std::optional<WatchdogStanding> watchdog() const;

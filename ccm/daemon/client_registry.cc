@@ -199,6 +199,9 @@ void ClientRegistry::hello(Connection& connection, const ClientPacket& packet) {
   slot.woken_at = Instant();
   slot.woken_for = writer_->newest();
   slot.state = ClientState::registered;
+  auto& told = *reinterpret_cast<ClientBlock*>(slot.block.bytes().data());
+  std::atomic_ref<std::int64_t>(told.fed_until_taken_ns)
+      .store(watchdog_->standing(slot.name), std::memory_order_release);
   connection.slot = place;
 
   ClientPacket welcome = answer(ClientMessage::welcome);
@@ -310,7 +313,7 @@ void ClientRegistry::take_fed_until(Slot& slot) {
                  " clients, living or dead, have one; it must not serve by it");
     }
   }
-  if (!taken) return;
+  if (!taken || until_ns == kSaysNothing) return;
   std::atomic_ref<std::int64_t>(block.fed_until_taken_ns).store(until_ns, std::memory_order_release);
 }
 

@@ -33,6 +33,8 @@ class FedUntilTaker {
  public:
   // `until_ns` as in ccm/wire/watchdog_layout.h. False where it could not be taken, and is not in force.
   virtual bool take(const ClientName& name, std::int64_t until_ns) = 0;
+  // What stands for that name, be it from an earlier life of the client or of the CCM; kSaysNothing: nothing.
+  [[nodiscard]] virtual std::int64_t standing(const ClientName& name) const = 0;
 
  protected:
   ~FedUntilTaker() = default;

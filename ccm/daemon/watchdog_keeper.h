@@ -28,6 +28,7 @@ class WatchdogKeeper final : public FedUntilTaker {
                  RunningWatchdog& running, bool kept, const Clock& clock);
 
   bool take(const ClientName& name, std::int64_t until_ns) override { return feed_.take(name, until_ns); }
+  [[nodiscard]] std::int64_t standing(const ClientName& name) const override { return feed_.standing(name); }
   // One beat of the loop, after what the clients say was taken.
   void turn();
   // ccmd ends as asked: the device is stopped, unless a client still has a time.

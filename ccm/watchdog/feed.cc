@@ -36,6 +36,12 @@ bool WatchdogFeed::take(const ClientName& name, std::int64_t until_ns) {
   return true;
 }
 
+std::int64_t WatchdogFeed::standing(const ClientName& name) const {
+  const auto own = std::ranges::find_if(
+      table_, [&](const FedUntilEntry& e) { return !is_free(e) && name_in(e.name) == name_in(name); });
+  return own == table_.end() ? kSaysNothing : own->until_ns;
+}
+
 void WatchdogFeed::device_is_held(Duration timeout, Instant now) {
   timeout_ = timeout;
   fed_at_ = now;

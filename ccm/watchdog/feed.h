@@ -36,6 +36,8 @@ class WatchdogFeed {
   // What the client said last, as often as it is looked at. False where it is not in force: as many others as there are
   // places have a time that stands.
   bool take(const ClientName& name, std::int64_t until_ns);
+  // What stands for that name; kSaysNothing: nothing.
+  [[nodiscard]] std::int64_t standing(const ClientName& name) const;
 
   // The device runs with this time-out, and was fed at `now` or later.
   void device_is_held(Duration timeout, Instant now);

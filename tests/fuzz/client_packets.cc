@@ -63,6 +63,7 @@ class Ports final : public PortRequests {
 // Refuses every third, as a table that is full.
 class Times final : public FedUntilTaker {
  public:
+  [[nodiscard]] std::int64_t standing(const ClientName&) const override { return 0; }
   bool take(const ClientName& name, std::int64_t) override {
     FUZZ_CHECK(!name_in(name).empty() && name_in(name).size() < name.size());
     return ++asked_ % 3 != 0;

@@ -212,7 +212,7 @@ PoolDurable armed() {
   PoolDurable record = mine(4, kPartner);
   record.claim = Epoch(6);
   record.armed = Epoch(4);
-  record.armed_wait = std::chrono::milliseconds(1000);
+  record.lease_over = std::chrono::milliseconds(1000);
   return record;
 }
 

@@ -38,6 +38,7 @@ class NoPorts final : public ccm::PortRequests {
 class NoWatchdog final : public ccm::FedUntilTaker {
  public:
   bool take(const ccm::ClientName&, std::int64_t) override { return true; }
+  [[nodiscard]] std::int64_t standing(const ccm::ClientName&) const override { return 0; }
 };
 
 // One look at the partner, whose agent has published `serial`, with what its page proves.

@@ -31,7 +31,8 @@ PoolDurable pool(const char* name, std::uint64_t epoch, const char* owner, bool 
           .held = held,
           .leased = false,
           .armed = {},
-          .armed_wait = {}};
+          .lease_over = {},
+          .mailbox = 0};
 }
 
 DurableState some_state() {
@@ -40,7 +41,8 @@ DurableState some_state() {
   state.pools = {pool("pool-a", 7, "alpha", false, 8, true), pool("pool-b", 0x0102030405060708, "", true, 0)};
   state.pools[0].leased = true;
   state.pools[0].armed = Epoch(7);
-  state.pools[0].armed_wait = std::chrono::milliseconds(42);
+  state.pools[0].lease_over = std::chrono::milliseconds(42);
+  state.pools[0].mailbox = 0x0a0b;
   state.inhibitions.at(2) = {.on = true,
                              .since = WallTime(0x0102030405),
                              .length = WallTime(0x0100000000),
@@ -88,12 +90,12 @@ TEST_F(AState, HasTheBytesOfVersion4) {
   };
   const std::string life = "ffeeddccbbaa99887766554433221100";
   const std::string alpha = padded("616c706861", 32);
-  const std::string head = "4850535441544531" + std::string("04000000") + "90050000";
+  const std::string head = "4850535441544531" + std::string("04000000") + "a0050000";
   const std::string after_crc = "02000000" + padded("6c6162", 32) + alpha + "00112233445566778899aabbccddeeff" +  //
                                 padded("706f6f6c2d61", 32) + alpha + "0700000000000000" + "0800000000000000" +
-                                "000101002a0000000700000000000000" + life +  //
+                                "000101002a0000000700000000000000" + life + "0b0a000000000000" +  //
                                 padded("706f6f6c2d62", 32) + padded("", 32) + "0807060504030201" + padded("", 8) +
-                                padded("01", 16) + life;
+                                padded("01", 16) + life + padded("", 8);
   const std::string orders = padded("", 208) + padded("", 208) +  //
                              "0504030201000000" + "0504030202000000" + "0000000001000000" + "0807000000000000" +
                              padded("01", 8) + padded("726f6f74", 48) + padded("6e6577206361626c6573", 120) +
@@ -102,7 +104,7 @@ TEST_F(AState, HasTheBytesOfVersion4) {
                              padded("33", 8) + padded("44", 8) + padded("", std::size_t{14} * 8);
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
-  EXPECT_EQ(bytes.substr(32, 8), "c26fe52e");
+  EXPECT_EQ(bytes.substr(32, 8), "2970381b");
   EXPECT_EQ(bytes.substr(40), after_crc + orders);
 }
 
@@ -128,14 +130,15 @@ TEST_F(AState, OfAnOlderVersionIsReadWithoutWhatItDidNotHave) {
     state.fences = {};
     state.pools[0].leased = false;
     state.pools[0].armed = {};
-    state.pools[0].armed_wait = {};
+    state.pools[0].lease_over = {};
+    state.pools[0].mailbox = 0;
     const std::vector<std::byte> bytes = encode_state(identity(), state);
     StateHeaderLayout header{};
     std::memcpy(&header, bytes.data(), sizeof header);
     std::vector<std::byte> old(bytes.begin(), bytes.begin() + sizeof header);
     for (std::size_t i = 0; i < header.pool_count; ++i) {
       const auto at = bytes.begin() + static_cast<std::ptrdiff_t>(sizeof header + i * sizeof(StatePoolLayout));
-      const std::size_t length = version == 1 ? kPoolBytesOfVersion1 : sizeof(StatePoolLayout);
+      const std::size_t length = version == 1 ? kPoolBytesOfVersion1 : kPoolBytesOfVersion3;
       old.insert(old.end(), at, at + static_cast<std::ptrdiff_t>(length));
       if (version == 1) state.pools[i].partner_boot = BootId{};
     }
@@ -214,7 +217,7 @@ TEST_F(AState, WithAnyByteFlippedIsRefused) {
 TEST_F(AState, ThatCannotBeUsedIsKeptAsideOnceAndStaysInPlace) {
   const std::string cut = good_bytes().substr(0, 150);
   EXPECT_EQ(problem_with(cut),
-            (folder_ / "state") + " cannot be used: it has 150 bytes where its head says 1424: it was cut or is torn");
+            (folder_ / "state") + " cannot be used: it has 150 bytes where its head says 1440: it was cut or is torn");
   for (int start = 0; start < 3; ++start) {
     const auto again = load();
     ASSERT_FALSE(again);

@@ -32,6 +32,7 @@ class NoPorts final : public PortRequests {
 class Times final : public FedUntilTaker {
  public:
   bool take(const ClientName& name, std::int64_t until_ns) override { return !full && feed.take(name, until_ns); }
+  [[nodiscard]] std::int64_t standing(const ClientName& name) const override { return feed.standing(name); }
 
   bool full = false;
   std::array<FedUntilEntry, kMaxClients> table{};
