@@ -1,0 +1,267 @@
+"""SCSI-3 persistent reservations, in three machines: alpha and beta are a whole pair, and gamma has the disk of each pool (the
+kernel's iSCSI target) and the clients. alpha is cut off from beta, and from nothing else: it still reaches its disk, and its
+clients still reach it. beta must preempt it, and from then on the disk refuses what alpha writes."""
+
+import json
+import os
+import shlex
+import time
+
+from laboratory import Lab
+from machine import NODES, Machine, MachineError
+from pair import HERE, Pair
+
+STORE = "gamma"
+STORE_ADDRESS = "10.9.1.3"
+POOLS = {"pool-a": ("alpha", 7001), "pool-b": ("beta", 7002)}  # home, and where its records are served
+PROGRAMS = ("ccmd", "hapaird", "hapair", "hapair-reserve", "record_keeper")
+TOOLS = ("/usr/sbin/iscsistart", "/usr/bin/sg_persist")
+MONITOR_MS = 1000
+STRANGER = "0xabcdef"
+
+
+def disk_of(pool):
+    return f"/dev/disk/by-id/{pool}"
+
+
+def show(text):
+    print(text, flush=True)
+
+
+class StorageMachine(Machine):
+    """One of three: alpha and beta with a link between them, each with another to gamma."""
+    names = (*NODES, STORE)
+    memory_mb = 400
+
+    def links(self):
+        return {"alpha": [("beta", 0), (STORE, 0)], "beta": [("alpha", 0), (STORE, 1)],
+                STORE: [("alpha", 1), ("beta", 1)]}[self.node]
+
+
+class StorageLab(Lab):
+    more_modules = ("sd_mod", "iscsi_tcp", "target_core_mod", "iscsi_target_mod", "target_core_file", "dm_multipath", "dm_round_robin")
+
+    def __init__(self, folder):
+        super().__init__(folder, owned=True)
+        self.machines = {node: StorageMachine(folder, node) for node in StorageMachine.names}
+
+
+class ReservedPair(Pair):
+    """A pair whose pools live on reserved disks, and which fences by these."""
+
+    def __init__(self, lab):
+        super().__init__(lab, {node: "iwarp" for node in NODES})
+        self.store = lab.machines[STORE]
+
+    def configuration(self, node):
+        configuration = super().configuration(node)
+        # What a restarted monitor costs under emulation is the greatest part of it all.
+        configuration["fencing"] = {"devices": [{"name": "disks", "type": "scsi", "timeout_ms": 30000,
+                                                 "delay_ms": 6000 if node == "alpha" else 0}], "attempts": 1}
+        configuration["pools"] = [
+            {"name": pool, "home": home, "resources": [
+                {"name": "disks", "type": "scsi:reservation", "devices": [disk_of(pool)], "command_timeout_ms": 5000,
+                 "monitor_interval_ms": MONITOR_MS * 10, "monitor_timeout_ms": MONITOR_MS * 10},
+                {"name": "records", "type": "ocf:heartbeat:records", "parameters": {"device": disk_of(pool), "port": port}}]}
+            for pool, (home, port) in POOLS.items()]
+        return configuration
+
+    def guest_file(self, machine, name, into):
+        with open(os.path.join(HERE, "guest", name), "rb") as file:
+            machine.put(into, file.read(), "755")
+
+    def configure(self, node):
+        machine = self.machines[node]
+        self.guest_file(machine, "records", "/usr/lib/ocf/resource.d/heartbeat/records")
+        machine.put("/root/hapair.json", json.dumps(self.configuration(node)).encode())
+        machine.put("/root/pair.key", self.key)
+        machine.must("mkdir -p /etc/hapair /var/lib/hapair; ln -sf /root/hapair.json /etc/hapair/hapair.json")
+
+    def join_disks(self):
+        # Two links and one address: each machine by the port that it is behind.
+        self.store.must("ip addr flush dev eth0; ip addr flush dev eth1; "
+                        f"ip addr add {STORE_ADDRESS}/32 dev lo; "
+                        "ip route add 10.9.1.1/32 dev eth0 src 10.9.1.3; ip route add 10.9.1.2/32 dev eth1 src 10.9.1.3")
+        names = " ".join(POOLS)
+        self.guest_file(self.store, "share_disks", "/usr/bin/share_disks")
+        self.store.must(f"share_disks {STORE_ADDRESS} {names}")
+        for node in NODES:
+            self.guest_file(self.machines[node], "join_disks", "/usr/bin/join_disks")
+            self.machines[node].must(f"join_disks {STORE_ADDRESS} {names}")
+
+    # ---- what the disks say, by another program than hapair's
+
+    def registered(self, node, pool):
+        """The keys, and the holder's."""
+        shown = self.machines[node].must(f"sg_persist --in --read-keys {disk_of(pool)}; sg_persist --in --read-reservation {disk_of(pool)}")
+        words = shown.split()
+        keys = [line.strip() for line in shown.split("PR generation", 2)[1].splitlines() if line.strip().startswith("0x")]
+        holder = next((word.removeprefix("Key=") for word in words if word.startswith("Key=")), None)
+        if holder and "Write Exclusive, registrants only" not in shown:
+            raise MachineError(f"a reservation of another type: {shown}")
+        return keys, holder
+
+    def write_directly(self, node, pool):
+        """Past all of hapair: what the kernel says of a write to the disk; empty: it was written."""
+        status, shown = self.machines[node].run(f"dd if=/dev/zero of={disk_of(pool)} bs=512 count=1 seek=120000 oflag=direct")
+        return "" if status == 0 else shown.strip().splitlines()[0]
+
+    # ---- the clients
+
+    def start_client(self, pool):
+        _, port = POOLS[pool]
+        self.store.must(f"setsid record_keeper write {port} /tmp/{pool}.acknowledged 10.9.1.1 10.9.1.2 > /tmp/{pool}.client 2>&1 "
+                        f"< /dev/null & echo $! > /tmp/{pool}.pid")
+
+    def end_client(self, pool):
+        self.store.must(f"kill $(cat /tmp/{pool}.pid)")
+
+    def acknowledged(self, pool):
+        """Of each node that acknowledged any: how many; and the longest time between two, in milliseconds."""
+        counts, gap, last = {}, 0, None
+        for line in self.store.must(f"cat /tmp/{pool}.acknowledged").splitlines():
+            words = line.split()
+            if len(words) != 3:
+                continue  # being written
+            counts[words[1]] = counts.get(words[1], 0) + 1
+            gap = max(gap, int(words[2]) - last) if last else 0
+            last = int(words[2])
+        return counts, gap
+
+    def verify(self, node, pool):
+        """On the disk as that node reads it."""
+        self.machines[node].put(f"/tmp/{pool}.acknowledged", self.store.must(f"cat /tmp/{pool}.acknowledged").encode())
+        status, shown = self.machines[node].run(f"record_keeper verify {disk_of(pool)} /tmp/{pool}.acknowledged")
+        show(f"{pool}, read by {node}: {shown.strip()}")
+        return [] if status == 0 else [f"{pool}: {shown.strip()}"]
+
+    # ---- the pair
+
+    def pool_states(self, node):
+        shown = self.hapair(node, "status")
+        return {pool["name"]: pool["state"] for pool in json.loads(shown)["pools"]} if shown else {}
+
+
+class Story:
+    """What was seen, and what of it was not as expected."""
+
+    def __init__(self, pair):
+        self.pair = pair
+        self.problems = []
+
+    def expect(self, told, what):
+        if not told:
+            self.problems.append(what)
+            show(f"NOT AS EXPECTED: {what}")
+
+    def owner_is(self, node, pool):
+        keys, holder = self.pair.registered(node, pool)
+        show(f"sg_persist on {node}, {pool}: registered {', '.join(keys) or 'nobody'}; reserved by {holder or 'nobody'}")
+        self.expect(len(keys) == 1 and holder == keys[0], f"{pool}: one node alone is registered and the holder; found {keys}, {holder}")
+        return holder
+
+    def writes(self, node, pool, refused):
+        said = self.pair.write_directly(node, pool)
+        show(f"{node} writes to {pool}'s disk past hapair: {said or 'written'}")
+        self.expect(bool(said) == refused, f"{node} writes to {pool}'s disk: {said or 'written'}")
+
+    def taken_in_order(self):
+        """Each pool at home, its disk reserved for that node, and for no other."""
+        holders = {self.owner_is(home, pool) for pool, (home, _) in POOLS.items()}
+        self.expect(len(holders) == 2, "each node has a key of its own")
+        self.writes("beta", "pool-a", refused=True)
+        self.writes("alpha", "pool-b", refused=True)
+        return holders
+
+    def cut(self):
+        pair = self.pair
+        alpha = pair.machines["alpha"]
+        offset_ms, _ = pair.clock_ms("beta")
+        at_ms = time.monotonic() * 1000 + offset_ms
+        alpha.qmp("set_link", name="rail0", up=False)
+        show("alpha's link to beta is cut; it reaches its disk, and its client reaches it")
+        pair.wait(lambda: pair.pool_states("beta").get("pool-a") == "serving", "beta serves pool-a")
+        for record in pair.records("beta", at_ms):
+            if record["kind"] in ("verdict", "fence-progress", "fence-confirmed", "fence", "pool-serving", "fence-done"):
+                show(f"  beta {record['when_ns'] / 1e6 - at_ms:8.0f} ms  {record['text']}")
+        pair.wait(lambda: pair.acknowledged("pool-a")[0].get("beta", 0) > 20, "the client of pool-a writes to beta")
+
+    def old_owner(self):
+        pair = self.pair
+        self.writes("alpha", "pool-a", refused=True)
+        conflict = pair.machines["alpha"].run("dmesg | grep -i 'reservation conflict' | tail -n 1")[1].strip()
+        show(f"alpha's kernel: {conflict or 'nothing'}")
+        self.expect(conflict, "alpha's kernel tells of a reservation conflict")
+        show(f"the client: {pair.store.run('cat /tmp/pool-a.client')[1].strip() or 'was told of no refusal'}")
+        pair.wait(lambda: pair.pool_states("alpha").get("pool-a") not in ("serving", "stopping"), "alpha has stopped pool-a")
+        shown = [record["text"] for record in pair.records("alpha", 0)]
+        lost = [text for text in shown if "this node is not registered" in text]
+        show(f"alpha, of the loss: {lost[0] if lost else 'nothing'}")
+        self.expect(lost, "alpha's records tell of the lost reservation")
+        pair.wait(lambda: [record for record in pair.records("alpha", 0) if "itself preempted" in record["text"]],
+                  "alpha's own fence of beta is refused")
+        refused = next(record["text"] for record in pair.records("alpha", 0) if "itself preempted" in record["text"])
+        show(f"alpha, of its own fence: {refused}")
+        self.owner_is("beta", "pool-a")
+        self.owner_is("beta", "pool-b")
+        self.expect(pair.pool_states("beta") == {"pool-a": "serving", "pool-b": "serving"}, f"beta serves both: {pair.pool_states('beta')}")
+
+    def heal(self):
+        pair = self.pair
+        pair.machines["alpha"].qmp("set_link", name="rail0", up=True)
+        pair.wait_well()
+        before = pair.acknowledged("pool-a")[0].get("alpha", 0)
+        pair.wait(lambda: pair.acknowledged("pool-a")[0].get("alpha", 0) > before + 20, "the client of pool-a writes to alpha again")
+        show("the link is there again, and pool-a was given back")
+        self.taken_in_order()
+
+    def stranger(self):
+        """A key that is no node's is left alone, and said."""
+        alpha, beta, disk = self.pair.machines["alpha"], self.pair.machines["beta"], disk_of("pool-a")
+        beta.must(f"sg_persist --out --register-ignore --param-sark={STRANGER} {disk} || "
+                  f"sg_persist --out --register-ignore --param-sark={STRANGER} {disk}")
+        status, shown = alpha.run("hapair check")
+        refusal = next((line for line in shown.splitlines() if "no node's of pair" in line), "")
+        show(f"hapair check on alpha, with a stranger registered (exit status {status}): {shlex.quote(refusal)}")
+        self.expect(status == 78 and refusal, f"hapair check names the stranger's key: {status} {shown}")
+        keys, _ = self.pair.registered("alpha", "pool-a")
+        self.expect(STRANGER in keys, f"the stranger is still registered: {keys}")
+        beta.must(f"sg_persist --out --register --param-rk={STRANGER} --param-sark=0 {disk}")
+
+
+def scenario(lab, built, preset):
+    """Exit status: 0 only if the disk let one node write at a time, and nothing acknowledged was lost."""
+    began = time.monotonic()
+    _, booted = lab.up(("none", "none", "none"), [*built(preset, *PROGRAMS), *TOOLS])
+    show(f"three machines, up in {booted:.1f} s")
+    pair = ReservedPair(lab)
+    story = Story(pair)
+    pair.join_disks()
+    for node in NODES:
+        pair.configure(node)
+        status, shown = pair.machines[node].run("hapair check | head -n 2")
+        show(f"hapair check on {node}: {shown.strip()}")
+        story.expect(status == 0 and "2 reserved disks: this node can take them" in shown, f"hapair check on {node}: {shown}")
+    for node in NODES:
+        pair.start(node)
+    pair.wait_well()
+    show(f"each pool is served at home, {time.monotonic() - began:.0f} s after the start")
+    story.taken_in_order()
+    for pool, (home, _) in POOLS.items():
+        pair.start_client(pool)
+        pair.wait(lambda p=pool, n=home: pair.acknowledged(p)[0].get(n, 0) > 20, f"the client of {pool} writes")
+    story.cut()
+    story.old_owner()
+    story.heal()
+    for pool in POOLS:
+        pair.end_client(pool)
+        counts, gap = pair.acknowledged(pool)
+        show(f"{pool}: acknowledged by {', '.join(f'{node} {count}' for node, count in counts.items())}; longest time without one {gap} ms")
+        for node in NODES:
+            story.problems += pair.verify(node, pool)
+    story.expect(set(pair.acknowledged("pool-b")[0]) == {"beta"}, "pool-b's client was served by beta throughout")
+    story.stranger()
+    show(f"{len(story.problems)} surprises, {time.monotonic() - began:.0f} s")
+    if story.problems:
+        raise MachineError("the reservations did not do what they should")
+    return 0
