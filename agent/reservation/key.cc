@@ -45,7 +45,7 @@ std::uint64_t life_bits(const ccm::Key& pair_key, const NodeName& node, const Bo
 
 std::string text_of(ReservationKey key) {
   std::array<char, 24> text{};
-  std::snprintf(text.data(), text.size(), "0x%016llx", static_cast<unsigned long long>(key.value()));
+  std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(key.value()));
   return text.data();
 }
 

@@ -17,7 +17,7 @@
 namespace hapair::agent {
 
 using ReservationKey = Number<struct ReservationKeyTag>;
-// As sg_persist takes and shows it: "0x9c1d...".
+// As sg_persist takes and shows it: "0x9c1d5".
 std::string text_of(ReservationKey key);
 
 enum class KeyOwner : std::uint8_t {

@@ -55,8 +55,8 @@ std::string refusal(const std::string& disk, const DiskReservations& said, const
   }
   if (found.empty()) return "";
   return disk + ": " + found +
-         ": nothing was changed. Find out who uses this disk; where nobody does, clear it (sg_persist "
-         "--out --clear, registered first)";
+         ": nothing was changed. Find out who uses this disk; where nobody does: sg_persist --out " +
+         "--register-ignore --param-sark=1 " + disk + "; sg_persist --out --clear --param-rk=1 " + disk;
 }
 
 TakingStep next_step(const std::string& disk, const DiskReservations& said, const Keyring& keys) {

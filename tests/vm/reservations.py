@@ -4,7 +4,6 @@ clients still reach it. beta must preempt it, and from then on the disk refuses 
 
 import json
 import os
-import shlex
 import time
 
 from laboratory import Lab
@@ -15,9 +14,12 @@ STORE = "gamma"
 STORE_ADDRESS = "10.9.1.3"
 POOLS = {"pool-a": ("alpha", 7001), "pool-b": ("beta", 7002)}  # home, and where its records are served
 PROGRAMS = ("ccmd", "hapaird", "hapair", "hapair-reserve", "record_keeper")
-TOOLS = ("/usr/sbin/iscsistart", "/usr/bin/sg_persist")
-MONITOR_MS = 1000
+TOOLS = ("/usr/sbin/iscsistart", "/usr/bin/sg_persist", "/usr/sbin/dmsetup")
+MONITOR_MS = 10000
 STRANGER = "0xabcdef"
+
+
+SPARE = "spare"  # of no pool: for what is tried by hand
 
 
 def disk_of(pool):
@@ -55,13 +57,13 @@ class ReservedPair(Pair):
 
     def configuration(self, node):
         configuration = super().configuration(node)
-        # What a restarted monitor costs under emulation is the greatest part of it all.
+        # Different on the two nodes, so that they do not preempt each other.
         configuration["fencing"] = {"devices": [{"name": "disks", "type": "scsi", "timeout_ms": 30000,
                                                  "delay_ms": 6000 if node == "alpha" else 0}], "attempts": 1}
         configuration["pools"] = [
             {"name": pool, "home": home, "resources": [
                 {"name": "disks", "type": "scsi:reservation", "devices": [disk_of(pool)], "command_timeout_ms": 5000,
-                 "monitor_interval_ms": MONITOR_MS * 10, "monitor_timeout_ms": MONITOR_MS * 10},
+                 "monitor_interval_ms": MONITOR_MS, "monitor_timeout_ms": MONITOR_MS},
                 {"name": "records", "type": "ocf:heartbeat:records", "parameters": {"device": disk_of(pool), "port": port}}]}
             for pool, (home, port) in POOLS.items()]
         return configuration
@@ -82,35 +84,56 @@ class ReservedPair(Pair):
         self.store.must("ip addr flush dev eth0; ip addr flush dev eth1; "
                         f"ip addr add {STORE_ADDRESS}/32 dev lo; "
                         "ip route add 10.9.1.1/32 dev eth0 src 10.9.1.3; ip route add 10.9.1.2/32 dev eth1 src 10.9.1.3")
-        names = " ".join(POOLS)
+        names = " ".join((*POOLS, SPARE))
         self.guest_file(self.store, "share_disks", "/usr/bin/share_disks")
         self.store.must(f"share_disks {STORE_ADDRESS} {names}")
         for node in NODES:
             self.guest_file(self.machines[node], "join_disks", "/usr/bin/join_disks")
             self.machines[node].must(f"join_disks {STORE_ADDRESS} {names}")
 
+    def second_path(self, node):
+        """To the spare disk: a session of another port of that node's. The two paths as one multipath device."""
+        machine = self.machines[node]
+        machine.must(f"iscsistart -i iqn.2026-01.lab:{node}-second -t iqn.2026-01.lab:disks -g 1 -a {STORE_ADDRESS} -p 3260")
+        paths = self.wait(lambda: self.sees_two(machine), f"{node} has two paths to the spare disk")
+        sectors, groups = 131072, " ".join(f"{path} 1000" for path in paths)
+        machine.must("modprobe -a dm_multipath dm_round_robin; dmsetup create spare2 --noudevsync --uuid mpath-spare --table "
+                     f"'0 {sectors} multipath 0 0 1 1 round-robin 0 2 1 {groups}' && dmsetup mknodes")
+        return "/dev/mapper/spare2"
+
+    def sees_two(self, machine):
+        """Their numbers."""
+        shown = machine.run(f"for d in $(grep -l {SPARE} /sys/block/sd*/device/vpd_pg80); do cat ${{d%/device/*}}/dev; done")[1].split()
+        return shown if len(shown) == 2 else None
+
+    def reserve(self, node, action, disk):
+        """hapair-reserve by hand: exit status and words."""
+        status, shown = self.machines[node].run(
+            f"hapair-reserve {action} --pair verbs --node {node} --partner {NODES[1 - NODES.index(node)]} --key-file /root/pair.key "
+            f"--boot-id-file /proc/sys/kernel/random/boot_id --run-dir /tmp --title by/hand -- {disk}")
+        return status, shown.strip()
+
     # ---- what the disks say, by another program than hapair's
 
     def registered(self, node, pool):
         """The keys, and the holder's."""
         shown = self.machines[node].must(f"sg_persist --in --read-keys {disk_of(pool)}; sg_persist --in --read-reservation {disk_of(pool)}")
-        words = shown.split()
-        keys = [line.strip() for line in shown.split("PR generation", 2)[1].splitlines() if line.strip().startswith("0x")]
-        holder = next((word.removeprefix("Key=") for word in words if word.startswith("Key=")), None)
+        keys = [line.strip() for line in shown.splitlines() if line.strip().startswith("0x")]
+        holder = next((word.removeprefix("Key=") for word in shown.split() if word.startswith("Key=")), None)
         if holder and "Write Exclusive, registrants only" not in shown:
             raise MachineError(f"a reservation of another type: {shown}")
         return keys, holder
 
-    def write_directly(self, node, pool):
+    def write_directly(self, node, disk):
         """Past all of hapair: what the kernel says of a write to the disk; empty: it was written."""
-        status, shown = self.machines[node].run(f"dd if=/dev/zero of={disk_of(pool)} bs=512 count=1 seek=120000 oflag=direct")
+        status, shown = self.machines[node].run(f"dd if=/dev/zero of={disk} bs=512 count=1 seek=120000 oflag=direct")
         return "" if status == 0 else shown.strip().splitlines()[0]
 
     # ---- the clients
 
     def start_client(self, pool):
         _, port = POOLS[pool]
-        self.store.must(f"setsid record_keeper write {port} /tmp/{pool}.acknowledged 10.9.1.1 10.9.1.2 > /tmp/{pool}.client 2>&1 "
+        self.store.must(f": > /tmp/{pool}.acknowledged; setsid record_keeper write {port} /tmp/{pool}.acknowledged 10.9.1.1 10.9.1.2 > /tmp/{pool}.client 2>&1 "
                         f"< /dev/null & echo $! > /tmp/{pool}.pid")
 
     def end_client(self, pool):
@@ -148,6 +171,7 @@ class Story:
     def __init__(self, pair):
         self.pair = pair
         self.problems = []
+        self.cut_ms = {}  # of each node, on its clock
 
     def expect(self, told, what):
         if not told:
@@ -161,7 +185,7 @@ class Story:
         return holder
 
     def writes(self, node, pool, refused):
-        said = self.pair.write_directly(node, pool)
+        said = self.pair.write_directly(node, disk_of(pool))
         show(f"{node} writes to {pool}'s disk past hapair: {said or 'written'}")
         self.expect(bool(said) == refused, f"{node} writes to {pool}'s disk: {said or 'written'}")
 
@@ -176,15 +200,19 @@ class Story:
     def cut(self):
         pair = self.pair
         alpha = pair.machines["alpha"]
-        offset_ms, _ = pair.clock_ms("beta")
-        at_ms = time.monotonic() * 1000 + offset_ms
+        offsets_ms = {node: pair.clock_ms(node)[0] for node in NODES}
+        self.cut_ms = {node: time.monotonic() * 1000 + offset_ms for node, offset_ms in offsets_ms.items()}
         alpha.qmp("set_link", name="rail0", up=False)
         show("alpha's link to beta is cut; it reaches its disk, and its client reaches it")
         pair.wait(lambda: pair.pool_states("beta").get("pool-a") == "serving", "beta serves pool-a")
-        for record in pair.records("beta", at_ms):
-            if record["kind"] in ("verdict", "fence-progress", "fence-confirmed", "fence", "pool-serving", "fence-done"):
-                show(f"  beta {record['when_ns'] / 1e6 - at_ms:8.0f} ms  {record['text']}")
+        self.show_records("beta", ("verdict", "fence", "pool-serving"))
         pair.wait(lambda: pair.acknowledged("pool-a")[0].get("beta", 0) > 20, "the client of pool-a writes to beta")
+
+    def show_records(self, node, kinds):
+        """Since the cut."""
+        for record in self.pair.records(node, self.cut_ms[node]):
+            if any(record["kind"].startswith(kind) for kind in kinds):
+                show(f"  {node} {record['when_ns'] / 1e6 - self.cut_ms[node]:8.0f} ms  {record['text']}")
 
     def old_owner(self):
         pair = self.pair
@@ -192,27 +220,30 @@ class Story:
         conflict = pair.machines["alpha"].run("dmesg | grep -i 'reservation conflict' | tail -n 1")[1].strip()
         show(f"alpha's kernel: {conflict or 'nothing'}")
         self.expect(conflict, "alpha's kernel tells of a reservation conflict")
-        show(f"the client: {pair.store.run('cat /tmp/pool-a.client')[1].strip() or 'was told of no refusal'}")
+        refusals = pair.store.must("cat /tmp/pool-a.client").splitlines()
+        show(f"its client was refused {len(refusals)} times, {refusals[-1] if refusals else 'never'}")
         pair.wait(lambda: pair.pool_states("alpha").get("pool-a") not in ("serving", "stopping"), "alpha has stopped pool-a")
-        shown = [record["text"] for record in pair.records("alpha", 0)]
-        lost = [text for text in shown if "this node is not registered" in text]
-        show(f"alpha, of the loss: {lost[0] if lost else 'nothing'}")
-        self.expect(lost, "alpha's records tell of the lost reservation")
-        pair.wait(lambda: [record for record in pair.records("alpha", 0) if "itself preempted" in record["text"]],
-                  "alpha's own fence of beta is refused")
-        refused = next(record["text"] for record in pair.records("alpha", 0) if "itself preempted" in record["text"])
-        show(f"alpha, of its own fence: {refused}")
+        pair.wait(lambda: self.told("alpha", "itself preempted"), "alpha's own fence of beta is refused")
+        self.show_records("alpha", ("verdict", "fence", "resource", "pool"))
+        self.expect(self.told("alpha", "this node is not registered; the disk is reserved under beta's key"),
+                    "alpha's records tell of the lost reservation")
         self.owner_is("beta", "pool-a")
         self.owner_is("beta", "pool-b")
         self.expect(pair.pool_states("beta") == {"pool-a": "serving", "pool-b": "serving"}, f"beta serves both: {pair.pool_states('beta')}")
 
+    def told(self, node, words):
+        return any(words in record["text"] for record in self.pair.records(node, self.cut_ms[node]))
+
     def heal(self):
+        """Pool-a failed at home, so it comes back when an operator says there that the cause is gone."""
         pair = self.pair
         pair.machines["alpha"].qmp("set_link", name="rail0", up=True)
+        pair.wait(lambda: pair.pool_states("alpha") == {"pool-a": "elsewhere", "pool-b": "elsewhere"}, "alpha knows that beta serves both")
+        pair.machines["alpha"].must("hapair takeover pool-a --wait", pair.patience_s)
         pair.wait_well()
         before = pair.acknowledged("pool-a")[0].get("alpha", 0)
         pair.wait(lambda: pair.acknowledged("pool-a")[0].get("alpha", 0) > before + 20, "the client of pool-a writes to alpha again")
-        show("the link is there again, and pool-a was given back")
+        show("the link is there again, and pool-a at home")
         self.taken_in_order()
 
     def stranger(self):
@@ -222,11 +253,38 @@ class Story:
                   f"sg_persist --out --register-ignore --param-sark={STRANGER} {disk}")
         status, shown = alpha.run("hapair check")
         refusal = next((line for line in shown.splitlines() if "no node's of pair" in line), "")
-        show(f"hapair check on alpha, with a stranger registered (exit status {status}): {shlex.quote(refusal)}")
+        show(f"hapair check on alpha, with a stranger registered (exit status {status}): {refusal}")
         self.expect(status == 78 and refusal, f"hapair check names the stranger's key: {status} {shown}")
         keys, _ = self.pair.registered("alpha", "pool-a")
         self.expect(STRANGER in keys, f"the stranger is still registered: {keys}")
         beta.must(f"sg_persist --out --register --param-rk={STRANGER} --param-sark=0 {disk}")
+
+    def two_paths(self):
+        """A multipath device: each path is registered by itself, and preempted with the other."""
+        pair = self.pair
+        device = pair.second_path("alpha")
+
+        def step(node, action, disk, code, registrations):
+            status, said = pair.reserve(node, action, disk)
+            keys, holder = pair.registered("beta", SPARE)
+            written = "" if action == "monitor" else f"; alpha writes: {pair.write_directly('alpha', device) or 'written'}"
+            show(f"hapair-reserve {action} on {node}, {disk}: {status}{' ' + said if said else ''}; registered {', '.join(keys) or 'nobody'}{written}")
+            self.expect(status == code and len(keys) == registrations, f"{action} on {node}: {status} instead of {code}, {keys}, {said}")
+            self.expect(not keys or holder in keys, f"the holder is registered: {holder}, {keys}")
+
+        step("alpha", "start", device, 0, 2)
+        step("alpha", "monitor", device, 0, 2)
+        self.expect(not pair.write_directly("alpha", device), "alpha writes over its paths")
+        step("beta", "start", disk_of(SPARE), 0, 1)
+        self.expect(pair.write_directly("alpha", device), "alpha's writes are refused over both paths")
+        step("alpha", "monitor", device, 7, 1)
+        step("alpha", "start", device, 0, 2)
+        step("alpha", "stop", device, 0, 0)
+        pair.machines["alpha"].must("dmsetup remove --noudevsync spare2")
+        for disk in ("/dev/null", "/root/pair.key", "/dev/nowhere"):
+            status, said = pair.reserve("alpha", "start", disk)
+            show(f"hapair-reserve start on alpha, {disk}: {status} {said}")
+            self.expect(status == 1 and disk in said, f"{disk} is refused: {status} {said}")
 
 
 def scenario(lab, built, preset):
@@ -261,6 +319,7 @@ def scenario(lab, built, preset):
             story.problems += pair.verify(node, pool)
     story.expect(set(pair.acknowledged("pool-b")[0]) == {"beta"}, "pool-b's client was served by beta throughout")
     story.stranger()
+    story.two_paths()
     show(f"{len(story.problems)} surprises, {time.monotonic() - began:.0f} s")
     if story.problems:
         raise MachineError("the reservations did not do what they should")

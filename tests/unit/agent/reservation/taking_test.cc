@@ -82,9 +82,8 @@ TEST_F(ASharedDisk, IsLeftAloneWhereAnybodyElseIsRegistered) {
   disk_.log.clear();
   const auto taken = take(alpha_, alphas_);
   ASSERT_FALSE(taken);
-  EXPECT_THAT(taken.error(),
-              HasSubstr("/dev/shared: is registered under the key 0x0000000000000abc, which is no node's of "
-                        "pair lab: nothing was changed. Find out who uses this disk"));
+  EXPECT_THAT(taken.error(), HasSubstr("/dev/shared: is registered under the key 0xabc, which is no node's of "
+                                       "pair lab: nothing was changed. Find out who uses this disk"));
   EXPECT_THAT(disk_.log, ElementsAre());
 }
 
