@@ -11,7 +11,7 @@ from machine import NODES, Machine, MachineError
 from pair import HERE, Pair
 
 STORE = "gamma"
-STORE_ADDRESS = "10.9.1.3"
+STORE_ADDRESS, SECOND_ADDRESS = "10.9.1.3", "10.9.1.4"
 POOLS = {"pool-a": ("alpha", 7001), "pool-b": ("beta", 7002)}  # home, and where its records are served
 PROGRAMS = ("ccmd", "hapaird", "hapair", "hapair-reserve", "record_keeper")
 TOOLS = ("/usr/sbin/iscsistart", "/usr/bin/sg_persist", "/usr/sbin/dmsetup")
@@ -82,11 +82,11 @@ class ReservedPair(Pair):
     def join_disks(self):
         # Two links and one address: each machine by the port that it is behind.
         self.store.must("ip addr flush dev eth0; ip addr flush dev eth1; "
-                        f"ip addr add {STORE_ADDRESS}/32 dev lo; "
+                        f"ip addr add {STORE_ADDRESS}/32 dev lo; ip addr add {SECOND_ADDRESS}/32 dev lo; "
                         "ip route add 10.9.1.1/32 dev eth0 src 10.9.1.3; ip route add 10.9.1.2/32 dev eth1 src 10.9.1.3")
         names = " ".join((*POOLS, SPARE))
         self.guest_file(self.store, "share_disks", "/usr/bin/share_disks")
-        self.store.must(f"share_disks {STORE_ADDRESS} {names}")
+        self.store.must(f"share_disks {STORE_ADDRESS},{SECOND_ADDRESS} {names}")
         for node in NODES:
             self.guest_file(self.machines[node], "join_disks", "/usr/bin/join_disks")
             self.machines[node].must(f"join_disks {STORE_ADDRESS} {names}")
@@ -94,7 +94,7 @@ class ReservedPair(Pair):
     def second_path(self, node):
         """To the spare disk: a session of another port of that node's. The two paths as one multipath device."""
         machine = self.machines[node]
-        machine.must(f"iscsistart -i iqn.2026-01.lab:{node}-second -t iqn.2026-01.lab:disks -g 1 -a {STORE_ADDRESS} -p 3260")
+        machine.must(f"iscsistart -i iqn.2026-01.lab:{node}-second -t iqn.2026-01.lab:disks -g 1 -a {SECOND_ADDRESS} -p 3260")
         paths = self.wait(lambda: self.sees_two(machine), f"{node} has two paths to the spare disk")
         sectors, groups = 131072, " ".join(f"{path} 1000" for path in paths)
         machine.must("modprobe -a dm_multipath dm_round_robin; dmsetup create spare2 --noudevsync --uuid mpath-spare --table "
@@ -117,7 +117,9 @@ class ReservedPair(Pair):
 
     def registered(self, node, pool):
         """The keys, and the holder's."""
-        shown = self.machines[node].must(f"sg_persist --in --read-keys {disk_of(pool)}; sg_persist --in --read-reservation {disk_of(pool)}")
+        # Twice: the first command after a preemption is answered with the news of it alone.
+        keys_of, reservation_of = (f"sg_persist --in --read-{what} {disk_of(pool)}" for what in ("keys", "reservation"))
+        shown = self.machines[node].must(f"{keys_of} > /tmp/keys || {keys_of} > /tmp/keys; cat /tmp/keys; {reservation_of}")
         keys = [line.strip() for line in shown.splitlines() if line.strip().startswith("0x")]
         holder = next((word.removeprefix("Key=") for word in shown.split() if word.startswith("Key=")), None)
         if holder and "Write Exclusive, registrants only" not in shown:
@@ -125,8 +127,8 @@ class ReservedPair(Pair):
         return keys, holder
 
     def write_directly(self, node, disk):
-        """Past all of hapair: what the kernel says of a write to the disk; empty: it was written."""
-        status, shown = self.machines[node].run(f"dd if=/dev/zero of={disk} bs=512 count=1 seek=120000 oflag=direct")
+        """Past all of hapair: what the kernel says of a write to the disk; empty: the disk has it."""
+        status, shown = self.machines[node].run(f"dd if=/dev/zero of={disk} bs=4096 count=1 seek=15000 oflag=direct conv=fsync")
         return "" if status == 0 else shown.strip().splitlines()[0]
 
     # ---- the clients
