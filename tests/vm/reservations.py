@@ -248,6 +248,23 @@ class Story:
         show("the link is there again, and pool-a at home")
         self.taken_in_order()
 
+    def wakes(self):
+        """The old owner was only paused: what it does when it wakes, it does on a disk that is not its own."""
+        pair = self.pair
+        alpha = pair.machines["alpha"]
+        before = pair.acknowledged("pool-a")[0].get("beta", 0)
+        alpha.fault("freeze")
+        pair.wait(lambda: pair.acknowledged("pool-a")[0].get("beta", 0) > before + 20, "beta serves pool-a while alpha stands still")
+        alpha.fault("thaw")
+        show("alpha stood still until beta served its pool, and goes on")
+        self.writes("alpha", "pool-a", refused=True)
+        pair.wait(lambda: pair.pool_states("alpha") in ({"pool-a": "elsewhere", "pool-b": "elsewhere"}, {"pool-a": "serving", "pool-b": "elsewhere"}),
+                  "alpha knows that it was taken over")
+        # Whether it noticed the disk or its partner first decides who says that it may have its pool back.
+        alpha.run("hapair takeover pool-a --wait", pair.patience_s)
+        pair.wait_well()
+        self.taken_in_order()
+
     def stranger(self):
         """A key that is no node's is left alone, and said."""
         alpha, beta, disk = self.pair.machines["alpha"], self.pair.machines["beta"], disk_of("pool-a")
@@ -313,6 +330,7 @@ def scenario(lab, built, preset):
     story.cut()
     story.old_owner()
     story.heal()
+    story.wakes()
     for pool in POOLS:
         pair.end_client(pool)
         counts, gap = pair.acknowledged(pool)
