@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstring>
 #include <span>
-#include <utility>
 
 namespace hapair::agent {
 namespace {
@@ -49,8 +48,8 @@ std::string text_of(ReservationKey key) {
   return text.data();
 }
 
-Keyring::Keyring(const ccm::Key& pair_key, PairNames names, const BootId& boot_id)
-    : names_(std::move(names)),
+Keyring::Keyring(const ccm::Key& pair_key, const PairNames& names, const BootId& boot_id)
+    : names_(names),
       own_(node_bits(pair_key, names_.pair, names_.node) | life_bits(pair_key, names_.node, boot_id)),
       partner_node_(node_bits(pair_key, names_.pair, names_.partner)) {}
 

@@ -35,7 +35,7 @@ struct PairNames {
 
 class Keyring {
  public:
-  Keyring(const ccm::Key& pair_key, PairNames names, const BootId& boot_id);
+  Keyring(const ccm::Key& pair_key, const PairNames& names, const BootId& boot_id);
 
   [[nodiscard]] ReservationKey own() const { return own_; }
   [[nodiscard]] KeyOwner owner_of(ReservationKey key) const;

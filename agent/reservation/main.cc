@@ -3,10 +3,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <expected>
 #include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -87,8 +90,9 @@ ReserveAnswer check(const Arguments& given, const Keyring& keys) {
   for (const std::string& device : given.devices) {
     auto disk = std::make_unique<ScsiDisk>(device, std::chrono::milliseconds(given.command_timeout_ms));
     if (disk->read_only()) {
-      read_only += (read_only.empty() ? "" : "; ") + device + ": is read-only on this node (blockdev --setrw " +
-                   device + ", or the target's rights)";
+      if (!read_only.empty()) read_only += "; ";
+      read_only.append(device).append(": is read-only on this node (blockdev --setrw ").append(device);
+      read_only += ", or the target's rights)";
     }
     disks.push_back(std::move(disk));
   }

@@ -2,9 +2,8 @@
 // each is a way of its own into the disk, with a registration of its own, so each is told by itself.
 #pragma once
 
-#include <linux/types.h>
-
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 

@@ -195,7 +195,9 @@ TEST_F(AgentConfigFile, TypesOfAnotherFormAreRefused) {
     json given = least();
     resource(given, 0)["type"] = type;
     resource(given, 0).erase("parameters");
-    EXPECT_THAT(only_problem(given), HasSubstr("allowed: \"ocf:PROVIDER:AGENT\", \"systemd:UNIT\" or \"scsi:reservation\"")) << type;
+    EXPECT_THAT(only_problem(given),
+                HasSubstr("allowed: \"ocf:PROVIDER:AGENT\", \"systemd:UNIT\" or \"scsi:reservation\""))
+        << type;
   }
 }
 
