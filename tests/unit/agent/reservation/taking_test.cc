@@ -155,6 +155,14 @@ TEST_F(ASharedDisk, IsNotToldTakenByWhoWasPreemptedMeanwhile) {
   expect_only(betas_);
 }
 
+TEST_F(ASharedDisk, IsNotDoneWhileItsHolderIsAnother) {
+  // A disk that contradicts itself: the holder is not among those that are registered.
+  const DiskReservations said{{alphas_.own()}, Reservation{betas_.own(), kWriteExclusiveRegistrantsOnly}};
+  const TakingStep step = next_step("/dev/shared", said, alphas_);
+  EXPECT_EQ(step.kind, TakingStep::Kind::preempt);
+  EXPECT_EQ(step.subject, betas_.own());
+}
+
 TEST_F(ASharedDisk, ThatIsAbsentIsNotHeld) {
   alpha_.broken = DiskProblem{DiskProblem::Kind::absent, "/dev/shared: No such file or directory"};
   EXPECT_EQ(look(alpha_, alphas_).state, Standing::State::not_held);
