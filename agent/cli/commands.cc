@@ -358,7 +358,7 @@ Exit check(const Common& common, const std::string& file) {
     if (const auto key = ccm::load_key(config->pair.key_file); !key) problems.push_back(file + ": " + key.error());
     if (const auto id = ccm::load_boot_id(config->pair.boot_id_file); !id) problems.push_back(file + ": " + id.error());
     if (problems.empty()) reservations = look_at_reservations(*config);
-    for (const std::string& problem : reservations.problems) problems.push_back(file + ": " + problem);
+    for (std::string problem : reservations.problems) problems.push_back(problem.insert(0, file + ": "));
   } else {
     problems = config.error().lines();
   }

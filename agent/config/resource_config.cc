@@ -213,8 +213,8 @@ std::vector<ResourceConfig> read_resources(ConfigObject& pool, const AgentPlaces
 std::vector<std::string> exclusive_of(const ResourceConfig& resource) {
   if (resource.kind == ResourceKind::systemd) return {"systemd unit " + resource.unit};
   if (resource.kind == ResourceKind::reservation) {
-    std::vector<std::string> disks;
-    for (const std::string& device : resource.devices) disks.push_back("disk " + device);
+    std::vector<std::string> disks = resource.devices;
+    for (std::string& disk : disks) disk.insert(0, "disk ");
     return disks;
   }
   const auto parameter = [&resource](std::string_view name) {
