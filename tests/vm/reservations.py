@@ -59,7 +59,7 @@ class ReservedPair(Pair):
         configuration = super().configuration(node)
         # Different on the two nodes, so that they do not preempt each other.
         configuration["fencing"] = {"devices": [{"name": "disks", "type": "scsi", "timeout_ms": 30000,
-                                                 "delay_ms": 6000 if node == "alpha" else 0}], "attempts": 1}
+                                                 "delay_ms": 12000 if node == "alpha" else 0}], "attempts": 1}
         configuration["pools"] = [
             {"name": pool, "home": home, "resources": [
                 {"name": "disks", "type": "scsi:reservation", "devices": [disk_of(pool)], "command_timeout_ms": 5000,
