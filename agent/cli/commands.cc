@@ -16,6 +16,7 @@
 #include "agent/cli/json.h"
 #include "agent/cli/rails_text.h"
 #include "agent/cli/record_text.h"
+#include "agent/cli/reservation_look.h"
 #include "agent/cli/status_text.h"
 #include "agent/config/agent_config.h"
 #include "ccm/client/client.h"
@@ -338,22 +339,36 @@ Exit show_rails(const Common& common) {
   return Exit::ok;
 }
 
+namespace {
+
+std::string reservations_text(const ReservationLook& look) {
+  if (look.disks == 0) return "";
+  const std::string disks = std::to_string(look.disks) + (look.disks == 1 ? " reserved disk" : " reserved disks");
+  return look.asked ? disks + ": this node can take them\n" : disks + ": not asked, which only root may\n";
+}
+
+}  // namespace
+
 Exit check(const Common& common, const std::string& file) {
   std::vector<std::string> problems;
+  ReservationLook reservations;
   const Style style = style_of_terminal();
   const auto config = agent::load_agent_config(file);
   if (config) {
     if (const auto key = ccm::load_key(config->pair.key_file); !key) problems.push_back(file + ": " + key.error());
     if (const auto id = ccm::load_boot_id(config->pair.boot_id_file); !id) problems.push_back(file + ": " + id.error());
+    if (problems.empty()) reservations = look_at_reservations(*config);
+    for (std::string problem : reservations.problems) problems.push_back(problem.insert(0, file + ": "));
   } else {
     problems = config.error().lines();
   }
   if (common.json) {
     Json json{{"file", file}, {"ok", problems.empty()}, {"problems", problems}};
+    json["reserved_disks"] = {{"count", reservations.disks}, {"asked", reservations.asked}};
     if (problems.empty()) json.update(forecast_json(*config));
     print_json(json);
   } else if (problems.empty()) {
-    print(file + ": ok\n" + forecast_text(*config, style));
+    print(file + ": ok\n" + reservations_text(reservations) + forecast_text(*config, style));
   }
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
   return problems.empty() ? Exit::ok : Exit::configuration;

@@ -1,11 +1,15 @@
 #include "agent/config/agent_config.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 
+#include "agent/config/reservation_config.h"
 #include "agent/config/resource_config.h"
 
 namespace hapair::agent {
@@ -234,6 +238,15 @@ std::string_view text_of(FenceAction action) {
 AgentPlaces AgentPlaces::from_environment() {
   AgentPlaces places;
   if (const char* root = std::getenv("OCF_ROOT"); root != nullptr && *root != '\0') places.ocf_root = root;
+  std::error_code ignored;
+  const std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  for (const auto& folder : {here, here.parent_path() / "sbin", here.parent_path() / "reservation",
+                             std::filesystem::path("/usr/sbin"), std::filesystem::path("/usr/local/sbin")}) {
+    const std::string program = folder / "hapair-reserve";
+    if (::access(program.c_str(), X_OK) != 0) continue;
+    places.reserve_program = program;
+    break;
+  }
   return places;
 }
 
@@ -261,6 +274,7 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
       static_cast<std::uint64_t>(records.integer("file_bytes", 4'194'304, 65'536, 256LL * 1024 * 1024));
   records.finish();
   config.pools = read_pools(root, config.pair, places);
+  complete_scsi_fencing(root, config);
   root.finish();
   check_times(config, problems);
   check_folders(root, config);
@@ -297,6 +311,10 @@ std::uint64_t shared_config_hash(const AgentConfig& config) {
       for (const auto& [name, value] : resource.parameters) {
         hash.add(name);
         hash.add(value);
+      }
+      if (resource.kind == ResourceKind::reservation) {
+        hash.add_number(resource.devices.size());
+        for (const std::string& device : resource.devices) hash.add(device);
       }
       // In the order of places: the order in which `after` was written means nothing.
       std::vector<std::size_t> after = resource.after;

@@ -16,8 +16,9 @@ namespace hapair::agent {
 struct AgentPlaces {
   std::string ocf_root = "/usr/lib/ocf";
   std::vector<std::string> fence_path{"/usr/sbin", "/sbin"};  // for fence agents given by a bare name
+  std::string reserve_program;                                // hapair-reserve; empty: it was not found
 
-  // Honours $OCF_ROOT.
+  // Honours $OCF_ROOT. hapair-reserve is looked for beside the running program first.
   static AgentPlaces from_environment();
   [[nodiscard]] std::string ocf_program(const std::string& provider, const std::string& agent) const {
     return ocf_root + "/resource.d/" + provider + "/" + agent;

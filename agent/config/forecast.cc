@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -148,6 +149,26 @@ Forecast stalled(const AgentConfig& config) {
   return taken(config, failure, fmt::format("after {} more", time_text(*config.takeover.storage_stalled)));
 }
 
+// A fence by reservations stops writes and nothing else.
+std::optional<Forecast> storage_fenced(const AgentConfig& config) {
+  const auto device = std::ranges::find(config.fencing.devices, FenceKind::scsi, &FenceDeviceConfig::kind);
+  if (device == config.fencing.devices.end()) return std::nullopt;
+  Duration longest{};
+  for (const PoolConfig& pool : config.pools) {
+    for (const ResourceConfig& resource : pool.resources) {
+      if (resource.kind == ResourceKind::reservation) longest = std::max(longest, resource.monitor_interval);
+    }
+  }
+  const std::string partner = config.pair.partner.text();
+  return Forecast{
+      fmt::format("{} lives, and was fenced by {}", partner, device->name),
+      fmt::format("its writes to the reserved disks are refused, and nothing else of it is stopped: its addresses "
+                  "and all that it serves from memory stay until its monitor sees the loss (every {}) and stops "
+                  "them",
+                  time_text(longest)),
+      true};
+}
+
 }  // namespace
 
 std::vector<Forecast> forecast(const AgentConfig& config) {
@@ -158,6 +179,7 @@ std::vector<Forecast> forecast(const AgentConfig& config) {
   all.push_back(taken(config, partner + " is dead, or everything in it stands",
                       fmt::format("known {} after its last beat;", time_text(silent_after(config) + takeover.hold))));
   if (!config.fencing.devices.empty()) all.push_back(fence_fails(config));
+  if (auto fenced = storage_fenced(config)) all.push_back(std::move(*fenced));
   all.push_back({partner + " boots, panics or was reset",
                  takeover.automatic
                      ? "seen in a new life of its kernel, its pools are served here without a fence; while it "

@@ -18,17 +18,19 @@ namespace hapair::agent {
 // Names and values in the order of the names; what they mean is the agent's that gets them.
 using ParameterList = std::vector<std::pair<std::string, std::string>>;
 
-enum class ResourceKind : std::uint8_t { ocf, systemd };
+enum class ResourceKind : std::uint8_t { ocf, systemd, reservation };
 
 struct ResourceConfig {
   std::string name;
   ResourceKind kind = ResourceKind::ocf;
-  std::string type;      // as configured: "ocf:heartbeat:Filesystem", "systemd:nfs-server.service"
+  std::string type;      // as configured: "ocf:heartbeat:Filesystem", "systemd:nfs-server.service", "scsi:reservation"
   std::string provider;  // of ocf: "heartbeat"
   std::string agent;     // of ocf: "Filesystem"
   std::string unit;      // of systemd: "nfs-server.service"
   ParameterList parameters;
-  std::vector<std::size_t> after;  // places in the pool's list; started after these and stopped before them
+  std::vector<std::string> devices{};  // of a reservation: the disks, each as a whole
+  Duration command_timeout{};          // of a reservation: of each SCSI command
+  std::vector<std::size_t> after;      // places in the pool's list; started after these and stopped before them
   Duration start_timeout{};
   Duration stop_timeout{};
   Duration monitor_timeout{};
@@ -54,9 +56,16 @@ struct PoolConfig {
 enum class FenceAction : std::uint8_t { off, reboot };
 std::string_view text_of(FenceAction action);
 
+enum class FenceKind : std::uint8_t {
+  agent,  // of the fence-agents package, or of the same form
+  scsi,   // hapair-reserve: takes the disks of all pools, and stops nothing but writes to them
+};
+
 struct FenceDeviceConfig {
   std::string name;
-  std::string program;  // absolute path of the fence agent
+  FenceKind kind = FenceKind::agent;
+  std::string program;                   // absolute path of the fence agent
+  std::vector<std::string> arguments{};  // of its command line; those of the package need none
   ParameterList options;
   FenceAction action = FenceAction::off;
   Duration timeout{};  // of each call of the agent

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "agent/config/reservation_config.h"
 #include "ccm/wire/status_page.h"
 
 namespace hapair::agent {
@@ -58,8 +59,12 @@ bool is_systemd_unit(std::string_view unit) {
 void read_type(ConfigObject& object, const AgentPlaces& places, ResourceConfig& into) {
   into.type = object.text("type", std::nullopt);
   if (into.type.empty()) return;
-  static const std::string kForms = "\"ocf:PROVIDER:AGENT\" or \"systemd:UNIT\", such as \"ocf:heartbeat:Filesystem\"" +
-                                    std::string(" or \"systemd:nfs-server.service\"");
+  if (into.type == kReservationType) {
+    into.kind = ResourceKind::reservation;
+    return;
+  }
+  static const std::string kForms = "\"ocf:PROVIDER:AGENT\", \"systemd:UNIT\" or \"scsi:reservation\", such as " +
+                                    std::string("\"ocf:heartbeat:Filesystem\" or \"systemd:nfs-server.service\"");
   const std::size_t colon = into.type.find(':');
   const std::string standard = into.type.substr(0, colon);
   const std::string rest = colon == std::string::npos ? "" : into.type.substr(colon + 1);
@@ -129,17 +134,21 @@ ResourceConfig read_resource(ConfigObject& object, const AgentPlaces& places) {
   ResourceConfig resource;
   resource.name = name_of<Name<struct ResourceNameTag>>(object, "name").text();
   read_type(object, places, resource);
-  resource.parameters = object.text_map("parameters");
-  check_parameters(object, resource);
+  const bool reserves = resource.kind == ResourceKind::reservation;
+  if (!reserves) {
+    resource.parameters = object.text_map("parameters");
+    check_parameters(object, resource);
+  }
   read_times(object, resource);
   static constexpr std::array<std::string_view, 3> kOnFailure{"restart", "give-away", "ignore"};
-  resource.on_failure = static_cast<OnFailure>(object.choice("on_failure", 0, kOnFailure));
+  resource.on_failure = static_cast<OnFailure>(object.choice("on_failure", reserves ? 1 : 0, kOnFailure));
   resource.restarts = static_cast<int>(object.integer("restarts", 3, 0, 1000));
   if (resource.on_failure == OnFailure::restart && resource.restarts == 0) {
     object.problems().add_sentence(object.path("restarts"),
                                    "on_failure is \"restart\" with 0 restarts; write on_failure \"give-away\" where a "
                                    "failed resource is not to be tried again here");
   }
+  if (reserves) read_reservation(object, places, resource);
   return resource;
 }
 
@@ -193,14 +202,21 @@ std::vector<ResourceConfig> read_resources(ConfigObject& pool, const AgentPlaces
   if (const std::string circle = circle_in(resources); !circle.empty()) {
     pool.problems().add_sentence(pool.path("resources"), "\"after\" goes in a circle (" + circle +
                                                              "): none of them could ever start; take one of these out");
+  } else {
+    check_reservation_order(pool, resources);
   }
   return resources;
 }
 
 // What no two pools may have, since it cannot run for a pool that is here and be stopped for one that is not; empty
 // where nothing of this resource is known to be so.
-std::string exclusive_of(const ResourceConfig& resource) {
-  if (resource.kind == ResourceKind::systemd) return "systemd unit " + resource.unit;
+std::vector<std::string> exclusive_of(const ResourceConfig& resource) {
+  if (resource.kind == ResourceKind::systemd) return {"systemd unit " + resource.unit};
+  if (resource.kind == ResourceKind::reservation) {
+    std::vector<std::string> disks = resource.devices;
+    for (std::string& disk : disks) disk.insert(0, "disk ");
+    return disks;
+  }
   const auto parameter = [&resource](std::string_view name) {
     for (const auto& [key, value] : resource.parameters) {
       if (key == name) return value;
@@ -208,10 +224,11 @@ std::string exclusive_of(const ResourceConfig& resource) {
     return std::string();
   };
   const std::string address = parameter("ip");
-  if (resource.type == "ocf:heartbeat:IPaddr2" && !address.empty()) return "address " + address;
+  if (resource.type == "ocf:heartbeat:IPaddr2" && !address.empty()) return {"address " + address};
   // A network's file system may well be mounted by two.
   const std::string device = parameter("device");
-  return resource.type == "ocf:heartbeat:Filesystem" && device.starts_with("/dev/") ? "disk " + device : std::string();
+  if (resource.type != "ocf:heartbeat:Filesystem" || !device.starts_with("/dev/")) return {};
+  return {"disk " + device};
 }
 
 void refuse_shared(ConfigObject& root, const std::vector<PoolConfig>& pools) {
@@ -219,18 +236,18 @@ void refuse_shared(ConfigObject& root, const std::vector<PoolConfig>& pools) {
   std::map<std::string, const PoolConfig*> first_pool;
   for (const PoolConfig& pool : pools) {
     for (const ResourceConfig& resource : pool.resources) {
-      const std::string exclusive = exclusive_of(resource);
-      if (exclusive.empty()) continue;
-      const std::string here = pool.name.text() + "." + resource.name;
-      const auto [it, fresh] = first_use.emplace(exclusive, here);
-      const PoolConfig* first = first_pool.emplace(exclusive, &pool).first->second;
-      // One pool may well mount two parts of one disk.
-      if (fresh || (first == &pool && resource.kind == ResourceKind::ocf)) continue;
-      std::string sentence = exclusive;
-      sentence.append(" is a resource of ").append(it->second).append(" and of ").append(here);
-      sentence +=
-          ": both nodes could have it at once, and stopping one would stop the other; it belongs to one resource";
-      root.problems().add_sentence(root.path("pools"), sentence);
+      for (const std::string& exclusive : exclusive_of(resource)) {
+        const std::string here = pool.name.text() + "." + resource.name;
+        const auto [it, fresh] = first_use.emplace(exclusive, here);
+        const PoolConfig* first = first_pool.emplace(exclusive, &pool).first->second;
+        // One pool may well mount two parts of one disk, which it has reserved.
+        if (fresh || (first == &pool && resource.kind != ResourceKind::systemd)) continue;
+        std::string sentence = exclusive;
+        sentence.append(" is a resource of ").append(it->second).append(" and of ").append(here);
+        sentence +=
+            ": both nodes could have it at once, and stopping one would stop the other; it belongs to one resource";
+        root.problems().add_sentence(root.path("pools"), sentence);
+      }
     }
   }
 }
@@ -371,11 +388,15 @@ FencingConfig read_fencing(ConfigObject& root, const ccm::PairConfig& pair, cons
   for (ConfigObject& device : object.objects("devices", false)) {
     FenceDeviceConfig config;
     config.name = name_of<Name<struct FenceDeviceNameTag>>(device, "name").text();
-    config.program = fence_program(device, places);
-    config.options = device.text_map("options");
-    check_fence_options(device, config.options, pair);
-    static constexpr std::array<std::string_view, 2> kActions{"off", "reboot"};
-    config.action = static_cast<FenceAction>(device.choice("action", 0, kActions));
+    static constexpr std::array<std::string_view, 2> kKinds{"agent", "scsi"};
+    config.kind = static_cast<FenceKind>(device.choice("type", 0, kKinds));
+    if (config.kind == FenceKind::agent) {
+      config.program = fence_program(device, places);
+      config.options = device.text_map("options");
+      check_fence_options(device, config.options, pair);
+      static constexpr std::array<std::string_view, 2> kActions{"off", "reboot"};
+      config.action = static_cast<FenceAction>(device.choice("action", 0, kActions));
+    }
     config.timeout = device.milliseconds("timeout_ms", 20'000, 100, kHourMs);
     config.delay = device.milliseconds("delay_ms", 0, 0, kHourMs);
     device.finish();

@@ -8,6 +8,8 @@
 #include <variant>
 
 #include "agent/config/limits.h"
+#include "agent/config/reservation_config.h"
+#include "agent/reservation/held_record.h"
 #include "agent/shell/local_state.h"
 
 namespace hapair::agent {
@@ -76,7 +78,10 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
       engine_(engine_config(config_, parts.life, log_->last_decision() + 1)),
       leftovers_(std::move(parts.leftovers)),
       runner_(loop, clock, ledger_folder(config_)),
-      resources_(runner_, config_.pools, ResourcePlaces{.ocf_root = config_.places.ocf_root},
+      resources_(runner_, config_.pools,
+                 ResourcePlaces{.ocf_root = config_.places.ocf_root,
+                                .reserve_program = config_.places.reserve_program,
+                                .reserve_identity = reserve_identity(config_.pair)},
                  [this](ResourceId id, ResourceAction action, const ActionResult& result) {
                    step(ActionDone{id, action, result});
                  }),
@@ -243,6 +248,18 @@ void Agent::shut_down() { step(ShutdownAsked{}); }
 void Agent::partner_assessed(const heartbeat::Assessment& assessment) { step(PartnerAssessed{assessment}); }
 void Agent::partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) {
   step(PartnerBlock{block, boot_id});
+  forget_reservations();
+}
+
+// A node that was preempted preempts nobody. It may again once it has heard from its partner that the pool is there.
+void Agent::forget_reservations() const {
+  for (PoolIndex pool = 0; pool < config_.pools.size(); ++pool) {
+    if (engine_.pool_report(pool).state != PoolState::elsewhere) continue;
+    for (const ResourceConfig& resource : config_.pools[pool].resources) {
+      if (resource.kind != ResourceKind::reservation) continue;
+      HeldRecord(config_.pair.run_dir).remove(title_of(config_.pools[pool], resource));
+    }
+  }
 }
 void Agent::partner_seen(const heartbeat::Sighting& sighting) { step(PartnerSeen{sighting}); }
 bool Agent::partner_sighting_wanted() const { return engine_.wants_sighting(); }

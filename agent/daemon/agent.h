@@ -75,6 +75,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void run_resource(const RunResource& command);
   void start_fence();
   void set_phase(ccm::BootPhase phase);
+  void forget_reservations() const;
   void tell(Severity severity, const std::string& kind, const std::string& text);
   void log(Record record);
   void arm_wakeup();

@@ -116,6 +116,7 @@ void Fencer::run_agent(std::string_view action, void (Fencer::*next)(const Proce
                    .input = "action=" + std::string(action) + "\n",
                    .timeout = device().timeout,
                    .what = "fence by " + device().name + ": " + std::string(action)};
+  spec.argv.insert(spec.argv.end(), device().arguments.begin(), device().arguments.end());
   for (const auto& [name, value] : device().options) {
     spec.input += name;
     spec.input += '=';

@@ -97,6 +97,19 @@ ProcessSpec systemd_call(const ResourceConfig& resource, ResourceAction action, 
           .timeout = timeout_of(resource, action)};
 }
 
+ProcessSpec reserve_call(const PoolConfig& pool, const ResourceConfig& resource, ResourceAction action,
+                         const ResourcePlaces& places) {
+  ProcessSpec spec{.argv = {places.reserve_program, std::string(text_of(action))},
+                   .environment = {std::string(kPath), "LC_ALL=C"},
+                   .input = "",
+                   .timeout = timeout_of(resource, action)};
+  spec.argv.insert(spec.argv.end(), places.reserve_identity.begin(), places.reserve_identity.end());
+  spec.argv.insert(spec.argv.end(), {"--title", title_of(pool, resource), "--command-timeout-ms",
+                                     ms_text(resource.command_timeout), "--"});
+  spec.argv.insert(spec.argv.end(), resource.devices.begin(), resource.devices.end());
+  return spec;
+}
+
 // The agent's own sentence: OCF agents mark it, the newest counts; else the last line it wrote.
 std::string words_of(const ProcessResult& result) {
   constexpr std::string_view kMark = "ocf-exit-reason:";
@@ -134,6 +147,21 @@ ActionResult ocf_meaning(const ResourceConfig& resource, ResourceAction action, 
     out.reason.clear();
   } else if (action != ResourceAction::monitor || result.code != kOcfDegraded) {
     out.outcome = ActionOutcome::failed;
+  }
+  return out;
+}
+
+// Of hapair-reserve (agent/reservation/orders.h), whose codes are those of an OCF agent.
+ActionResult reserve_meaning(ResourceAction action, const ProcessResult& result) {
+  ActionResult out{
+      .outcome = ActionOutcome::failed, .code = result.code, .reason = words_of(result), .took = result.took};
+  const bool monitor = action == ResourceAction::monitor;
+  if (result.code == 0 || (monitor && result.code == kOcfDegraded)) {
+    out.outcome = ActionOutcome::succeeded;
+  } else if (monitor && result.code == kOcfNotRunning) {
+    out.outcome = ActionOutcome::not_running;
+  } else if (out.reason.empty()) {
+    out.reason = "hapair-reserve answered exit code " + std::to_string(result.code);
   }
   return out;
 }
@@ -204,6 +232,9 @@ ProcessSpec call_of(const PoolConfig& pool, const ResourceConfig& resource, Reso
     case ResourceKind::systemd:
       spec = systemd_call(resource, action, places);
       break;
+    case ResourceKind::reservation:
+      spec = reserve_call(pool, resource, action, places);
+      break;
   }
   spec.what = title_of(pool, resource) + " " + std::string(text_of(action));
   return spec;
@@ -231,6 +262,8 @@ ActionResult meaning_of(const ResourceConfig& resource, ResourceAction action, c
       return ocf_meaning(resource, action, result);
     case ResourceKind::systemd:
       return systemd_meaning(resource, action, result);
+    case ResourceKind::reservation:
+      return reserve_meaning(action, result);
   }
   return out;
 }

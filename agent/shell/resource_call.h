@@ -1,8 +1,10 @@
-// How a resource's action becomes a call of another's program, and what its answer means. Two kinds: OCF resource
-// agents (Resource Agent API 1.1) and systemd units through systemctl. No process is run here.
+// How a resource's action becomes a call of a program, and what its answer means. Three kinds: OCF resource agents
+// (Resource Agent API 1.1), systemd units through systemctl, and SCSI reservations through hapair-reserve. No process
+// is run here.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "agent/config/pool_config.h"
 #include "agent/core/model.h"
@@ -14,6 +16,8 @@ struct ResourcePlaces {
   std::string ocf_root = "/usr/lib/ocf";
   std::string scratch_dir = "/run/resource-agents";  // HA_RSCTMP: the agents' own runtime state
   std::string systemctl = "/usr/bin/systemctl";
+  std::string reserve_program;
+  std::vector<std::string> reserve_identity;  // what it is told in every call: --pair, --node and so on
 };
 
 // "pool-a/fs": what an action is written down under.

@@ -61,13 +61,13 @@ class Tree:
         shutil.rmtree(self.folder)
 
 
-def base(kernel, fabric):
-    """The archive's path; made where it is not there for this kernel, this init and this fabric."""
-    modules = [*MODULES, *(["siw"] if fabric == "siw" else [])]
+def base(kernel, fabric, more_modules=()):
+    """The archive's path; made where it is not there for this kernel, this init, this fabric and these modules."""
+    modules = [*MODULES, *(["siw"] if fabric == "siw" else []), *more_modules]
     with open(os.path.join(HERE, "init"), encoding="utf-8") as file:
         init = file.read()
     with open(__file__, encoding="utf-8") as file:
-        mark = hashlib.sha256((init + file.read() + kernel.version + fabric).encode()).hexdigest()[:12]
+        mark = hashlib.sha256((init + file.read() + kernel.version + fabric + " ".join(more_modules)).encode()).hexdigest()[:12]
     archive = os.path.join(cache(), f"base-{mark}.cpio")
     if os.path.exists(archive):
         return archive

@@ -10,6 +10,8 @@ from machine import NODES, Machine
 
 
 class Lab:
+    more_modules = ()
+
     def __init__(self, folder, owned=False):
         self.folder = folder
         self.owned = owned
@@ -26,7 +28,7 @@ class Lab:
         overlay = image.overlay(os.path.join(self.folder, "overlay.cpio"), programs, files or {})
         prepared = time.monotonic()
         for machine, fabric in zip(self.machines.values(), fabrics):
-            initramfs = image.compressed([image.base(kernel, fabric), overlay], machine.path("initramfs"))
+            initramfs = image.compressed([image.base(kernel, fabric, self.more_modules), overlay], machine.path("initramfs"))
             machine.start(kernel.image, initramfs, fabric, self.owned)
         for machine in self.machines.values():
             machine.wait_ready()

@@ -25,9 +25,11 @@ def seconds_left(until):
 
 
 class Machine:
+    names = NODES  # of all machines of the lab
+
     def __init__(self, folder, node):
         self.node = node
-        self.number = NODES.index(node) + 1
+        self.number = self.names.index(node) + 1
         self.lab = folder
         self.folder = os.path.join(folder, node)
         self.control = None
@@ -49,12 +51,15 @@ class Machine:
     def clock(self):
         return ["-accel", "tcg,thread=multi"]
 
+    def links(self):
+        """Its two network ports: the machine and the port at the other end of each."""
+        return [(NODES[2 - self.number], rail) for rail in range(2)]
+
     # ---- power
 
     def start(self, kernel_image, initramfs, fabric, owned):
         """`owned`: it ends with the process that started it."""
         self.forget()
-        other = os.path.join(self.lab, NODES[2 - self.number])
         command = [
             "qemu-system-x86_64", "-name", f"hapair-lab-{self.node}", "-pidfile", self.path("pid"),
             "-machine", "q35", "-cpu", "max", *self.clock(), "-m", str(self.memory_mb), "-smp", "1", "-nodefaults",
@@ -65,9 +70,9 @@ class Machine:
             "-chardev", f"socket,id=control,path={self.path('control')},server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control,name=control,nr=1",
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off", "-device", "virtio-rng-pci"]
-        for rail in range(2):
+        for rail, (other, port) in enumerate(self.links()):
             command += ["-netdev", f"dgram,id=rail{rail},local.type=unix,local.path={self.path(f'net{rail}')},"
-                                   f"remote.type=unix,remote.path={other}/net{rail}",
+                                   f"remote.type=unix,remote.path={os.path.join(self.lab, other)}/net{port}",
                         "-device", f"virtio-net-pci,netdev=rail{rail},mac=52:54:00:0{rail}:00:0{self.number}"]
         command += self.more_hardware()
         with open(self.path("how.json"), "w", encoding="utf-8") as file:

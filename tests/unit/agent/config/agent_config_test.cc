@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/unit/agent/temp_folder.h"
+#include "tests/unit/agent/config/agent_config_file.h"
 
 namespace hapair::agent {
 namespace {
@@ -15,54 +15,6 @@ using std::chrono::milliseconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-class AgentConfigFile : public testing::Test {
- protected:
-  AgentConfigFile() {
-    folder_.write_script("ocf/resource.d/heartbeat/Filesystem", "exit 0");
-    folder_.write_script("ocf/resource.d/heartbeat/IPaddr2", "exit 0");
-    folder_.write("ocf/resource.d/heartbeat/NoRights", "exit 0");
-    folder_.write_script("sbin/fence_ipmilan", "exit 0");
-    places_.ocf_root = folder_ / "ocf";
-    places_.fence_path = {folder_ / "nowhere", folder_ / "sbin"};
-  }
-
-  // A configuration that has only what is required.
-  [[nodiscard]] json least() const {
-    return json::parse(R"({
-      "pair": "lab", "node": "alpha", "partner": "beta", "ccm": {"rails": [{"name": "r0", "fabric": "shm"}]},
-      "fencing": {"devices": [{"name": "power", "agent": "fence_ipmilan", "options": {"ip": "10.0.0.9", "plug": "beta"}}]},
-      "pools": [{"name": "pool-a", "home": "alpha", "resources": [
-        {"name": "fs", "type": "ocf:heartbeat:Filesystem", "parameters": {"device": "/dev/sda1", "run_fsck": false}},
-        {"name": "nfs", "type": "systemd:nfs-server.service"},
-        {"name": "ip", "type": "ocf:heartbeat:IPaddr2"}]}]})");
-  }
-  json& resource(json& config, std::size_t at) const { return config["pools"][0]["resources"][at]; }
-
-  [[nodiscard]] std::expected<AgentConfig, ccm::ConfigProblems> load(const json& config) const {
-    return load_agent_config(folder_.write("hapair.json", config.dump(2)), places_);
-  }
-  // The problems without the file's name before them.
-  [[nodiscard]] std::vector<std::string> problems(const json& config) const {
-    const auto loaded = load(config);
-    if (loaded) return {};
-    std::vector<std::string> lines;
-    for (const std::string& line : loaded.error().lines()) {
-      const std::string file = folder_ / "hapair.json: ";
-      EXPECT_TRUE(line.starts_with(file)) << line;
-      lines.push_back(line.substr(file.size()));
-    }
-    return lines;
-  }
-  [[nodiscard]] std::string only_problem(const json& config) const {
-    const auto lines = problems(config);
-    EXPECT_EQ(lines.size(), 1U) << testing::PrintToString(lines);
-    return lines.empty() ? "" : lines.front();
-  }
-
-  test::TempFolder folder_;
-  AgentPlaces places_;
-};
 
 TEST_F(AgentConfigFile, KnowsLimitsAndVetoes) {
   json given = least();
@@ -243,7 +195,9 @@ TEST_F(AgentConfigFile, TypesOfAnotherFormAreRefused) {
     json given = least();
     resource(given, 0)["type"] = type;
     resource(given, 0).erase("parameters");
-    EXPECT_THAT(only_problem(given), HasSubstr("allowed: \"ocf:PROVIDER:AGENT\" or \"systemd:UNIT\"")) << type;
+    EXPECT_THAT(only_problem(given),
+                HasSubstr("allowed: \"ocf:PROVIDER:AGENT\", \"systemd:UNIT\" or \"scsi:reservation\""))
+        << type;
   }
 }
 

@@ -54,6 +54,13 @@ class AFencer : public testing::Test {
   std::vector<std::string> steps_;
 };
 
+TEST_F(AFencer, GivesADeviceItsArguments) {
+  add_device("disks", "echo \"$@\" >" + (folder_ / "arguments") + "; [ $ACTION = status ] && exit 2; exit 0")
+      .arguments = {"fence", "--", "/dev/one"};
+  EXPECT_EQ(fence().result, FenceResult::confirmed);
+  EXPECT_EQ(test::content_of(folder_ / "arguments"), "fence -- /dev/one\n");
+}
+
 TEST_F(AFencer, ConfirmsWhenTheDeviceSaysOffAfterwards) {
   add_device("power", "echo \"$INPUT\" >" + (folder_ / "input") + "; [ $ACTION = status ] && exit 2; exit 0");
   const FenceReport report = fence();

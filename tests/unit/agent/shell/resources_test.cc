@@ -140,6 +140,32 @@ TEST_F(AResource, ThatIsDegradedStillWorks) {
   EXPECT_THAT(result.reason, HasSubstr("OCF_DEGRADED (190, it works, but the agent expects a failure soon): one path"));
 }
 
+TEST_F(AResource, OfReservedDisksIsAskedOfHapairReserve) {
+  ResourceConfig resource = ocf("", "");
+  resource.kind = ResourceKind::reservation;
+  resource.type = "scsi:reservation";
+  resource.devices = {"/dev/one", "/dev/two"};
+  resource.command_timeout = milliseconds(1500);
+  places_.reserve_program =
+      folder_.write_script("hapair-reserve", "echo \"$@\" >" + (folder_ / "called") +
+                                                 "; echo why not >&2; exit $(cat " + (folder_ / "code") + ")");
+  places_.reserve_identity = {"--node", "alpha"};
+  const auto answered = [&](ResourceAction action, const std::string& code) {
+    folder_.write("code", code);
+    return run(resource, action);
+  };
+  EXPECT_EQ(answered(ResourceAction::start, "0").outcome, ActionOutcome::succeeded);
+  EXPECT_EQ(test::content_of(folder_ / "called"),
+            "start --node alpha --title pool-a/thing --command-timeout-ms 1500 -- /dev/one /dev/two\n");
+  const auto lost = answered(ResourceAction::monitor, "7");
+  EXPECT_EQ(lost.outcome, ActionOutcome::not_running);
+  EXPECT_EQ(lost.reason, "why not");
+  EXPECT_EQ(answered(ResourceAction::monitor, "190").outcome, ActionOutcome::succeeded);
+  EXPECT_EQ(answered(ResourceAction::monitor, "1").outcome, ActionOutcome::failed);
+  EXPECT_EQ(answered(ResourceAction::stop, "7").outcome, ActionOutcome::failed);
+  EXPECT_EQ(answered(ResourceAction::start, "190").outcome, ActionOutcome::failed);
+}
+
 TEST_F(AResource, WhoseAgentHangsTimesOut) {
   ResourceConfig resource = scripted("echo waiting for the disk >&2; sleep 600");
   resource.stop_timeout = milliseconds(200);
