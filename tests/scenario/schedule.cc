@@ -88,8 +88,8 @@ void Schedule::heal_gently() {
 
 void Schedule::stay_quiet(Duration time) {
   heal_gently();
-  if (world_.violations().empty()) advance(kUntilSteady);
-  if (world_.steady()) advance(time);
+  const auto sure = [this] { return world_.steady() || !world_.violations().empty(); };
+  if (world_.advance_until(sure, kUntilSteady)) advance(time);
 }
 
 void Schedule::heal() {

@@ -81,7 +81,6 @@ void World::run_next() {
   Scheduled next = queue_.top();
   queue_.pop();
   now_ = next.at;
-  if (next.scope != Scope::beat) stirred_ = now_;
   Node& node = nodes_[next.node];
   if (next.scope != Scope::world) {
     const std::uint64_t life = next.scope == Scope::agent ? node.agent_life : node.power_life;

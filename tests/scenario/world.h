@@ -189,6 +189,13 @@ class World {
     bool operator>(const Scheduled& other) const { return at != other.at ? at > other.at : serial > other.serial; }
   };
 
+  // Of the looks of an agent's judge, one a round of its CCM, what a leap rests on.
+  struct LookNotes {
+    Instant last;
+    std::uint64_t steady = 0;                 // in a row, as all before them
+    std::array<Duration, 4> silences{};       // after the last one, of each detector
+    std::optional<Instant> may_have_flapped;  // a detector remembers that for a minute
+  };
   struct Agent {
     Agent(agent::EngineConfig config, const heartbeat::WatchLimits& limits)
         : engine(std::move(config)), watch(limits), health(limits.floor) {}
@@ -206,8 +213,7 @@ class World {
     bool leaves = false;
     Instant disk_free_at;
     LeapClock clock;
-    Instant looked;                  // the last round of its CCM
-    std::uint64_t steady_looks = 0;  // in a row that were as all before them
+    LookNotes looks;
   };
   struct Ccm {
     Incarnation incarnation;
@@ -327,7 +333,7 @@ class World {
   std::vector<std::unique_ptr<Checker>> checkers_;
   std::vector<std::uint64_t> ended_rows_;  // of the agents that have ended
   Duration leapt_{};
-  Instant stirred_;  // when anything but a beat happened last
+  Instant stirred_;  // when anything was last done to the world from outside
 };
 
 }  // namespace hapair::world

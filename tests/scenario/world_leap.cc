@@ -6,10 +6,11 @@
 //
 // Why nothing is skipped that an engine or a judge would have seen:
 //  - Between two events that are no beats only rounds of the two CCMs happen, each of which publishes a page, reads the
-//    other's and hands it to the judge. Three rounds after the last event both pages have been published and read.
-//  - Each judge has seen more than a minute of looks that came at the pace, showed every beat moving and left the
-//    verdict alive. Its windows of 64 arrivals then hold nothing else, so every further look leaves it as it is; and
-//    its longest memory, of flaps, is a minute. The network beats at every other round, so leaps are of even rounds.
+//    other's and hands it to the judge. Whatever is to be published has been, and was read and handed on.
+//  - Each judge has seen more looks than its windows hold (64 arrivals) that came at the pace, showed every beat moving
+//    and left the verdict alive, so every further look leaves it as it is. What it remembers for longer is flaps, for a
+//    minute: so long after any silence that may have counted as one nothing is leapt over. The network beats at every
+//    other round, so leaps are of even rounds.
 //  - The engine is told nothing by such a look: the verdict stands, the page shows the same place and block, and it
 //  does not
 //    wait for a page of the partner. Its timers are events, which end the stretch.
@@ -22,14 +23,21 @@
 namespace hapair::world {
 namespace {
 
-constexpr Duration kSettled = 3 * kCcmPace;
-constexpr Duration kStep = 2 * kCcmPace;                            // of even rounds
-constexpr std::uint64_t kSteadyLooks = 61 * seconds(1) / kCcmPace;  // longer than a detector remembers flaps
-constexpr std::size_t kWindow = 64;                                 // of a detector's arrivals
+constexpr Duration kSettled =
+    3 * kCcmPace;                         // by then whatever was done to the world from outside is published and read
+constexpr Duration kStep = 2 * kCcmPace;  // of even rounds
+constexpr std::size_t kWindow = 64;       // of a detector's arrivals
+constexpr std::uint64_t kSteadyLooks = kWindow + 6;
+constexpr Duration kFlapsRemembered = seconds(61);
 
-bool moves(const heartbeat::Detector* detector, Duration allowed) {
-  return detector == nullptr || detector->silence() <= allowed;
+Duration silence_of(const heartbeat::Detector* detector) {
+  return detector == nullptr ? Duration{} : detector->silence();
 }
+
+constexpr Duration kLongestLimit = milliseconds(500);  // the ceiling: a longer silence was no flap
+
+// A silence that ended, or was forgotten, and with the look at its end may have been as long as the least limit.
+bool may_flap(Duration before, Duration now, Duration usual) { return before > usual && now < before; }
 
 bool is_idle(const Load& load) {
   return load.late.count() == 0 && load.stalls_per_mille == 0 && load.lost_per_cent == 0 && load.delayed_looks == 0 &&
@@ -40,42 +48,59 @@ bool is_idle(const Load& load) {
 
 // After each round of the CCM that its agent has looked at.
 void World::note_look(NodeIndex index) {
-  Agent& own = *nodes_[index].agent;
-  const heartbeat::PartnerWatch& watch = own.watch;
-  bool regular = now_ - own.looked == kCcmPace && watch.assessment().verdict == heartbeat::Verdict::alive &&
-                 !watch.assessment().stalled && watch.assessment().hung_client.empty();
-  regular = regular && moves(&watch.rail_detector(), {}) && moves(&watch.ccm_detector(), {}) &&
-            moves(&watch.agent_detector(), {}) && moves(watch.network_detector(NetworkId(0)), kCcmPace);
-  for (const heartbeat::WatchedClient& client : watch.clients().clients()) {
-    regular = regular && !client.stalled && (!client.beats || moves(&*client.beats, {})) &&
-              (!client.work || moves(&*client.work, {}));
+  const heartbeat::PartnerWatch& watch = nodes_[index].agent->watch;
+  LookNotes& notes = nodes_[index].agent->looks;
+  const bool at_pace = now_ - notes.last == kCcmPace;
+  const std::array<Duration, 4> silences{silence_of(&watch.rail_detector()), silence_of(&watch.ccm_detector()),
+                                         silence_of(&watch.agent_detector()),
+                                         silence_of(watch.network_detector(NetworkId(0)))};
+  const std::array<Duration, 4> usual{Duration{}, Duration{}, Duration{},
+                                      kCcmPace};  // the network beats every other round
+  bool regular = at_pace && watch.assessment().verdict == heartbeat::Verdict::alive && !watch.assessment().stalled &&
+                 watch.assessment().hung_client.empty();
+  // Looks that were not noted one by one may have been anything; the first of a judge that has learnt nothing is none.
+  bool flap = !at_pace && (notes.last != Instant() || watch.rail_detector().arrivals() > 0);
+  for (std::size_t i = 0; i < silences.size(); ++i) {
+    regular = regular && silences[i] <= usual[i];
+    flap = flap || (notes.silences[i] <= kLongestLimit && may_flap(notes.silences[i], silences[i], usual[i]));
   }
-  own.steady_looks = regular ? own.steady_looks + 1 : 0;
-  own.looked = now_;
+  for (const heartbeat::WatchedClient& client : watch.clients().clients()) {
+    const bool moves = (!client.beats || client.beats->silence() == Duration{}) &&
+                       (!client.work || client.work->silence() == Duration{});
+    regular = regular && moves && !client.stalled;
+    flap = flap || !moves;
+  }
+  if (flap) notes.may_have_flapped = now_;
+  notes.steady = regular ? notes.steady + 1 : 0;
+  notes.silences = silences;
+  notes.last = now_;
 }
 
 bool World::steady(NodeIndex index) const {
   const Node& node = nodes_[index];
   const Node& partner = nodes_[1 - index];
-  if (!node.agent || node.agent->steady_looks < kSteadyLooks || !node.ccm || !partner.ccm || !partner.agent) {
+  if (!node.agent || node.agent->looks.steady < kSteadyLooks || !node.ccm || !partner.ccm || !partner.agent) {
     return false;
   }
   if (node.paused || node.agent_hung || node.goes_down || !node.deferred.empty() || !link_up_ || !is_idle(load_)) {
     return false;
   }
   const Agent& own = *node.agent;
+  const auto& flap = own.looks.may_have_flapped;
   const ccm::StatusView& shown = partner.ccm->page;
+  const auto& slot = partner.ccm->slot;
   const bool learnt = own.watch.rail_detector().arrivals() == kWindow &&
                       own.watch.ccm_detector().arrivals() == kWindow &&
-                      own.watch.agent_detector().arrivals() == kWindow;
-  const bool seen = own.seen_serial == shown.agent.serial && own.seen_life == shown.agent.agent_life &&
-                    partner.agent->block && partner.agent->block->serial == shown.agent.serial && own.told_sighting &&
-                    own.told_sighting->phase == shown.phase && own.told_sighting->boot_id == shown.boot_id &&
-                    shown.phase == partner.phase;
+                      own.watch.agent_detector().arrivals() == kWindow && (!flap || now_ - *flap >= kFlapsRemembered);
+  const bool published = slot && slot->state == ccm::ClientState::registered && !shown.clients.empty() &&
+                         shown.clients.front().life == slot->life && shown.phase == partner.phase &&
+                         partner.agent->block && partner.agent->block->serial == shown.agent.serial;
+  const bool read = own.seen_serial == shown.agent.serial && own.seen_life == shown.agent.agent_life &&
+                    own.inbox.empty() && own.told_sighting && own.told_sighting->phase == shown.phase &&
+                    own.told_sighting->boot_id == shown.boot_id && node.ccm->session == partner.ccm->incarnation;
   // The time in this phase has a bound, which passes without an event.
   const bool bounded = partner.phase == ccm::BootPhase::early || partner.phase == ccm::BootPhase::unknown;
-  return learnt && seen && !bounded && own.inbox.empty() && own.health.strain().factor == 1 &&
-         !own.engine.wants_sighting() && node.ccm->session == partner.ccm->incarnation;
+  return learnt && published && read && !bounded && own.health.strain().factor == 1 && !own.engine.wants_sighting();
 }
 
 void World::leap(Instant end) {
@@ -121,8 +146,8 @@ void World::skip(NodeIndex index, Duration length, Instant last_round) {
   }
   own.network_met_beat += rounds;
   own.network_serial += rounds / 2;
-  agent.clock.leap(agent.looked, kStep, length);
-  agent.looked += length;
+  agent.clock.leap(agent.looks.last, kStep, length);
+  agent.looks.last += length;
   agent.sample.when += (last_round - agent.sample.when) / seconds(1) * seconds(1);  // it looks at itself so often
 }
 
