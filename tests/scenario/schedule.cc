@@ -88,6 +88,7 @@ void Schedule::heal_gently() {
 
 void Schedule::stay_quiet(Duration time) {
   heal_gently();
+  if (time == Duration{}) return;
   const auto sure = [this] { return world_.steady() || !world_.violations().empty(); };
   if (world_.advance_until(sure, kUntilSteady)) advance(time);
 }

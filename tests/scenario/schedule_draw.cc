@@ -32,6 +32,7 @@ class Drawer {
              milliseconds(1000 + pick(4000))});
       }
       for (int left = 4 + pick(episodes == 1 ? 14 : 8); left > 0; --left) {
+        if (chance(4)) add_piece();
         Act act = one_act();
         const int wait = pick(10);
         act.wait = milliseconds(wait < 5 ? pick(60) : wait < 9 ? pick(1500) : pick(15000));
@@ -45,6 +46,10 @@ class Drawer {
   int pick(int below) { return std::uniform_int_distribution<int>(0, below - 1)(random_); }
   bool chance(int percent) { return pick(100) < percent; }
   void add(Act act) { plan_.acts.push_back(std::move(act)); }
+  void add(Act act, Duration wait) {
+    act.wait = wait;
+    add(std::move(act));
+  }
 
   WorldOptions options() {
     WorldOptions options;
@@ -175,6 +180,72 @@ class Drawer {
             [n, resource](World& world) { world.kill_resource(n, resource); }};
   }
 
+  Act set_disk(NodeIndex n, bool fails) {
+    const char* kind = fails ? "disk-fails" : "disk-works";
+    return {fails ? Act::Sort::fault : Act::Sort::repair, kind, fmt::format("{} {}", kind, names_->name(n)),
+            [n, fails](World& world) { world.set_disk_fails(n, fails); }};
+  }
+
+  Act ask(NodeIndex n, OperatorCommand::Kind kind, agent::PoolIndex pool) {
+    OperatorCommand command;
+    command.kind = kind;
+    command.ignore_vetoes = true;
+    command.by = "root";
+    command.pools = {pool};
+    const std::string name = kind == OperatorCommand::Kind::takeover ? "takeover" : "giveback";
+    return {Act::Sort::command, name,
+            fmt::format("{} {} {} ignore-vetoes", name, names_->name(n), names_->plan(pool).name.view()),
+            [n, command](World& world) { world.command(n, command); }};
+  }
+
+  // Acts that mean something together, which chance alone seldom brings.
+  void add_piece() {
+    const auto n = static_cast<NodeIndex>(pick(2));
+    const auto pool = static_cast<agent::PoolIndex>(pick(2));
+    const auto moment = [this] { return milliseconds(chance(50) ? pick(60) : pick(1500)); };
+    const auto while_it_goes_on = [this] { return milliseconds(pick(14000)); };
+    switch (pick(4)) {
+      case 0:  // a pool is asked for where nothing can be written, and the agent is restarted
+        add(set_disk(n, true), moment());
+        add(ask(n, OperatorCommand::Kind::takeover, pool), while_it_goes_on());
+        if (chance(50)) add(ask(1 - n, OperatorCommand::Kind::takeover, pool), while_it_goes_on());
+        add(on_node(Act::Sort::fault, "kill-agent", n, &World::kill_agent), moment());
+        return add(on_node(Act::Sort::repair, "start-agent", n, &World::start_agent), while_it_goes_on());
+      case 1: {  // a pool does not stop, and an operator goes on with it
+        const agent::ResourceId resource{pool, any_resource().resource};
+        const bool hangs = chance(50);
+        add({Act::Sort::fault, hangs ? "hang-resource stop" : "fail-resource stop",
+             fmt::format("{} {} {} stop", hangs ? "hang-resource" : "fail-resource", names_->name(n),
+                         name_of(resource)),
+             [n, resource, hangs](World& world) {
+               if (hangs) return world.set_action_hangs(n, resource, ResourceAction::stop, true);
+               world.set_action_fails(n, resource, ResourceAction::stop, true);
+             }},
+            moment());
+        add(ask(n, OperatorCommand::Kind::giveback, pool), milliseconds(pick(6000)));
+        if (chance(50)) {
+          add(everywhere(Act::Sort::repair, "repair everything", [](World& world) { world.repair_everything(); }),
+              moment());
+        }
+        return add(ask(n, chance(50) ? OperatorCommand::Kind::takeover : OperatorCommand::Kind::giveback, pool),
+                   while_it_goes_on());
+      }
+      case 2:  // a pool is given to a node that cannot take it, and an operator wants it back
+        add(set_disk(n, true), moment());
+        add(ask(1 - n, OperatorCommand::Kind::giveback, pool), milliseconds(pick(6000)));
+        add(ask(1 - n, OperatorCommand::Kind::takeover, pool), moment());
+        return add(set_disk(n, false), while_it_goes_on());
+      default:  // a fence is asked for while all that can be seen is cut
+        add(fence_answers(n), moment());
+        add(everywhere(Act::Sort::fault, "cut", [](World& world) { world.set_link(false); }), moment());
+        add(everywhere(Act::Sort::fault, "cut-network", [](World& world) { world.set_network(false); }),
+            milliseconds(pick(3000)));
+        add(everywhere(Act::Sort::repair, "heal", [](World& world) { world.set_link(true); }), moment());
+        return add(everywhere(Act::Sort::repair, "heal-network", [](World& world) { world.set_network(true); }),
+                   moment());
+    }
+  }
+
   static Act everywhere(Act::Sort sort, const char* what, void (*act)(World&)) { return {sort, what, what, act}; }
 
   Act one_act() {
@@ -249,9 +320,7 @@ class Drawer {
         return operate(n, OperatorCommand::Kind::reset_record, false);
       case 26: {
         const bool fails = chance(50);
-        const char* kind = fails ? "disk-fails" : "disk-works";
-        return {fails ? Act::Sort::fault : Act::Sort::repair, kind, fmt::format("{} {}", kind, names_->name(n)),
-                [n, fails](World& world) { world.set_disk_fails(n, fails); }};
+        return set_disk(n, fails);
       }
       default:
         return everywhere(Act::Sort::repair, "repair everything", [](World& world) { world.repair_everything(); });
@@ -303,6 +372,13 @@ class Drawer {
 }  // namespace
 
 Plan draw_plan(std::uint64_t seed) { return Drawer(seed).draw(); }
+
+Plan without_quiet(Plan plan) {
+  for (Act& act : plan.acts) {
+    if (act.sort == Act::Sort::quiet) act.wait = {};
+  }
+  return plan;
+}
 
 std::string describe(const WorldOptions& options) {
   const auto yes = [](bool on) { return on ? "yes" : "no"; };

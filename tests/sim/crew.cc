@@ -95,9 +95,7 @@ void run_share(const Crew& crew, unsigned job, SharedBoard& board, int out) {
   for (std::uint64_t i = job; i < crew.runs && crew.first + i < board->failing.load(); i += crew.jobs) {
     const std::uint64_t seed = crew.first + i;
     board->seed.at(job) = seed;
-    world::Plan plan = world::draw_plan(seed);
-    plan.options.leap = crew.leap;
-    if (!run_counted(plan, tally).empty()) board->found(seed);
+    if (!run_counted(crew.plan(seed), tally).empty()) board->found(seed);
   }
   write_all(out, tally.text());
 }

@@ -14,7 +14,7 @@ struct Crew {
   std::uint64_t first = 1;
   std::uint64_t runs = 1;
   unsigned jobs = 1;
-  bool leap = true;
+  std::function<world::Plan(std::uint64_t seed)> plan = world::draw_plan;
 };
 struct CrewResult {
   Tally tally;

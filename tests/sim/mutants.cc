@@ -92,8 +92,8 @@ bool find_mutants(const std::vector<Mutant>& mutants, unsigned jobs) {
   }
   std::size_t found = 0;
   for (const Mutant& mutant : mutants) {
-    const Ended ran = call(fmt::format("'{}/tests/sim/mutants/sim-{}' --runs {} --jobs {} --brief", HAPAIR_BUILD,
-                                       mutant.name, mutant.within, jobs));
+    const Ended ran = call(fmt::format("'{}/tests/sim/mutants/sim-{}' --runs {} --jobs {} --no-quiet --brief",
+                                       HAPAIR_BUILD, mutant.name, mutant.within, jobs));
     const std::optional<std::uint64_t> run = run_of(ran.printed);
     if (run) {
       ++found;

@@ -34,6 +34,7 @@ struct Arguments {
   std::uint64_t first = 1;
   unsigned jobs = 1;
   bool every_beat = false;
+  bool no_quiet = false;
   bool brief = false;
   std::string mutant;
   bool mutants = false;
@@ -49,10 +50,10 @@ double cpu_seconds_of_children() {
   return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
 }
 
-hapair::world::Plan plan_of(std::uint64_t seed, bool every_beat) {
+hapair::world::Plan plan_of(std::uint64_t seed, const Arguments& arguments) {
   hapair::world::Plan plan = hapair::world::draw_plan(seed);
-  if (every_beat) plan.options.leap = false;
-  return plan;
+  if (arguments.every_beat) plan.options.leap = false;
+  return arguments.no_quiet ? without_quiet(std::move(plan)) : plan;
 }
 
 void print_counts(const Tally& tally, const char* title, const char* beginning) {
@@ -85,8 +86,8 @@ void print_summary(const Tally& tally, double wall_s, double cpu_s) {
   hapair::sim::print_coverage(tally);
 }
 
-int replay(std::uint64_t seed, bool every_beat) {
-  const hapair::world::Plan plan = plan_of(seed, every_beat);
+int replay(std::uint64_t seed, const Arguments& arguments) {
+  const hapair::world::Plan plan = plan_of(seed, arguments);
   fmt::print("seed {}: {}\n", seed, describe(plan.options));
   hapair::sim::tell_apart([&plan] {
     const auto violations = hapair::sim::run_told(plan);
@@ -95,22 +96,23 @@ int replay(std::uint64_t seed, bool every_beat) {
   return hapair::sim::fails(plan) ? kViolated : kOk;
 }
 
-void explain(std::uint64_t seed, bool every_beat) {
-  const hapair::world::Plan plan = plan_of(seed, every_beat);
+void explain(std::uint64_t seed, const Arguments& arguments) {
+  const hapair::world::Plan plan = plan_of(seed, arguments);
   const hapair::world::Plan shortest = hapair::sim::shrink(plan);
   fmt::print("seed {}: {}\n{} of its {} acts still show a violation:\n", seed, describe(plan.options),
              shortest.acts.size(), plan.acts.size());
   hapair::sim::tell_apart([&shortest] { hapair::sim::run_told(shortest); });
 }
 
-std::string first_violation(std::uint64_t seed, bool every_beat) {
+std::string first_violation(std::uint64_t seed, const Arguments& arguments) {
   Tally tally;
-  const auto violations = hapair::sim::run_counted(plan_of(seed, every_beat), tally);
+  const auto violations = hapair::sim::run_counted(plan_of(seed, arguments), tally);
   return violations.empty() ? "none any more" : violations.front().substr(0, violations.front().find('\n'));
 }
 
 int run_many(const Arguments& arguments) {
-  const Crew crew{arguments.first, *arguments.runs, arguments.jobs, !arguments.every_beat};
+  const Crew crew{arguments.first, *arguments.runs, arguments.jobs,
+                  [&](std::uint64_t seed) { return plan_of(seed, arguments); }};
   const auto began = std::chrono::steady_clock::now();
   const CrewResult result = hapair::sim::run_crew(crew);
   const double wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
@@ -121,8 +123,8 @@ int run_many(const Arguments& arguments) {
   }
   const std::uint64_t run = *result.failing - crew.first + 1;
   fmt::print("violation in run {} (seed {}): ", run, *result.failing);
-  hapair::sim::tell_apart([&] { fmt::print("{}\n", first_violation(*result.failing, arguments.every_beat)); });
-  if (!arguments.brief) explain(*result.failing, arguments.every_beat);
+  hapair::sim::tell_apart([&] { fmt::print("{}\n", first_violation(*result.failing, arguments)); });
+  if (!arguments.brief) explain(*result.failing, arguments);
   return kViolated;
 }
 
@@ -152,7 +154,7 @@ int run(const Arguments& arguments) {
                      (arguments.mutants ? 1 : 0);
   if (chosen == 0) return usage("what is to be run? a SEED, --runs N, --mutant NAME or --mutants");
   if (chosen > 1) return usage("only one of SEED, --runs, --mutant and --mutants at a time");
-  if (arguments.seed) return replay(*arguments.seed, arguments.every_beat);
+  if (arguments.seed) return replay(*arguments.seed, arguments);
   return arguments.runs ? run_many(arguments) : run_mutants(arguments);
 }
 
@@ -171,6 +173,7 @@ int hapair::sim::run_program(int argc, char** argv) {
   app.add_option("--first", arguments.first, "the first of them")->capture_default_str();
   app.add_option("--jobs", arguments.jobs, "processes at a time")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_flag("--every-beat", arguments.every_beat, "leap over nothing: slower, and the same");
+  app.add_flag("--no-quiet", arguments.no_quiet, "leave out the hours in which all is well: more faults a minute");
   app.add_flag("--brief", arguments.brief, "of --runs: one line at the end");
   app.add_option("--mutant", arguments.mutant, "build a simulator with this seeded bug and show that it is found");
   app.add_flag("--mutants", arguments.mutants, "likewise all of them, listed");
