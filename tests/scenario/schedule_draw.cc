@@ -70,8 +70,8 @@ class Drawer {
     options.policy.hand_over_at_shutdown = chance(80);
     options.network = seed_ % 2 == 0;
     options.vetoes = chance(50);
-    static constexpr Duration kMonitorIntervals[] = {seconds(1), seconds(10), seconds(60)};
-    options.monitor_interval = kMonitorIntervals[pick(3)];
+    static constexpr Duration kMonitorIntervals[] = {seconds(1), seconds(10), seconds(60), seconds(60)};
+    options.monitor_interval = kMonitorIntervals[pick(4)];
     return options;
   }
 
@@ -201,14 +201,17 @@ class Drawer {
   // Acts that mean something together, which chance alone seldom brings.
   void add_piece() {
     const auto n = static_cast<NodeIndex>(pick(2));
-    const auto pool = static_cast<agent::PoolIndex>(pick(2));
+    auto pool = static_cast<agent::PoolIndex>(pick(2));
     const auto moment = [this] { return milliseconds(chance(50) ? pick(60) : pick(1500)); };
     const auto while_it_goes_on = [this] { return milliseconds(pick(14000)); };
-    switch (pick(4)) {
+    switch (pick(5)) {
       case 0:  // a pool is asked for where nothing can be written, and the agent is restarted
         add(set_disk(n, true), moment());
-        add(ask(n, OperatorCommand::Kind::takeover, pool), while_it_goes_on());
-        if (chance(50)) add(ask(1 - n, OperatorCommand::Kind::takeover, pool), while_it_goes_on());
+        if (chance(70)) pool = 1 - n;  // at home at the other
+        add(ask(n, OperatorCommand::Kind::takeover, pool), milliseconds(pick(chance(70) ? 3000 : 14000)));
+        if (chance(70)) {
+          add(ask(1 - n, OperatorCommand::Kind::takeover, pool), milliseconds(pick(chance(70) ? 900 : 14000)));
+        }
         add(on_node(Act::Sort::fault, "kill-agent", n, &World::kill_agent), moment());
         return add(on_node(Act::Sort::repair, "start-agent", n, &World::start_agent), while_it_goes_on());
       case 1: {  // a pool does not stop, and an operator goes on with it
@@ -235,6 +238,12 @@ class Drawer {
         add(ask(1 - n, OperatorCommand::Kind::giveback, pool), milliseconds(pick(6000)));
         add(ask(1 - n, OperatorCommand::Kind::takeover, pool), moment());
         return add(set_disk(n, false), while_it_goes_on());
+      case 3:  // a node that took a pool forgets it
+        add(ask(n, OperatorCommand::Kind::takeover, pool), milliseconds(pick(6000)));
+        add(on_node(Act::Sort::fault, "corrupt-record", n, &World::corrupt_record), moment());
+        add(on_node(Act::Sort::fault, "kill-agent", n, &World::kill_agent), moment());
+        add(on_node(Act::Sort::repair, "start-agent", n, &World::start_agent), moment());
+        return add(operate(n, OperatorCommand::Kind::reset_record, false), while_it_goes_on());
       default:  // a fence is asked for while all that can be seen is cut
         add(fence_answers(n), moment());
         add(everywhere(Act::Sort::fault, "cut", [](World& world) { world.set_link(false); }), moment());
