@@ -32,7 +32,7 @@ class Drawer {
              milliseconds(1000 + pick(4000))});
       }
       for (int left = 4 + pick(episodes == 1 ? 14 : 8); left > 0; --left) {
-        if (chance(4)) add_piece();
+        if (chance(8)) add_piece();
         Act act = one_act();
         const int wait = pick(10);
         act.wait = milliseconds(wait < 5 ? pick(60) : wait < 9 ? pick(1500) : pick(15000));
@@ -158,6 +158,12 @@ class Drawer {
             [n, answers](World& world) { world.set_fence(n, answers); }};
   }
 
+  // No device may do this: what then happens is only repaired.
+  Act lies(NodeIndex n) {
+    return {Act::Sort::fault, "fence-answers", fmt::format("fence-answers {} lies", names_->name(n)),
+            [n](World& world) { world.set_fence(n, {FenceBehaviour::confirmed_but_lies}); }};
+  }
+
   Act spoil_resource(NodeIndex n) {
     const agent::ResourceId resource = any_resource();
     const auto action = static_cast<ResourceAction>(pick(3));
@@ -245,7 +251,7 @@ class Drawer {
         add(on_node(Act::Sort::repair, "start-agent", n, &World::start_agent), moment());
         return add(operate(n, OperatorCommand::Kind::reset_record, false), while_it_goes_on());
       default:  // a fence is asked for while all that can be seen is cut
-        add(fence_answers(n), moment());
+        add(chance(70) ? fence_answers(n) : lies(n), moment());
         add(everywhere(Act::Sort::fault, "cut", [](World& world) { world.set_link(false); }), moment());
         add(everywhere(Act::Sort::fault, "cut-network", [](World& world) { world.set_network(false); }),
             milliseconds(pick(3000)));

@@ -22,9 +22,12 @@ Plan shrink(const Plan& plan) {
     for (std::size_t i = best.acts.size(); i-- > 0;) {
       Plan without = best;
       without.acts.erase(without.acts.begin() + static_cast<std::ptrdiff_t>(i));
-      // What time the act took may be all that it was for.
-      if (!fails(without) && i > 0) without.acts[i - 1].wait += best.acts[i].wait;
-      if (!fails(without)) continue;
+      bool shows = fails(without);
+      if (!shows && i > 0) {  // the time that passed after it may be all that it was for
+        without.acts[i - 1].wait += best.acts[i].wait;
+        shows = fails(without);
+      }
+      if (!shows) continue;
       best = std::move(without);
       smaller = true;
     }
