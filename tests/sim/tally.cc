@@ -19,7 +19,9 @@ std::vector<std::pair<std::string, std::uint64_t>> Tally::under(std::string_view
   for (const auto& [name, count] : counts_) {
     if (name.starts_with(beginning)) found.emplace_back(name.substr(beginning.size()), count);
   }
-  std::ranges::stable_sort(found, std::ranges::greater(), &std::pair<std::string, std::uint64_t>::second);
+  std::ranges::sort(found, [](const auto& one, const auto& other) {
+    return one.second != other.second ? one.second > other.second : one.first < other.first;
+  });
   return found;
 }
 
