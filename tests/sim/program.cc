@@ -79,7 +79,8 @@ void print_summary(const Tally& tally, double wall_s, double cpu_s) {
   print_counts(tally, "repairs", "repair/");
   print_counts(tally, "commands of an operator", "command/");
   print_counts(tally, "quiet", "quiet/");
-  print_counts(tally, "pools taken, by permit", "permit/");
+  print_counts(tally, "pools taken, by permit (released: also by the partner's answer, where it has none of it)",
+               "permit/");
   print_counts(tally, "fences confirmed", "fence/");
   print_counts(tally, "refusals and what was told instead of an act, by reason", "refusal/");
   print_counts(tally, "verdicts", "verdict/");
@@ -124,7 +125,10 @@ int run_many(const Arguments& arguments) {
   const std::uint64_t run = *result.failing - crew.first + 1;
   fmt::print("violation in run {} (seed {}): ", run, *result.failing);
   hapair::sim::tell_apart([&] { fmt::print("{}\n", first_violation(*result.failing, arguments)); });
-  if (!arguments.brief) explain(*result.failing, arguments);
+  if (!arguments.brief) {
+    fmt::print("again, whole: sim {}{}\n", *result.failing, arguments.no_quiet ? " --no-quiet" : "");
+    explain(*result.failing, arguments);
+  }
   return kViolated;
 }
 
