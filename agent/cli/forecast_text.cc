@@ -18,7 +18,9 @@ std::string row(const std::string& head, const std::string& text, const Style& s
 }  // namespace
 
 std::string forecast_text(const agent::AgentConfig& config, const Style& style) {
-  std::string out = "\n" + toned("What each failure leads to (arbiter none):", Tone::dim, style) + "\n";
+  std::string out =
+      "\n" + toned(fmt::format("What each failure leads to (arbiter {}):", text_of(config.arbiter)), Tone::dim, style) +
+      "\n";
   for (const agent::Forecast& row_of : agent::forecast(config)) {
     const std::string head =
         row_of.failure + (row_of.by_itself ? "" : toned(" - an operator is needed", Tone::bad, style));

@@ -1,6 +1,7 @@
 #include "agent/cli/mailbox_disk.h"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,7 +37,9 @@ std::expected<Fd, std::string> open_alone(const std::string& device) {
 std::expected<void, std::string> write_area(const Fd& disk, const std::string& device, const ccm::DiskPair& of) {
   // The header last: an area is there when all of it is.
   std::vector<std::byte> area(ccm::kDiskBytes);
-  const auto header = ccm::encode_disk_header(of);
+  ccm::DiskAreaId id{};
+  if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) return failed(errno_text("getrandom"));
+  const auto header = ccm::encode_disk_header(of, id);
   const auto put = [&](std::span<const std::byte> bytes) {
     return ::pwrite(disk.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()) &&
            ::fsync(disk.get()) == 0;

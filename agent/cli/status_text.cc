@@ -212,8 +212,12 @@ std::string inhibitions(const StatusReply& status, const Style& style) {
 std::string fencing(const StatusReply& status, const Style& style) {
   std::string devices;
   for (const std::string& device : status.fence_devices()) devices += (devices.empty() ? "" : ", ") + device;
-  std::string text = devices.empty() ? "no device: only a release, a reboot or hapair confirm-down permits a takeover"
-                                     : "by " + devices;
+  std::string text = !devices.empty() ? "by " + devices
+                     : status.arbiter() == "mailbox"
+                         ? std::string(
+                               "no device: only a release, a reboot, the end of a lease or hapair confirm-down "
+                               "permits a takeover")
+                         : std::string("no device: only a release, a reboot or hapair confirm-down permits a takeover");
   if (status.has_last_fence()) {
     const auto& last = status.last_fence();
     text += fmt::format("; last: {}", last.result());
@@ -257,6 +261,24 @@ std::string resources(const PoolStatus& pool, const Style& style) {
   return out;
 }
 
+// Behind how long the pool is in its state.
+std::string lease_text(const PoolStatus& pool, std::int64_t now_ns) {
+  if (pool.has_expiry_ns()) return ", the partner's lease is over in " + duration_text(pool.expiry_ns() - now_ns);
+  if (!pool.leased()) return "";
+  if (!pool.has_lease_over_ns()) return ", under a lease";
+  const std::int64_t left = pool.lease_over_ns() - now_ns;
+  return left > 0 ? ", lease for " + duration_text(left) : std::string(", lease over");
+}
+
+std::string arbiter(const StatusReply& status, const Style& style) {
+  if (status.arbiter() != "mailbox") return "";
+  std::string out;
+  for (const std::string& trouble : status.mailbox_troubles()) {
+    out += line(out.empty() ? "arbiter" : "", toned(trouble, Tone::bad, style), style);
+  }
+  return out.empty() ? line("arbiter", "mailbox", style) : out;
+}
+
 std::string pools(const StatusReply& status, const Style& style) {
   std::size_t name = 4;
   std::size_t node = 5;
@@ -279,6 +301,7 @@ std::string pools(const StatusReply& status, const Style& style) {
     if (pool.has_giveback_due_ns()) {
       since += ", goes home in " + duration_text(pool.giveback_due_ns() - status.now_ns());
     }
+    since += lease_text(pool, status.now_ns());
     out += row(pool.name(), pool.home(), pool.owner().empty() ? "?" : pool.owner(), std::to_string(pool.epoch()),
                toned(padded(pool.state(), state), tone_of_pool(pool), style), since);
     const bool settled = tone_of_pool(pool) == Tone::good;
@@ -292,7 +315,7 @@ std::string pools(const StatusReply& status, const Style& style) {
 
 std::string status_text(const StatusReply& status, const Style& style) {
   return head(status, style) + early_channel(status, style) + watchdog(status, style) + partner(status, style) +
-         inhibitions(status, style) + fencing(status, style) + pools(status, style);
+         inhibitions(status, style) + arbiter(status, style) + fencing(status, style) + pools(status, style);
 }
 
 }  // namespace hapair::cli

@@ -80,6 +80,16 @@ GivebackConfig read_giveback(ConfigObject& root) {
   return giveback;
 }
 
+LeaseConfig read_lease(ConfigObject& root) {
+  constexpr double kLongestMs = 600'000;
+  ConfigObject object = root.object("lease", false);
+  LeaseConfig lease;
+  lease.duration = object.milliseconds("duration_ms", 5'000, 1'000, kLongestMs);
+  lease.stop = object.milliseconds("stop_ms", 10'000, 0, kLongestMs);
+  object.finish();
+  return lease;
+}
+
 // One relation between two times: `shorter` must not be below `limit`.
 struct TimeRelation {
   std::string key;       // of `shorter`, in full
@@ -155,8 +165,24 @@ void check_folders(ConfigObject& root, const AgentConfig& config) {
   }
 }
 
+// A lease rests on a disk that both read and on a watchdog that ends whoever cannot stop any more.
+void check_mailbox(ConfigObject& root, const AgentConfig& config) {
+  if (deciding_disks(config.pair).empty()) {
+    root.problems().add_sentence(root.path("arbiter"),
+                                 "arbiter is \"mailbox\" and no mailbox disk is given: name one or three shared disks "
+                                 "in ccm.mailbox_disks");
+  }
+  if (!config.pair.watchdog) {
+    root.problems().add_sentence(
+        root.path("arbiter"),
+        "arbiter is \"mailbox\" and ccm.watchdog is not given: a node that hangs could not stop its pools when its "
+        "lease is over, so its partner may not wait for that; give the watchdog's device");
+  }
+}
+
 // With no arbiter and nothing to fence with, a takeover after a failure can never be permitted.
 void check_permits(ConfigObject& root, const AgentConfig& config) {
+  if (config.arbiter == ArbiterKind::mailbox) return check_mailbox(root, config);
   if (!config.takeover.automatic || !config.fencing.devices.empty()) return;
   root.problems().add_sentence(
       root.path("fencing.devices"),
@@ -185,6 +211,16 @@ class FieldHash {
 
 }  // namespace
 
+std::string_view text_of(ArbiterKind arbiter) {
+  switch (arbiter) {
+    case ArbiterKind::none:
+      return "none";
+    case ArbiterKind::mailbox:
+      return "mailbox";
+  }
+  return "unknown";
+}
+
 std::string_view text_of(FenceAction action) {
   switch (action) {
     case FenceAction::off:
@@ -211,8 +247,9 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   config.pair = ccm::read_pair_config(root);
   config.state_dir = root.text("state_dir", "/var/lib/hapair");
   config.heartbeat = read_heartbeat(root);
-  static constexpr std::array<std::string_view, 1> kArbiters{"none"};
+  static constexpr std::array<std::string_view, 2> kArbiters{"none", "mailbox"};
   config.arbiter = static_cast<ArbiterKind>(root.choice("arbiter", 0, kArbiters));
+  config.lease = read_lease(root);
   config.fencing = read_fencing(root, config.pair, places);
   config.takeover = read_takeover(root);
   config.giveback = read_giveback(root);
@@ -247,6 +284,7 @@ std::uint64_t shared_config_hash(const AgentConfig& config) {
   const auto [low, high] = std::minmax({config.pair.node.view(), config.pair.partner.view()});
   hash.add(low);
   hash.add(high);
+  hash.add(text_of(config.arbiter));
   hash.add_number(config.pools.size());
   for (const PoolConfig& pool : config.pools) {
     hash.add(pool.name.view());

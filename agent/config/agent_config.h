@@ -29,6 +29,7 @@ struct AgentConfig {
   std::string state_dir;
   HeartbeatConfig heartbeat;
   ArbiterKind arbiter = ArbiterKind::none;
+  LeaseConfig lease;
   FencingConfig fencing;
   TakeoverConfig takeover;
   GivebackConfig giveback;

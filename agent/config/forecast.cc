@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/config/limits.h"
+#include "ccm/wire/watchdog_layout.h"
 
 namespace hapair::agent {
 namespace {
@@ -49,6 +50,16 @@ Forecast taken(const AgentConfig& config, std::string failure, const std::string
                                               partner, partner)),
             false};
   }
+  if (const auto wait = lease_wait(config)) {
+    const std::string then = fmt::format("{} after its claim is decided on the mailbox disks", time_text(*wait));
+    return {std::move(failure),
+            devices ? fmt::format(
+                          "{} it is fenced by {}, and its pools are served here once that is confirmed, or, without "
+                          "that, when its lease must be over, {}",
+                          known, device_names(config), then)
+                    : fmt::format("{} its pools are served here when its lease must be over, {}", known, then),
+            true};
+  }
   return {std::move(failure),
           fmt::format("{} it is fenced by {}, and its pools are served here once that is confirmed", known,
                       device_names(config)),
@@ -89,12 +100,40 @@ Forecast all_links_lost(const AgentConfig& config) {
 
 Forecast fence_fails(const AgentConfig& config) {
   const std::string partner = config.pair.partner.text();
+  if (const auto wait = lease_wait(config); wait && config.takeover.automatic) {
+    return {
+        fmt::format("{} is dead, and no fence device answers", partner),
+        fmt::format("its lease is waited for: its pools are served here {} after its claim is decided on the mailbox "
+                    "disks",
+                    time_text(*wait)),
+        true};
+  }
   return {
       fmt::format("{} is dead, and no fence device answers", partner),
       fmt::format("{} rounds through the devices, {} apart, then nothing is taken; whoever sees that {} has no power "
                   "runs here: hapair confirm-down {}",
                   config.fencing.attempts, time_text(config.fencing.retry), partner, partner),
       false};
+}
+
+// Of arbiter mailbox.
+void add_mailbox_lost(const AgentConfig& config, std::vector<Forecast>& all) {
+  const std::string node = config.pair.node.text();
+  const std::string partner = config.pair.partner.text();
+  if (deciding_disks(config.pair).size() == 3) {
+    all.push_back({"one of the three mailbox disks is lost", "told in hapair status; nothing else is lost", true});
+  }
+  all.push_back(
+      {deciding_disks(config.pair).size() == 3 ? "two of the mailbox disks are lost" : "the mailbox disk is lost",
+       "each node is freed from its lease by the other's word, and both serve on; until they are back, no "
+       "takeover by itself rests on a lease",
+       true});
+  all.push_back(
+      {fmt::format("{} is cut off from {} and from the mailbox disks", node, partner),
+       fmt::format("it stops its pools when its lease is over, {} after its last look at the disks, and is reset "
+                   "by its watchdog where they have not stopped {} later; they are served there then",
+                   time_text(config.lease.duration), time_text(config.lease.stop)),
+       true});
 }
 
 Forecast stalled(const AgentConfig& config) {
@@ -143,7 +182,9 @@ std::vector<Forecast> forecast(const AgentConfig& config) {
   all.push_back(stalled(config));
   all.push_back(links_lost(config));
   all.push_back(all_links_lost(config));
-  if (has_disk(config)) {
+  if (lease_wait(config)) {
+    add_mailbox_lost(config, all);
+  } else if (has_disk(config)) {
     all.push_back(
         {"the mailbox disk is lost", "told in hapair status; it carries beats only, and nothing else is lost", true});
   }
@@ -171,6 +212,13 @@ std::vector<TimelineStep> takeover_timeline(const AgentConfig& config) {
     steps.push_back({fmt::format("a fence is confirmed by {} (its own time; given up after {} rounds)",
                                  device_names(config), rounds),
                      rounds * round + (rounds - 1) * config.fencing.retry});
+  } else if (const auto wait = lease_wait(config)) {
+    steps.push_back({"the claim is decided on the mailbox disks", std::nullopt});
+    steps.push_back({fmt::format("its lease is over: lease.duration_ms ({}), lease.stop_ms ({}), its watchdog's bound "
+                                 "({}), and a hundredth for the clocks",
+                                 time_text(config.lease.duration), time_text(config.lease.stop),
+                                 time_text(ccm::reset_bound_of(config.pair.watchdog->timeout))),
+                     *wait});
   } else {
     steps.push_back({"an operator confirms that it is down", std::nullopt});
   }

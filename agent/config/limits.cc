@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "agent/core/lease.h"
+#include "ccm/wire/watchdog_layout.h"
+
 namespace hapair::agent {
 
 heartbeat::WatchLimits watch_limits(const AgentConfig& config) {
@@ -36,6 +39,12 @@ Duration silent_after(const AgentConfig& config) {
     silent = std::max(silent, heartbeat::network_floor(limits, i) + limits.network_lags.at(i));
   }
   return silent + config.pair.pace;
+}
+
+std::optional<Duration> lease_wait(const AgentConfig& config) {
+  if (config.arbiter != ArbiterKind::mailbox || !config.pair.watchdog) return std::nullopt;
+  const Duration over = config.lease.duration + config.lease.stop + ccm::reset_bound_of(config.pair.watchdog->timeout);
+  return expiry_wait(std::chrono::ceil<std::chrono::milliseconds>(over));
 }
 
 }  // namespace hapair::agent

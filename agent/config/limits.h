@@ -17,4 +17,8 @@ Duration beats_end(const AgentConfig& config);
 // the limits wider than their floors.
 Duration silent_after(const AgentConfig& config);
 
+// Of arbiter mailbox: from the moment at which a claim is decided until its owner's lease is over, everything of the
+// pool stopped or its node reset. Nothing: there are no leases.
+std::optional<Duration> lease_wait(const AgentConfig& config);
+
 }  // namespace hapair::agent

@@ -79,7 +79,17 @@ struct HeartbeatConfig {
   std::array<Duration, ccm::kBootPhases> phase_bounds{};
 };
 
-enum class ArbiterKind : std::uint8_t { none };  // none: only confirmed fencing, a release or a reboot permits
+enum class ArbiterKind : std::uint8_t {
+  none,     // only confirmed fencing, a release or a reboot permits
+  mailbox,  // and the end of a lease that the mailbox disks give (agent/core/lease.h)
+};
+std::string_view text_of(ArbiterKind arbiter);
+
+// Of ArbiterKind::mailbox.
+struct LeaseConfig {
+  Duration duration{};  // how long a look at the mailbox disks lets a pool run
+  Duration stop{};      // its stop may take so long after that before the watchdog resets the node
+};
 
 struct TakeoverConfig {
   bool automatic = true;

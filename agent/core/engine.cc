@@ -17,7 +17,10 @@ constexpr Duration kRewriteAfter = std::chrono::seconds(1);
 
 }  // namespace
 
-Engine::Engine(EngineConfig config) : config_(std::move(config)), next_decision_(config_.first_decision) {
+Engine::Engine(EngineConfig config)
+    : config_(std::move(config)),
+      own_side_(ccm::side_of(config_.self, config_.partner)),
+      next_decision_(config_.first_decision) {
   HAPAIR_CHECK(config_.life != 0, "a life is drawn before the engine is made");
   for (const PoolPlan& pool : config_.pools) {
     names_.push_back(pool.name);
@@ -60,6 +63,7 @@ void Engine::finish(Instant now) {
 void Engine::on(Instant now, const Started& event) {
   HAPAIR_CHECK(!started_, "an engine starts once");
   started_ = true;
+  started_at_ = now;
   boot_id_ = event.boot_id;
   for (Pool& pool : pools_) pool.since = now;
   const std::uint64_t decision = new_decision();
@@ -81,7 +85,12 @@ void Engine::on(Instant now, const Started& event) {
       *it = entry;
       it->held = entry.held && event.durable->boot_id == boot_id_;
       // While this node was away the partner may have come to the pool in another way than by this node's consent.
-      if (event.durable->boot_id != boot_id_) it->partner_boot = BootId();
+      if (event.durable->boot_id != boot_id_) {
+        it->partner_boot = BootId();
+        it->leased = false;
+        it->armed = Epoch();
+        it->armed_wait = {};
+      }
       it->claim = Epoch();  // a claim of an earlier life of this agent has no one who pursues it
     }
   }
@@ -161,6 +170,8 @@ void Engine::on(Instant now, const PartnerBlock& event) {
     return;
   }
   const bool first = !partner_ || partner_->life != view->life;
+  // A read over another rail that took longer.
+  if (!first && view->serial < partner_->serial) return;
   partner_ = view;
   partner_boot_ = event.boot_id;
   note_partner_maintenance(now);
@@ -207,10 +218,12 @@ void Engine::on(Instant now, const Durable& event) {
 void Engine::on(Instant now, const NotDurable& event) {
   // What was not written was never true: what is wanted goes back to what is on disk, in the pools that waited for it.
   if (!in_flight_ || in_flight_->generation > event.generation) return;
-  // The failed write may be on the disk all the same; where it said that this node holds a pool, a restarted agent
-  // would believe it.
+  // The failed write may be on the disk all the same; where it said that this node holds a pool, or may wait for the
+  // end of the partner's lease, a restarted agent would believe it.
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
-    doubtful_ = doubtful_ || (in_flight_->state.pools[i].held && !confirmed_.pools[i].held);
+    const PoolDurable& failed = in_flight_->state.pools[i];
+    doubtful_ = doubtful_ || (failed.held && !confirmed_.pools[i].held) ||
+                (failed.armed.value() != 0 && confirmed_.pools[i].armed.value() == 0);
   }
   in_flight_.reset();
   const bool told = rewrite_at_.has_value();
@@ -299,6 +312,7 @@ void Engine::on(Instant now, const OperatorCommand& command) {
 void Engine::on(Instant now, const ShutdownAsked& /*event*/) {
   if (shutting_down_) return;
   shutting_down_ = true;
+  shutdown_at_ = now;
   const std::uint64_t decision = new_decision();
   record(now, Severity::notice, "shutdown", std::nullopt, decision,
          hands_over() ? fmt::format("agent of {} was asked to stop: it stops its pools and hands them to {}",
@@ -337,10 +351,12 @@ std::optional<Instant> Engine::next_wakeup() const {
   }
   if (!fence_in_flight_) consider(fence_retry_at_);
   if (doubted_fence_) consider(doubted_until_);
+  if (shutting_down_ && leaves_bound(last_step_)) consider(shutdown_at_ + kLeaveBound);
   const std::optional<Instant> down = down_at();
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     consider(pools_[i].sequence.next_due());
     consider(pools_[i].bound);
+    consider(lease_due(i));
     const Instant again = pools_[i].since + kStopAgain;
     if (pools_[i].state == PoolState::failed && partner_runs_above(i) && again > last_step_) consider(again);
     if (!pools_[i].move) consider(giveback_at(i));
@@ -357,7 +373,8 @@ bool Engine::may_exit() const {
   if (!shutting_down_) return false;
   // What was forbidden, or seen last, is to be on disk, where the disk works.
   if (!offline_ && started_ && !rewrite_at_ && (in_flight_ || dirty_)) return false;
-  if (offline_ || !started_ || !hands_over()) return true;
+  if (offline_ || !started_) return true;
+  if (!hands_over()) return !leaves_bound(last_step_);
   return std::ranges::all_of(pools_, [this](const Pool& pool) {
     switch (pool.state) {
       case PoolState::unsettled:

@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "agent/core/model.h"
+#include "agent/core/ownership_ballot.h"
+#include "agent/core/ownership_look.h"
 #include "agent/core/partner_view.h"
 #include "agent/core/permit.h"
 #include "agent/core/pool_sequence.h"
@@ -32,6 +34,9 @@ namespace hapair::agent {
 
 // How long after a stop that failed it is tried again, where the partner runs the pool and it must stop here.
 inline constexpr Duration kStopAgain = std::chrono::seconds(5);
+
+// An agent that leaves its pools running waits so long for the word that frees them from their leases.
+inline constexpr Duration kLeaveBound = std::chrono::seconds(5);
 
 struct PoolPlan {
   PoolName name;
@@ -63,6 +68,10 @@ struct EnginePolicy {
   int giveback_limit = 3;
   Duration giveback_window = std::chrono::hours(1);
   bool hand_over_at_shutdown = true;
+  bool fences = true;            // a fence device is there
+  bool mailbox_arbiter = false;  // what follows counts only with it
+  Duration lease{};              // how long a look at the mailbox disks lets a pool run
+  Duration lease_stop{};         // so long its stop may take after that, before the watchdog ends this node
 };
 
 struct EngineConfig {
@@ -131,10 +140,26 @@ struct VetoDone {  // answers AskVetoes
   PoolIndex pool = 0;
   std::vector<std::string> said;  // what stands against the move, with who says so; empty: nothing
 };
+// What this node's leases rest on (lease.h); told when it changes.
+struct LeaseGround {
+  bool watchdog = false;             // it is armed, and resets this node where it is not fed
+  Duration bound{};                  // at the latest so long after `fed_until`
+  std::optional<Instant> fed_until;  // what the CCM has taken of FeedUntil
+  std::uint64_t mailbox = 0;         // mailbox_digest()
+};
+struct OwnershipSeen {  // against lease_decision() of the pool; told when it is newer than before
+  PoolIndex pool = 0;
+  CompleteLook look;
+};
+struct BallotDone {  // answers RunBallot
+  PoolIndex pool = 0;
+  BallotOutcome outcome;
+};
 struct ShutdownAsked {};
 struct Tick {};
 using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, Durable, NotDurable,
-                           FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, ShutdownAsked, Tick>;
+                           FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, LeaseGround, OwnershipSeen,
+                           BallotDone, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -151,7 +176,18 @@ struct SetPhase {
   ccm::BootPhase phase = ccm::BootPhase::unknown;
 };
 struct DiscardRecord {};  // the operator decided: the unreadable record goes
-using Command = std::variant<RunResource, StartFence, AbandonFence, AskVetoes, SetPhase, DiscardRecord>;
+struct RunBallot {        // one of a pool at a time; its luck is the shell's to draw
+  PoolIndex pool = 0;
+  std::optional<Proposal> proposal{};
+};
+struct LookAtDisks {  // at what the mailbox disks say of the pool; looks need no answer
+  PoolIndex pool = 0;
+};
+struct FeedUntil {  // the watchdog; nothing: whatever becomes of this agent. It stands until the next one
+  std::optional<Instant> until;
+};
+using Command = std::variant<RunResource, StartFence, AbandonFence, AskVetoes, SetPhase, DiscardRecord, RunBallot,
+                             LookAtDisks, FeedUntil>;
 
 struct PersistRequest {
   std::uint64_t generation = 0;
@@ -194,6 +230,10 @@ struct PoolReport {
   std::string reason;  // the sentence of the last transition, or why it needs an operator
   bool failed_here = false;
   std::optional<Instant> giveback_due;
+  bool leased = false;                // it runs here under a lease
+  std::optional<Instant> lease_over;  // when that is over, if it is not renewed
+  bool armed = false;                 // it may be taken when the partner's lease is over
+  std::optional<Instant> expiry;      // when that is, since this node's claim is decided
 };
 
 class Engine {
@@ -220,6 +260,10 @@ class Engine {
   [[nodiscard]] const std::optional<FenceReport>& last_fence() const { return last_fence_; }
   // What the verdict means for this node's next act, in one sentence.
   [[nodiscard]] std::string implication() const;
+  // What a look at the mailbox disks is held against; nothing: none is due.
+  [[nodiscard]] const std::optional<ccm::OwnershipDecision>& lease_decision(PoolIndex pool) const {
+    return pools_[pool].lease.mine;
+  }
   // Every page of the partner that carries the session's MAC is to be told, not only one that shows another place.
   [[nodiscard]] bool wants_sighting() const;
   // After ShutdownAsked: nothing is left to wait for.
@@ -240,7 +284,29 @@ class Engine {
     std::uint64_t decision = 0;
     bool ignore_vetoes = false;
   };
-  enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray };
+  enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray, lease };
+  struct Lease {
+    enum class Ballot : std::uint8_t { none, learns, decides, claims };
+    Ballot ballot = Ballot::none;  // that is out
+    Instant ballot_at;             // none before
+    bool learnt = false;           // `known` is of this state of the pool
+    std::optional<ccm::OwnershipDecision> known;
+    // Of a pool that runs here:
+    std::optional<ccm::OwnershipDecision> mine;
+    Instant looked;  // the beginning of the newest complete look at the disks since `mine` is known
+    ClaimSight shows = ClaimSight::none;
+    Instant until;  // nothing yet in this life of the agent: the epoch of the clock
+    Instant look_at;
+    std::optional<Instant> prepared_until;  // a lease is about to begin
+    bool offered = false;                   // the partner is told that it runs under a lease
+    bool freeing = true;                    // it is asked to give its arms up; at first, for what an earlier life said
+    std::uint64_t unoffered_serial = 1;     // the publication by which it was asked
+    bool awaited = false;                   // it is looked at, and nothing is started before there is a lease
+    bool trouble_told = false;
+    // Of a pool that is claimed:
+    std::optional<ccm::OwnershipDecision> claim_decided;
+    Instant claim_decided_at;
+  };
 
   struct Pool {
     explicit Pool(const PoolPlan& pool_plan) : sequence(pool_plan.resources) {}
@@ -267,8 +333,10 @@ class Engine {
     bool vetoes_request = false;  // of the partner's; until it is withdrawn
     bool requests_now = false;    // this node's request overrides vetoes
     bool fence_counted = false;   // its claim counts as a fence by itself, and none has begun yet
-    bool start_wanted = false;    // by an operator, who said that the cause is repaired
-    bool held_back = false;       // it is looked at, and nothing is started: maintenance
+    bool fence_over = false;      // no fence was confirmed; the end of the partner's lease is waited for
+    Lease lease;
+    bool start_wanted = false;  // by an operator, who said that the cause is repaired
+    bool held_back = false;     // it is looked at, and nothing is started: maintenance
     bool failed_here = false;
     bool disk_refused = false;      // failed_here or takeover_refused is the disk's fault: over when a write succeeds
     bool giveback_refused = false;  // the home node did not take it: not again before something changes
@@ -310,6 +378,40 @@ class Engine {
   void count_fence(Instant now);
   void uncount_fence(PoolIndex index);
   void refuse_fence(Instant now, PoolIndex index);
+
+  // engine_lease.cc: leases, and claims that are proved by the end of one
+  void on(Instant now, const LeaseGround& event);
+  void on(Instant now, const OwnershipSeen& event);
+  void on(Instant now, const BallotDone& event);
+  [[nodiscard]] bool bound(PoolIndex index) const;
+  [[nodiscard]] bool may_run_here(PoolIndex index) const;
+  [[nodiscard]] Duration lease_time() const;
+  [[nodiscard]] std::chrono::milliseconds lease_over() const;
+  [[nodiscard]] bool grounded() const;
+  [[nodiscard]] bool one_mailbox() const;
+  [[nodiscard]] bool partner_may_arm() const;
+  [[nodiscard]] bool lease_good(Instant now, PoolIndex index) const;
+  [[nodiscard]] bool expiry_possible(PoolIndex index) const;
+  [[nodiscard]] std::optional<Instant> expiry_at(PoolIndex index) const;
+  void take_own(Instant now, PoolIndex index);
+  void take_claim(Instant now, PoolIndex index);
+  void tell_mailbox_trouble(Instant now, PoolIndex index, std::string_view what);
+  bool settle_lease(Instant now, PoolIndex index);
+  [[nodiscard]] std::optional<Instant> lease_over_at(PoolIndex index) const;
+  void free_from_lease(PoolIndex index);
+  void offer_lease(Instant now, PoolIndex index);
+  void set_offered(Instant now, PoolIndex index, bool offered, const std::string& why);
+  void ask_for_freedom(PoolIndex index);
+  void follow_arms(PoolIndex index);
+  [[nodiscard]] bool may_arm(PoolIndex index) const;
+  [[nodiscard]] Lease::Ballot ballot_wanted(PoolIndex index) const;
+  void ask_disks(Instant now, PoolIndex index);
+  void feed();
+  [[nodiscard]] std::optional<Instant> lease_due(PoolIndex index) const;
+  [[nodiscard]] bool leaves_bound(Instant now) const;
+  [[nodiscard]] bool provable(PoolIndex index) const;
+  void refuse_unprovable(Instant now, PoolIndex index);
+  bool take_expiry(Instant now, PoolIndex index);
 
   // engine_vetoes.cc: planned moves
   bool vetted(PoolIndex index, PlannedMove move);
@@ -359,7 +461,7 @@ class Engine {
   [[nodiscard]] bool giveback_limit_reached(Instant now, PoolIndex index);
   [[nodiscard]] Duration stop_bound(PoolIndex index) const;
   void note_going_down(heartbeat::Verdict before);
-  bool make_permit(PoolIndex index, PoolEvent event);
+  bool make_permit(Instant now, PoolIndex index, PoolEvent event);
 
   // engine_reboot.cc: a partner that reboots
   [[nodiscard]] bool partner_rebooted(PoolIndex index) const;
@@ -402,6 +504,12 @@ class Engine {
   bool offline_ = false;
   std::string offline_reason_;
   bool shutting_down_ = false;
+  Instant started_at_;
+  Instant shutdown_at_;
+  ccm::PairSide own_side_;
+  LeaseGround ground_;
+  std::optional<Instant> ground_since_;  // the watchdog is fed as leases need it
+  std::optional<FeedUntil> told_feed_;
 
   DurableState wanted_;                      // as it will be once everything that was asked for is written
   DurableState confirmed_;                   // as it is on disk
@@ -409,8 +517,8 @@ class Engine {
   std::uint64_t generation_ = 0;
   bool dirty_ = false;
   std::optional<Instant> rewrite_at_;  // the last write failed
-  bool doubtful_ =
-      false;  // and the disk may say that this node holds a pool: no question is answered until one succeeds
+  bool doubtful_ = false;  // and the disk may say that this node holds a pool or is armed: no question is answered
+                           // until one succeeds
 
   WallTime wall_{};
   Instant wall_at_;

@@ -16,9 +16,15 @@ void Engine::fence_if_wanted(Instant now) {
   if (fence_in_flight_ || fence_retry_at_ || operator_word_holds()) return;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (pools_[i].state != PoolState::fencing || !claim_carried(now, i) || reboot_awaited(i)) continue;
+    const bool expires = expiry_possible(i);
+    if (expires && (pools_[i].fence_over || !config_.policy.fences)) continue;
     const bool first =
         pools_[i].claim_cause == ClaimCause::verdict && fence_tries_ == 0 && !fence_counted() && !partner_down_proven_;
     if (!first || !fence_limit_reached(now)) return start_fence_round(now);
+    if (expires) {
+      pools_[i].fence_over = true;
+      continue;
+    }
     fire(now, i, PoolEvent::fence_given_up, pools_[i].decision);
     refuse_fence(now, i);
   }
@@ -207,6 +213,13 @@ void Engine::conclude_fence(Instant now, const FenceReport& report, const std::v
       wanted_.fences.pop_back();
     }
     for (const PoolIndex i : concerned) {
+      if (expiry_possible(i)) {
+        pools_[i].fence_over = true;
+        record(now, Severity::warning, "lease-waited-for", i, pools_[i].decision,
+               fmt::format("{}: no fence was confirmed, so it is taken when the lease of {} is over",
+                           plan(i).name.view(), config_.partner.view()));
+        continue;
+      }
       pools_[i].takeover_refused = true;
       fire(now, i, PoolEvent::fence_given_up, pools_[i].decision);
     }

@@ -43,7 +43,12 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
                          pool.reason));
       return false;
     }
-    if (needs_permit && !make_permit(index, event)) return false;
+    if (row.from == PoolState::probing && row.to == PoolState::starting && bound(index) && now >= pool.lease.until) {
+      pool.lease.awaited = true;
+      pool.reason = "it is this node's and does not run as a whole: it is started under a lease of the mailbox disks";
+      return false;
+    }
+    if (needs_permit && !make_permit(now, index, event)) return false;
     ++rows_taken_[i];
     if ((begins_a_decision(row.from) || row.from == PoolState::released) && pool.decision != decision) {
       pool.decision = decision;
@@ -60,11 +65,17 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
                         : event == PoolEvent::giveback_due || event == PoolEvent::operator_giveback
                             ? StopCause::giveback
                         : event == PoolEvent::shutdown                                     ? StopCause::shutdown
+                        : event == PoolEvent::lease_lost                                   ? StopCause::lease
                         : event == PoolEvent::superseded || row.guard == Guard::runs_above ? StopCause::superseded
                         : row.from == PoolState::probing                                   ? StopCause::stray
                                                                                            : StopCause::failure;
     }
     leave(index);
+    if (row.to != row.from) {
+      pool.fence_over = false;
+      pool.lease.learnt = false;
+      pool.lease.claim_decided.reset();
+    }
     if (row.to != PoolState::fencing) uncount_fence(index);
     pool.state = row.to;
     pool.since = now;
@@ -77,7 +88,7 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
 }
 
 // The proof for the states that need one; true where none is needed or it was made.
-bool Engine::make_permit(PoolIndex index, PoolEvent event) {
+bool Engine::make_permit(Instant now, PoolIndex index, PoolEvent event) {
   Pool& pool = pools_[index];
   const PartnerPool* partner = partner_pool(index);
   std::optional<TakeoverPermit> permit;
@@ -101,6 +112,9 @@ bool Engine::make_permit(PoolIndex index, PoolEvent event) {
         permit = TakeoverPermit::from_fence(durable(index), *last_fence_);
       if (event == PoolEvent::reboot_proved && sighting_)
         permit = TakeoverPermit::from_reboot(durable(index), config_.partner, *sighting_, pool.claimed_at);
+      if (event == PoolEvent::lease_expired && pool.lease.claim_decided)
+        permit = TakeoverPermit::from_expiry(durable(index), config_.partner, *pool.lease.claim_decided,
+                                             pool.lease.claim_decided_at, now);
       break;
     case PoolState::claiming:
       if (event != PoolEvent::reboot_proved) return true;
@@ -201,7 +215,8 @@ void Engine::enter(Instant now, PoolIndex index) {
       const Epoch known = std::max(
           {record.epoch, pool.partner_known, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
       record.claim = known.next().next();
-      if (pool.claim_cause == ClaimCause::verdict && !reboot_awaited(index) && !fence_counted() && !fence_under_way()) {
+      if (config_.policy.fences && pool.claim_cause == ClaimCause::verdict && !reboot_awaited(index) &&
+          !fence_counted() && !fence_under_way()) {
         pool.fence_counted = true;
         count_fence(now);
       }
@@ -212,6 +227,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       if (std::ranges::count(pools_, PoolState::fencing, &Pool::state) == 1 && !fence_in_flight_ && !fence_retry_at_) {
         fence_tries_ = 0;
       }
+      pool.lease.ballot_at = now;
       fence_if_wanted(now);
       // A round that began before this claim was durable proves nothing for it; one of this very step does.
       pool.fence_round = fence_in_flight_ && fence_round_step_ == steps_ ? fence_round_ : fence_round_ + 1;
@@ -225,6 +241,9 @@ void Engine::enter(Instant now, PoolIndex index) {
       entry.partner_boot = BootId();
       entry.claim = Epoch();
       entry.held = true;
+      entry.leased = false;
+      entry.armed = Epoch();
+      entry.armed_wait = {};
       pool.awaits_generation = generation_ + 1;
       record(now, Severity::notice, "permit", index, pool.decision,
              fmt::format("{}: permit by {} for epoch {}: {}", plan(index).name.view(), text_of(pool.permit->kind()),
@@ -273,11 +292,14 @@ void Engine::settle(Instant now) {
   }
   heed_operator(now);
   fence_if_wanted(now);
+  for (PoolIndex i = 0; i < pools_.size(); ++i) ask_disks(now, i);
+  feed();
   tell_what_is_waited_for(now);
 }
 
 bool Engine::settle_pool(Instant now, PoolIndex index) {
   Pool& pool = pools_[index];
+  if (settle_lease(now, index)) return true;
   if (look_at_partner(now, index) || look_for_reboot(now, index)) return true;
   if (shutting_down_ && fire(now, index, PoolEvent::shutdown, pool.decision)) return true;
   const std::optional<Instant> down = down_at();
@@ -286,8 +308,10 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
   const bool waits = asked && heartbeat::answers(assessment_.verdict);
   const bool by_itself = takes_by_itself(pool.state);
   if (down && now >= *down && !waits && !(by_itself && pool.takeover_refused)) {
-    if (by_itself && holds(Guard::automatic_may_take, index) && !fence_under_way() && !fence_counted() &&
-        fence_limit_reached(now)) {
+    if (by_itself && holds(Guard::automatic_may_take, index) && !provable(index)) {
+      refuse_unprovable(now, index);
+    } else if (by_itself && holds(Guard::automatic_may_take, index) && !fence_under_way() && !fence_counted() &&
+               fence_limit_reached(now) && !expiry_possible(index)) {
       refuse_fence(now, index);
     } else if (fire(now, index, PoolEvent::partner_down, partner_decision_)) {
       return true;
@@ -298,6 +322,7 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
       fire(now, index, PoolEvent::partner_back, pool.decision)) {
     return true;
   }
+  if (take_expiry(now, index)) return true;
   if (pool.bound && now >= *pool.bound) {
     pool.bound.reset();
     if (pool.state == PoolState::released) pool.giveback_refused = true;
@@ -451,6 +476,7 @@ void Engine::follow_partner_record(PoolIndex index) {
   record.epoch = epoch;
   record.released = false;
   record.held = false;
+  record.leased = false;
 }
 
 // When the verdict has stood long enough to cost a takeover; nothing where it never may.

@@ -195,6 +195,11 @@ std::string Engine::implication() const {
                                : automatic;
     case Verdict::unreachable:
     case Verdict::hung:
+      if (automatic.empty() && !policy.fences) {
+        return fmt::format(
+            "its pools are claimed {}; they start when its lease must be over, where it serves under one",
+            after(policy.takeover_hold));
+      }
       if (went_down_with_pools_ && automatic.empty()) {
         return fmt::format(
             "it went down in an orderly way and keeps its pools: they are taken when it is seen to boot, "
@@ -222,6 +227,8 @@ PublishedView Engine::published(Instant now) const {
   view.leaving = shutting_down_;
   view.keeps_pools = shutting_down_ && !hands_over();
   view.maintenance_left_s = view.node_state == NodeState::maintenance ? maintenance_left_s(now) : 0;
+  view.lease_over = lease_over();
+  view.mailbox = config_.policy.mailbox_arbiter ? ground_.mailbox : 0;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];
     const PoolDurable& record = confirmed_.pools[i];
@@ -241,6 +248,10 @@ PublishedView Engine::published(Instant now) const {
                                                       : PoolRequest::none;
     entry.failed_here = pool.failed_here;
     entry.vetoes = pool.vetoes_request;
+    entry.leased = pool.lease.offered && record.leased && wanted_.pools[i].leased;
+    entry.unleased = bound(i) && pool.lease.freeing;
+    // Until a record that is not is on disk.
+    entry.armed = record.armed.value() != 0 || wanted_.pools[i].armed.value() != 0;
     view.pools.push_back(entry);
   }
   return view;
@@ -251,10 +262,11 @@ PublishedView Engine::published(Instant now) const {
 void Engine::publish_changes(Instant now) {
   PublishedView view = published(now);
   const bool safe = may_answer(view);
-  const bool asked =
-      partner_ && !offline_ && started_ && !doubtful_ && safe &&
-      (partner_->serial != shown_saw_serial_ || partner_->life != shown_saw_life_) &&
-      std::ranges::any_of(partner_->pools, [](const PartnerPool& p) { return p.request != PoolRequest::none; });
+  const bool asked = partner_ && !offline_ && started_ && !doubtful_ && safe &&
+                     (partner_->serial != shown_saw_serial_ || partner_->life != shown_saw_life_) &&
+                     std::ranges::any_of(partner_->pools, [](const PartnerPool& p) {
+                       return p.request != PoolRequest::none || p.unleased;
+                     });
   if (view == shown_ && !asked) return;
   shown_ = std::move(view);
   ++serial_;
@@ -388,8 +400,18 @@ NodeReason Engine::node_reason() const {
 PoolReport Engine::pool_report(PoolIndex index) const {
   const Pool& pool = pools_[index];
   const PoolDurable& record = confirmed_.pools[index];
-  return {pool.state,   pool.since,  record.owner,     record.epoch,
-          record.claim, pool.reason, pool.failed_here, pool.veto.empty() ? giveback_at(index) : std::nullopt};
+  return {.state = pool.state,
+          .since = pool.since,
+          .owner = record.owner,
+          .epoch = record.epoch,
+          .claim = record.claim,
+          .reason = pool.reason,
+          .failed_here = pool.failed_here,
+          .giveback_due = pool.veto.empty() ? giveback_at(index) : std::nullopt,
+          .leased = bound(index),
+          .lease_over = lease_over_at(index),
+          .armed = expiry_possible(index),
+          .expiry = expiry_at(index)};
 }
 
 }  // namespace hapair::agent

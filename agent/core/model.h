@@ -62,6 +62,12 @@ struct PoolDurable {
   // `owner` partner only; not known after this node's own kernel booted, until the partner's page tells it again.
   BootId partner_boot;
   bool held = false;  // acquired in the life of the kernel that `boot_id` names: its resources may run here
+  // Of `owner` this node: its partner may take the pool when this node's lease must have run out (lease.h), so nothing
+  // of it runs here without one.
+  bool leased = false;
+  // Of `owner` partner, and while it lives as `partner_boot`: what `leased` is there. 0: it may serve without a lease.
+  Epoch armed{};
+  std::chrono::milliseconds armed_wait{};  // from a decided claim until the partner's lease is over, as it told
   bool operator==(const PoolDurable&) const = default;
 };
 inline constexpr std::size_t kFencesKept = 16;

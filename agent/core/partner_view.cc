@@ -1,5 +1,6 @@
 #include "agent/core/partner_view.h"
 
+#include "agent/core/lease.h"
 #include "ccm/base/check.h"
 
 namespace hapair::agent {
@@ -8,6 +9,9 @@ namespace {
 constexpr std::uint8_t kFlagReleased = 1;
 constexpr std::uint8_t kFlagFailed = 2;
 constexpr std::uint8_t kFlagVetoes = 4;
+constexpr std::uint8_t kFlagLeased = 8;
+constexpr std::uint8_t kFlagArmed = 16;
+constexpr std::uint8_t kFlagUnleased = 32;
 constexpr std::uint8_t kFlagLeaving = 1;
 constexpr std::uint8_t kFlagKeepsPools = 2;
 
@@ -25,6 +29,9 @@ std::optional<PartnerPool> read_entry(const ccm::PoolEntryLayout& entry) {
   pool.released = (entry.flags & kFlagReleased) != 0;
   pool.failed_there = (entry.flags & kFlagFailed) != 0;
   pool.vetoes = (entry.flags & kFlagVetoes) != 0;
+  pool.leased = (entry.flags & kFlagLeased) != 0;
+  pool.armed = (entry.flags & kFlagArmed) != 0;
+  pool.unleased = (entry.flags & kFlagUnleased) != 0;
   return pool;
 }
 
@@ -93,7 +100,8 @@ bool may_run(const PartnerPool& pool) {
 
 std::optional<PartnerView> read_block(const ccm::AgentBlockLayout& block, const std::vector<PoolName>& pools) {
   if (block.serial == 0 || block.pool_count > ccm::kMaxPools ||
-      block.node_state > static_cast<std::uint8_t>(NodeState::maintenance)) {
+      block.node_state > static_cast<std::uint8_t>(NodeState::maintenance) ||
+      block.lease_over_ms > static_cast<std::uint64_t>(kLongestLeaseOver.count())) {
     return std::nullopt;
   }
   PartnerView view;
@@ -106,6 +114,8 @@ std::optional<PartnerView> read_block(const ccm::AgentBlockLayout& block, const 
   view.leaving = (block.flags & kFlagLeaving) != 0;
   view.keeps_pools = (block.flags & kFlagKeepsPools) != 0;
   view.maintenance_left_s = block.maintenance_left_s;
+  view.lease_over = std::chrono::milliseconds(block.lease_over_ms);
+  view.mailbox = block.mailbox;
   view.pools.resize(pools.size());
   for (std::size_t i = 0; i < block.pool_count; ++i) {
     const auto entry = read_entry(block.pools[i]);
@@ -130,6 +140,8 @@ ccm::AgentBlockLayout write_block(const PublishedView& view, std::uint64_t seria
   block.node_state = static_cast<std::uint8_t>(view.node_state);
   block.flags = static_cast<std::uint8_t>((view.leaving ? kFlagLeaving : 0) | (view.keeps_pools ? kFlagKeepsPools : 0));
   block.maintenance_left_s = view.maintenance_left_s;
+  block.lease_over_ms = static_cast<std::uint64_t>(view.lease_over.count());
+  block.mailbox = view.mailbox;
   for (std::size_t i = 0; i < view.pools.size(); ++i) {
     const PublishedPool& pool = view.pools[i];
     ccm::PoolEntryLayout& entry = block.pools[i];
@@ -140,7 +152,8 @@ ccm::AgentBlockLayout write_block(const PublishedView& view, std::uint64_t seria
     entry.state = static_cast<std::uint8_t>(pool.state);
     entry.request = static_cast<std::uint8_t>(pool.request);
     entry.flags = static_cast<std::uint8_t>((pool.released ? kFlagReleased : 0) | (pool.failed_here ? kFlagFailed : 0) |
-                                            (pool.vetoes ? kFlagVetoes : 0));
+                                            (pool.vetoes ? kFlagVetoes : 0) | (pool.leased ? kFlagLeased : 0) |
+                                            (pool.armed ? kFlagArmed : 0) | (pool.unleased ? kFlagUnleased : 0));
   }
   return block;
 }

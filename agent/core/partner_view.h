@@ -49,6 +49,9 @@ struct PartnerPool {
   bool released = false;
   bool failed_there = false;  // it tried, and could not start or keep it
   bool vetoes = false;        // it was asked to hand it over, and something there is against it
+  bool leased = false;        // it serves under a lease, and this node may take the pool when that runs out
+  bool unleased = false;      // it asks this node to give its arms up: it has no lease any more
+  bool armed = false;         // it takes the pool when this node's lease runs out
 };
 
 // True where the partner asks this node to hand it over.
@@ -69,7 +72,9 @@ struct PartnerView {
   bool keeps_pools = false;  // and keeps its pools while it does (shutdown.hand_over false)
   std::uint32_t maintenance_left_s =
       0;  // of a node in maintenance: from the publication on, rounded up to minutes; 0: no end
-  std::vector<PartnerPool> pools;  // in this node's order; a pool that the partner does not list is `probing`
+  std::chrono::milliseconds lease_over{};  // from a decided claim until a lease of its is over; 0: it has no leases
+  std::uint64_t mailbox = 0;               // mailbox_digest(); 0: it looks at none
+  std::vector<PartnerPool> pools;          // in this node's order; a pool that the partner does not list is `probing`
 };
 
 // Reads the partner's block; nothing where it has published none yet or a field has no meaning.
@@ -85,6 +90,9 @@ struct PublishedPool {
   bool released = false;
   bool failed_here = false;
   bool vetoes = false;
+  bool leased = false;
+  bool unleased = false;
+  bool armed = false;
   bool operator==(const PublishedPool&) const = default;
 };
 
@@ -93,6 +101,8 @@ struct PublishedView {
   bool leaving = false;
   bool keeps_pools = false;
   std::uint32_t maintenance_left_s = 0;
+  std::chrono::milliseconds lease_over{};
+  std::uint64_t mailbox = 0;
   std::vector<PublishedPool> pools;
   bool operator==(const PublishedView&) const = default;
 };

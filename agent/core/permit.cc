@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "agent/core/lease.h"
+
 namespace hapair::agent {
 namespace {
 
@@ -24,6 +26,8 @@ std::string_view text_of(PermitKind kind) {
       return "rebooted";
     case PermitKind::held:
       return "held";
+    case PermitKind::expired:
+      return "expired";
   }
   return "unknown";
 }
@@ -42,7 +46,8 @@ std::optional<TakeoverPermit> TakeoverPermit::from_disclaimer(const PoolDurable&
                                                               const PartnerView& view, std::uint64_t own_life,
                                                               std::uint64_t asked_serial) {
   const bool answered = view.saw_life == own_life && asked_serial != 0 && view.saw_serial >= asked_serial;
-  if (!answered || !holds_nothing(partner)) return std::nullopt;
+  // One that still counts on an earlier lease of this node's could let it run out, and be right.
+  if (!answered || !holds_nothing(partner) || partner.armed) return std::nullopt;
   return TakeoverPermit(PermitKind::released, mine.pool, next_epoch(mine, partner),
                         "the partner was asked and answers that it neither has nor claims it");
 }
@@ -73,6 +78,20 @@ std::optional<TakeoverPermit> TakeoverPermit::from_reboot(const PoolDurable& dur
       PermitKind::rebooted, durable.pool, durable.claim,
       fmt::format("the partner held it under boot id {} and was seen under {} in phase {}, after the claim was durable",
                   durable.partner_boot.text(), seen.boot_id.text(), text_of(seen.phase)));
+}
+
+std::optional<TakeoverPermit> TakeoverPermit::from_expiry(const PoolDurable& durable, const NodeName& partner,
+                                                          const ccm::OwnershipDecision& decided, Instant decided_at,
+                                                          Instant now) {
+  const bool claimed = durable.claim.value() != 0 && decided.value.epoch >= durable.claim;
+  const bool armed = durable.owner == partner && durable.armed.value() != 0 && durable.armed == durable.epoch;
+  const Duration wait = expiry_wait(durable.armed_wait);
+  if (!claimed || !armed || now - decided_at < wait) return std::nullopt;
+  return TakeoverPermit(
+      PermitKind::expired, durable.pool, decided.value.epoch,
+      fmt::format("the claim is decided on the mailbox disks for {:.0f} ms, and within {:.0f} ms of that the partner's "
+                  "lease was over: it has stopped the pool or was reset by its watchdog",
+                  ms_of(now - decided_at), ms_of(wait)));
 }
 
 std::optional<TakeoverPermit> TakeoverPermit::from_possession(const DurableState& durable, const PoolName& pool,

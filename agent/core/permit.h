@@ -10,6 +10,7 @@
 #include "agent/core/model.h"
 #include "agent/core/partner_view.h"
 #include "ccm/base/ids.h"
+#include "ccm/wire/ownership_slot.h"
 #include "heartbeat/sighting.h"
 
 namespace hapair::agent {
@@ -19,6 +20,7 @@ enum class PermitKind : std::uint8_t {
   fenced,    // a fence method confirmed that the partner is down
   rebooted,  // after the claim was durable, the partner was seen in a later life of its kernel, before its storage
   held,      // no takeover: this node held it already, in this very life of its kernel, and never gave it up
+  expired,   // this node's claim is decided on the mailbox disks, and the owner's lease must have run out since
 };
 std::string_view text_of(PermitKind kind);
 
@@ -66,6 +68,13 @@ class TakeoverPermit {
   // `durable` says that this node owns the pool, and was written in the life of the kernel that still runs.
   static std::optional<TakeoverPermit> from_possession(const DurableState& durable, const PoolName& pool,
                                                        const NodeName& self, const BootId& boot_id);
+
+  // `durable` is what is on disk by now: the claim, and that the owner serves under a lease and for how long. The
+  // mailbox disks decided for this node at `decided_at` or before, after the claim was durable. Why it is a proof:
+  // agent/core/lease.h.
+  static std::optional<TakeoverPermit> from_expiry(const PoolDurable& durable, const NodeName& partner,
+                                                   const ccm::OwnershipDecision& decided, Instant decided_at,
+                                                   Instant now);
 
   [[nodiscard]] PermitKind kind() const { return kind_; }
   // The epoch under which the pool may be started, once it is durable.

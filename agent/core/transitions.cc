@@ -32,6 +32,9 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::probing, E::none_running, G::always, S::unsettled,
      "nothing of it runs here; the partner knows who may serve it"},
 
+    {S::probing, E::lease_lost, G::always, S::stopping,
+     "a part of it runs here, and this node has no lease under which it could go on: it is stopped"},
+
     {S::unsettled, E::partner_released, G::may_take, S::acquiring, "the partner offers it"},
     {S::unsettled, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
     {S::unsettled, E::partner_vacant, G::home_or_owner_here, S::asking,
@@ -85,6 +88,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::fencing, E::fence_confirmed, G::always, S::acquiring, "the fence is confirmed: the partner is down"},
     {S::fencing, E::reboot_proved, G::always, S::acquiring,
      "the partner is seen in a new life of its kernel after the claim was durable: no fence is waited for"},
+    {S::fencing, E::lease_expired, G::always, S::acquiring,
+     "the partner's lease must be over since the claim was decided: it has stopped it or was reset"},
     {S::fencing, E::fence_failed, G::always, S::fencing,
      "the fence is not confirmed, so nothing is taken; it is tried again"},
     {S::fencing, E::fence_given_up, G::always, S::elsewhere,
@@ -99,6 +104,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::starting, E::start_failed, G::always, S::stopping,
      "a resource did not start: what was started is stopped again"},
     {S::starting, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
+    {S::starting, E::lease_lost, G::always, S::stopping,
+     "its lease is over: the partner may take it, so it stops here"},
     {S::starting, E::operator_giveback, G::always, S::stopping, "an operator gives it to the partner"},
     {S::starting, E::shutdown, G::hands_over, S::stopping, "this node shuts down and hands it over"},
 
@@ -108,6 +115,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::serving, E::resource_lost, G::always, S::stopping,
      "a resource failed and may not be restarted here: it is given away"},
     {S::serving, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
+    {S::serving, E::lease_lost, G::always, S::stopping, "its lease is over: the partner may take it, so it stops here"},
     {S::serving, E::shutdown, G::hands_over, S::stopping, "this node shuts down and hands it over"},
 
     {S::stopping, E::all_stopped, G::was_superseded, S::elsewhere, "stopped; it is the partner's"},
@@ -145,6 +153,8 @@ struct IgnoredGroup {
 };
 
 constexpr const char* kNothingAsked = "the partner is not asked to hand it over in this state";
+constexpr const char* kNoLease = "nothing of it runs here under a lease, and no claim of it is decided";
+constexpr const char* kNoClaim = "this node claims it from nobody";
 constexpr const char* kNotUnderWay = "no such action is under way in this state";
 constexpr const char* kLevel = "the partner's page is looked at again in the next state";
 constexpr const char* kNothingHere = "nothing of it runs here";
@@ -153,6 +163,23 @@ constexpr const char* kFinishes =
     "what is under way is finished first; the shutdown is looked at again in the next state";
 
 const IgnoredGroup kIgnored[] = {
+    {S::unsettled, {E::lease_lost, E::lease_expired}, kNoLease},
+    {S::asking, {E::lease_lost, E::lease_expired}, kNoLease},
+    {S::elsewhere, {E::lease_lost, E::lease_expired}, kNoLease},
+    {S::requesting, {E::lease_lost, E::lease_expired}, kNoLease},
+    {S::claiming, {E::lease_lost, E::lease_expired}, kNoLease},
+    {S::fencing, {E::lease_lost}, kNoLease},
+    {S::acquiring, {E::lease_lost, E::lease_expired}, kNoLease},
+    {S::stopping, {E::lease_lost}, "it is stopped already, and the watchdog ends what does not stop"},
+    {S::failed, {E::lease_lost}, "it could not be stopped: the watchdog ends it"},
+    {S::releasing, {E::lease_lost, E::lease_expired}, kNoLease},
+    {S::released, {E::lease_lost, E::lease_expired}, kNoLease},
+    {S::probing, {E::lease_expired}, kNoClaim},
+    {S::starting, {E::lease_expired}, kNoClaim},
+    {S::serving, {E::lease_expired}, kNoClaim},
+    {S::stopping, {E::lease_expired}, kNoClaim},
+    {S::failed, {E::lease_expired}, kNoClaim},
+
     {S::probing, {E::partner_vetoes}, kNothingAsked},
     {S::unsettled, {E::partner_vetoes}, kNothingAsked},
     {S::asking, {E::partner_vetoes}, kNothingAsked},
@@ -447,6 +474,10 @@ std::string_view text_of(PoolEvent event) {
       return "stop-failed";
     case E::resource_lost:
       return "resource-lost";
+    case E::lease_lost:
+      return "lease-lost";
+    case E::lease_expired:
+      return "lease-expired";
     case E::bound_passed:
       return "bound-passed";
     case E::giveback_due:

@@ -56,14 +56,16 @@ enum class PoolEvent : std::uint8_t {
   all_stopped,
   stop_failed,
   resource_lost,
-  bound_passed,  // this state has lasted as long as it may
-  giveback_due,  // the home node was stable for long enough
+  lease_lost,     // the lease under which it runs here is over, or the partner's claim is decided
+  lease_expired,  // the partner's must be over since this node's claim was decided
+  bound_passed,   // this state has lasted as long as it may
+  giveback_due,   // the home node was stable for long enough
   operator_takeover,
   operator_force,
   operator_giveback,
   shutdown,
 };
-inline constexpr std::uint8_t kPoolEvents = 30;
+inline constexpr std::uint8_t kPoolEvents = 32;
 std::string_view text_of(PoolEvent event);
 
 // A partner that is down is taken over from here without anybody asking for it.

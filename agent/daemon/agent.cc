@@ -52,7 +52,11 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .giveback_bound = config.giveback.bound,
                 .giveback_limit = config.giveback.limit,
                 .giveback_window = config.giveback.limit_within,
-                .hand_over_at_shutdown = config.hand_over_at_shutdown};
+                .hand_over_at_shutdown = config.hand_over_at_shutdown,
+                .fences = !config.fencing.devices.empty(),
+                .mailbox_arbiter = config.arbiter == ArbiterKind::mailbox,
+                .lease = config.lease.duration,
+                .lease_stop = config.lease.stop};
   out.shared_config_hash = shared_config_hash(config);
   out.life = life;
   out.first_decision = first_decision;
@@ -80,7 +84,16 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
               [this](PoolIndex pool, std::vector<std::string> said) { step(VetoDone{pool, std::move(said)}); }),
       fencer_(runner_, loop, clock, config_.fencing),
       link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this),
-      health_(config_.heartbeat.floor) {}
+      health_(config_.heartbeat.floor) {
+  if (config_.arbiter != ArbiterKind::mailbox) return;
+  mailbox_.emplace(
+      loop, config_, MailboxArbiter::Parts{parts.life, parts.pair_key, std::move(parts.lock)},
+      [this](const Event& event) {
+        link_.look();  // a claim may be decided, or a lease renewed, for one that has just been seen
+        step(event);
+      },
+      [this](PoolIndex pool) -> const std::optional<ccm::OwnershipDecision>& { return engine_.lease_decision(pool); });
+}
 
 std::expected<void, std::string> Agent::start(const std::expected<std::optional<DurableState>, StateProblem>& state) {
   writer_ = std::make_unique<StateWriter>(loop_, state_file_in(config_.state_dir),
@@ -169,6 +182,15 @@ void Agent::run(const Command& command) {
   if (std::holds_alternative<AbandonFence>(command)) return fencer_.abandon();
   if (const auto* vetoes = std::get_if<AskVetoes>(&command)) return vetoes_.ask(vetoes->pool);
   if (const auto* phase = std::get_if<SetPhase>(&command)) return set_phase(phase->phase);
+  if (const auto* feed = std::get_if<FeedUntil>(&command)) return link_.feed(feed->until);
+  if (const auto* ballot = std::get_if<RunBallot>(&command)) {
+    if (mailbox_) mailbox_->run(*ballot);
+    return;
+  }
+  if (const auto* look = std::get_if<LookAtDisks>(&command)) {
+    if (mailbox_) mailbox_->look(look->pool);
+    return;
+  }
   if (const auto done = agent::reset_state(config_.state_dir); !done) {
     tell(Severity::error, "record-not-removed",
          "the unreadable ownership record could not be removed: " + done.error());
@@ -227,6 +249,10 @@ bool Agent::partner_sighting_wanted() const { return engine_.wants_sighting(); }
 
 void Agent::came_late() { look_at_self(); }
 
+void Agent::watchdog_changed(const ccm::WatchdogStanding& standing, const std::optional<Instant>& fed_until) {
+  if (mailbox_) mailbox_->watchdog_changed(standing, fed_until);
+}
+
 // Before anything is judged with limits that this node's own state no longer allows.
 void Agent::look_at_self() {
   constexpr Duration kEvery = std::chrono::seconds(1);
@@ -237,6 +263,7 @@ void Agent::look_at_self() {
     link_.widen(strain->factor);
     step(LocalStrained{*strain});
   }
+  if (mailbox_) mailbox_->look_for_areas();
   if (next_self_look_) return call_again_at(next_self_look_, now + kEvery);
   next_self_look_ = call_at(
       loop_, now + kEvery,

@@ -12,6 +12,7 @@
 
 #include "agent/config/agent_config.h"
 #include "agent/core/engine.h"
+#include "agent/daemon/mailbox_arbiter.h"
 #include "agent/daemon/partner_link.h"
 #include "agent/shell/action_ledger.h"
 #include "agent/shell/control_server.h"
@@ -22,7 +23,9 @@
 #include "agent/shell/resources.h"
 #include "agent/shell/state_store.h"
 #include "agent/shell/vetoes.h"
+#include "ccm/base/fd.h"
 #include "ccm/base/time.h"
+#include "ccm/wire/mac.h"
 #include "heartbeat/local_health.h"
 
 namespace hapair::agent {
@@ -33,6 +36,8 @@ struct AgentParts {
   std::uint64_t life = 0;  // drawn at the start, never 0
   std::unique_ptr<RecordLog> log;
   std::vector<Leftover> leftovers;  // what an earlier agent had under way
+  ccm::Key pair_key{};
+  std::shared_ptr<const Fd> lock;  // of state_dir
 };
 
 // Where the programs under way are written down: gone after a reboot, as they are.
@@ -56,6 +61,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void partner_seen(const heartbeat::Sighting& sighting) override;
   [[nodiscard]] bool partner_sighting_wanted() const override;
   void came_late() override;
+  void watchdog_changed(const ccm::WatchdogStanding& standing, const std::optional<Instant>& fed_until) override;
   void own_ccm_changed(bool there, const std::string& why) override;
 
   // ControlHandler
@@ -92,6 +98,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   Vetoes vetoes_;
   Fencer fencer_;
   PartnerLink link_;
+  std::optional<MailboxArbiter> mailbox_;  // of arbiter mailbox
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;
   EventSource wakeup_;

@@ -125,6 +125,10 @@ control::v1::StatusReply Agent::status() {
     out.set_since_wall_us(report.inhibition.since.count() * 1000);
     if (report.left) out.set_left_ns(report.left->count());
   }
+  reply.set_arbiter(std::string(text_of(config_.arbiter)));
+  if (mailbox_) {
+    for (std::string& trouble : mailbox_->troubles()) reply.add_mailbox_troubles(printable_line(trouble));
+  }
   if (server_) *reply.mutable_control() = server_->counters();
   return reply;
 }
@@ -232,6 +236,10 @@ void Agent::describe_pools(control::v1::StatusReply& reply) const {
     pool.set_since_ns(ns_of(report.since));
     pool.set_failed_here(report.failed_here);
     if (report.giveback_due) pool.set_giveback_due_ns(ns_of(*report.giveback_due));
+    pool.set_leased(report.leased);
+    if (report.lease_over) pool.set_lease_over_ns(ns_of(*report.lease_over));
+    pool.set_armed(report.armed);
+    if (report.expiry) pool.set_expiry_ns(ns_of(*report.expiry));
     for (std::size_t r = 0; r < config.resources.size(); ++r) {
       const ResourceStatus& status = engine_.sequence(i).status(r);
       control::v1::ResourceStatus& resource = *pool.add_resources();

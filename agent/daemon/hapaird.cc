@@ -63,7 +63,12 @@ int run(AgentConfig config) {
     complain(boot_id.error());
     return kExitConfig;
   }
-  const auto lock = lock_state_dir(config.state_dir, config.pair.node);
+  const auto pair_key = ccm::load_key(config.pair.key_file);
+  if (!pair_key) {
+    complain(pair_key.error());
+    return kExitConfig;
+  }
+  auto lock = lock_state_dir(config.state_dir, config.pair.node);
   if (!lock) {
     complain(lock.error());
     return kExitRunning;
@@ -94,7 +99,9 @@ int run(AgentConfig config) {
   while (life == 0) random.fill(std::as_writable_bytes(std::span(&life, 1)));
 
   auto leftovers = end_leftovers(ledger_folder(config), kLeftoverPatience);
-  Agent agent(loop.get(), clock, {std::move(config), *boot_id, life, std::move(*log), std::move(leftovers)});
+  Agent agent(loop.get(), clock,
+              {std::move(config), *boot_id, life, std::move(*log), std::move(leftovers), *pair_key,
+               std::make_shared<const Fd>(std::move(*lock))});
   sd_event_add_signal(loop.get(), nullptr, SIGTERM, on_signal, &agent);
   sd_event_add_signal(loop.get(), nullptr, SIGINT, on_signal, &agent);
   sd_event_set_watchdog(loop.get(), 1);  // nothing where the service manager asks for none

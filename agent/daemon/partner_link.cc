@@ -86,7 +86,8 @@ void PartnerLink::arm_tick() {
 void PartnerLink::beat_with_ccm() {
   const Instant now = clock_->now();
   client_->beat();
-  if (next_tick_ - now > beat_pace_) return;
+  look_at_watchdog();
+  if (!client_ || next_tick_ - now > beat_pace_) return;
   next_tick_ = now + beat_pace_ + beat_pace_ / kLateShare;
   call_again_at(tick_, next_tick_);
 }
@@ -102,6 +103,8 @@ void PartnerLink::on_tick() {
     note_late(clock_->now() - next_tick_);
     if (!client_) return;  // what follows from being late may end this agent
     client_->beat();
+    look_at_watchdog();
+    if (!client_) return;
     if (++ticks_without_news_ > silent_ticks_) {
       ticks_without_news_ = 0;
       const std::string why = fmt::format("the CCM has told nothing during {} beats of this agent", silent_ticks_);
@@ -130,6 +133,7 @@ void PartnerLink::try_connect() {
   seen_serial_ = 0;
   listener_->own_ccm_changed(true, "");
   if (published_) client_->publish(*published_);
+  give_feed();
   client_->beat();
   if (phase_) {
     // The CCM keeps the phase over its own restarts, so a refusal here only says that it knows better.
@@ -159,6 +163,11 @@ void PartnerLink::lose(const std::string& why) {
   told_lost_ = true;
   next_try_ = clock_->now() + kRetryConnect;
   listener_->own_ccm_changed(false, why);
+  if (told_standing_.armed) {
+    told_standing_ = {};
+    told_fed_until_.reset();
+    listener_->watchdog_changed(told_standing_, told_fed_until_);
+  }
   if (const auto assessment = watch_.own_ccm_lost(clock_->now(), why)) listener_->partner_assessed(*assessment);
 }
 
@@ -206,6 +215,34 @@ void PartnerLink::take(const ccm::ObservationLayout& raw) {
 void PartnerLink::publish(const ccm::AgentBlockLayout& block) {
   published_ = block;
   if (client_) client_->publish(block);
+}
+
+void PartnerLink::feed(const std::optional<Instant>& until) {
+  feed_given_ = true;
+  feed_ = until;
+  give_feed();
+}
+
+void PartnerLink::give_feed() {
+  if (!client_ || !feed_given_) return;
+  if (feed_) {
+    client_->fed_until(*feed_);
+  } else {
+    client_->fed_freely();
+  }
+}
+
+void PartnerLink::look_at_watchdog() {
+  const auto standing = client_->watchdog();
+  if (!standing) return;  // it is being written
+  const std::optional<Instant> fed_until = client_->fed_until_taken();
+  if (standing->armed == told_standing_.armed && standing->bound == told_standing_.bound &&
+      fed_until == told_fed_until_) {
+    return;
+  }
+  told_standing_ = *standing;
+  told_fed_until_ = fed_until;
+  listener_->watchdog_changed(told_standing_, told_fed_until_);
 }
 
 std::expected<void, ccm::ClientError> PartnerLink::set_phase(ccm::BootPhase phase) {

@@ -27,6 +27,8 @@ class PartnerLinkListener {
   [[nodiscard]] virtual bool partner_sighting_wanted() const = 0;
   // The agent or its CCM was late by more than a look may be: told before what was seen meanwhile is judged.
   virtual void came_late() = 0;
+  // What the CCM says of the watchdog, and what it has taken of feed(); called when it is another than before.
+  virtual void watchdog_changed(const ccm::WatchdogStanding& standing, const std::optional<Instant>& fed_until) = 0;
   // This node's own CCM came (empty text) or went, with a sentence about why.
   virtual void own_ccm_changed(bool there, const std::string& why) = 0;
 
@@ -46,6 +48,9 @@ class PartnerLink {
   void publish(const ccm::AgentBlockLayout& block);
   // Kept and given again to a CCM that restarts. A refusal is told to the caller and not repeated.
   std::expected<void, ccm::ClientError> set_phase(ccm::BootPhase phase);
+  // Has the watchdog fed up to `until`, or whatever becomes of this agent. Kept, and given again to a CCM that
+  // restarts.
+  void feed(const std::optional<Instant>& until);
   // Takes what the CCM has observed and this agent was not woken for: whoever is about to decide wants all of it.
   void look();
   // The partner reads that this agent left on purpose.
@@ -67,6 +72,8 @@ class PartnerLink {
   void on_tick();
   void arm_tick();
   void beat_with_ccm();
+  void look_at_watchdog();
+  void give_feed();
 
   sd_event* loop_;
   const Clock* clock_;
@@ -79,6 +86,10 @@ class PartnerLink {
   std::optional<ccm::Client> client_;
   std::optional<ccm::AgentBlockLayout> published_;
   std::optional<ccm::BootPhase> phase_;
+  bool feed_given_ = false;                // feed() was called
+  std::optional<Instant> feed_;            // and said this
+  ccm::WatchdogStanding told_standing_{};  // as the listener was told
+  std::optional<Instant> told_fed_until_;
   std::optional<heartbeat::Sighting> told_sighting_;
   std::uint64_t seen_serial_ = 0;
   std::uint64_t seen_life_ = 0;

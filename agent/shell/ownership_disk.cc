@@ -34,6 +34,7 @@ struct OwnershipDisk::Shared {
   struct Done {
     DiskAnswer answer;
     std::optional<ccm::DiskError> refused;
+    std::optional<ccm::DiskAreaId> area;
     bool without_disk = false;  // the disk is silent: the loop's answer
   };
 
@@ -53,6 +54,7 @@ struct OwnershipDisk::Shared {
   Instant next_open;
   int open_error = 0;
   std::optional<ccm::DiskError> refused;
+  std::optional<ccm::DiskAreaId> area;
   DirectBlock block;
 
   void work();
@@ -96,6 +98,7 @@ int OwnershipDisk::Shared::check_header(const Fd& on) {
   if (const int failed = read_block(on, 0, block); failed != 0) return failed;
   const auto checked = ccm::check_disk_header(block.bytes(), settings.of);
   refused = checked ? std::nullopt : std::optional(checked.error());
+  area = checked ? std::optional(*checked) : std::nullopt;
   return checked ? 0 : ENOTUNIQ;
 }
 
@@ -136,7 +139,7 @@ OwnershipDisk::Shared::Done OwnershipDisk::Shared::carry_out(const DiskJob& job)
       next_open = SystemClock().now() + kOpenAgain;
     }
   }
-  return {answer, refused, false};
+  return {answer, refused, area, false};
 }
 
 // With the mutex held.
@@ -149,7 +152,7 @@ void OwnershipDisk::Shared::tell(const Done& one) {
 
 // Likewise.
 void OwnershipDisk::Shared::tell_silent(const DiskJob& job) {
-  tell({{.job = job, .error = ETIMEDOUT, .began = {}, .sight = {}}, std::nullopt, true});
+  tell({{.job = job, .error = ETIMEDOUT, .began = {}, .sight = {}}, std::nullopt, std::nullopt, true});
 }
 
 void OwnershipDisk::Shared::work() {
@@ -222,6 +225,7 @@ int OwnershipDisk::on_answers(sd_event_source*, int fd, std::uint32_t, void* con
     if (!one.without_disk) {
       self->error_ = one.answer.error;
       self->refused_ = one.refused;
+      if (one.area) self->area_ = one.area;
     }
     self->take(one.answer, one.without_disk);
   }

@@ -65,6 +65,8 @@ class OwnershipDisk {
 
   // What keeps the disk from its work and what to do, a sentence; empty where nothing does.
   [[nodiscard]] std::string trouble() const;
+  // Which area it was when its header was read last; nothing before that.
+  [[nodiscard]] const std::optional<ccm::DiskAreaId>& area() const { return area_; }
 
  private:
   struct Shared;
@@ -81,6 +83,7 @@ class OwnershipDisk {
   bool silent_ = false;             // until the request that is in the kernel has ended
   int error_ = 0;                   // of the disk's last answer
   std::optional<ccm::DiskError> refused_;
+  std::optional<ccm::DiskAreaId> area_;
   EventSource answers_;
   EventSource timer_;
 };

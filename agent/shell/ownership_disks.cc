@@ -60,6 +60,12 @@ std::optional<CompleteLook> OwnershipDisks::newest_look(PoolIndex pool, const cc
 
 const ccm::OwnershipDecision& OwnershipDisks::decided(PoolIndex pool) const { return pools_.at(pool).ballot.decided(); }
 
+std::vector<std::optional<ccm::DiskAreaId>> OwnershipDisks::areas() const {
+  std::vector<std::optional<ccm::DiskAreaId>> areas;
+  for (const auto& disk : disks_) areas.push_back(disk->area());
+  return areas;
+}
+
 std::vector<std::string> OwnershipDisks::troubles() const {
   std::vector<std::string> troubles;
   for (const auto& disk : disks_) {

@@ -56,6 +56,8 @@ class OwnershipDisks {
   // See OwnershipLook::newest().
   [[nodiscard]] std::optional<CompleteLook> newest_look(PoolIndex pool, const ccm::OwnershipDecision& mine) const;
   [[nodiscard]] const ccm::OwnershipDecision& decided(PoolIndex pool) const;
+  // Of each disk, in their order; see OwnershipDisk::area().
+  [[nodiscard]] std::vector<std::optional<ccm::DiskAreaId>> areas() const;
   // What keeps disks from their work, a sentence each.
   [[nodiscard]] std::vector<std::string> troubles() const;
 

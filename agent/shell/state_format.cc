@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "agent/core/lease.h"
 #include "ccm/base/check.h"
 #include "ccm/base/crc32c.h"
 
@@ -33,19 +34,24 @@ std::optional<NameType> name_from(const std::array<char, ccm::kNameBytes>& field
 
 std::unexpected<std::string> wrong(std::string what) { return std::unexpected(std::move(what)); }
 
-std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout) {
+std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout, std::uint32_t version) {
   const auto pool = name_from<PoolName>(layout.pool, false);
   const auto owner = name_from<NodeName>(layout.owner, true);
-  const bool zero = std::ranges::all_of(layout.zero, [](std::uint8_t byte) { return byte == 0; });
-  if (!pool || !owner || !zero || layout.released > 1 || layout.held > 1)
-    return wrong("a pool's entry holds values that no version defines");
+  const bool leases = layout.leased != 0 || layout.armed != 0 || layout.armed_wait_ms != 0;
+  const bool known = layout.zero == 0 && layout.released <= 1 && layout.held <= 1 && layout.leased <= 1 &&
+                     layout.armed_wait_ms <= kLongestLeaseOver.count() &&
+                     (version >= kFirstVersionWithLeases || !leases);
+  if (!pool || !owner || !known) return wrong("a pool's entry holds values that no version defines");
   return PoolDurable{.pool = *pool,
                      .epoch = Epoch(layout.epoch),
                      .owner = *owner,
                      .released = layout.released == 1,
                      .claim = Epoch(layout.claim),
                      .partner_boot = BootId{layout.partner_boot},
-                     .held = layout.held == 1};
+                     .held = layout.held == 1,
+                     .leased = layout.leased == 1,
+                     .armed = Epoch(layout.armed),
+                     .armed_wait = std::chrono::milliseconds(layout.armed_wait_ms)};
 }
 
 std::size_t pool_bytes(const StateHeaderLayout& header) {
@@ -178,6 +184,9 @@ std::vector<std::byte> encode_state(const StateIdentity& identity, const Durable
     layout.claim = pool.claim.value();
     layout.released = pool.released ? 1 : 0;
     layout.held = pool.held ? 1 : 0;
+    layout.leased = pool.leased ? 1 : 0;
+    layout.armed = pool.armed.value();
+    layout.armed_wait_ms = static_cast<std::uint32_t>(pool.armed_wait.count());
     layout.partner_boot = pool.partner_boot.bytes;
     std::memcpy(bytes.data() + at, &layout, sizeof layout);
     at += sizeof layout;
@@ -202,7 +211,7 @@ std::expected<DurableState, std::string> decode_state(const StateIdentity& ident
   for (std::size_t i = 0; i < header.pool_count; ++i) {
     StatePoolLayout layout{};
     std::memcpy(&layout, bytes.data() + sizeof header + i * pool_bytes(header), pool_bytes(header));
-    auto pool = pool_from(layout);
+    auto pool = pool_from(layout, header.version);
     if (!pool) return std::unexpected(pool.error());
     if (std::ranges::find(state.pools, pool->pool, &PoolDurable::pool) != state.pools.end()) {
       return wrong("it holds pool " + pool->pool.text() + " twice");

@@ -25,10 +25,11 @@
 namespace hapair::agent {
 
 inline constexpr std::uint64_t kStateMagic = 0x3145544154535048;  // "HPSTATE1"
-inline constexpr std::uint32_t kStateVersion = 3;
+inline constexpr std::uint32_t kStateVersion = 4;
 // Had no partner_boot: not known, so a takeover after an upgrade takes a fence or a release until the partner is seen.
 inline constexpr std::uint32_t kOldestStateVersion = 1;
 inline constexpr std::uint32_t kFirstVersionWithOrders = 3;
+inline constexpr std::uint32_t kFirstVersionWithLeases = 4;  // zeros before: nobody rests on any
 
 struct StateHeaderLayout {
   std::uint64_t magic;
@@ -54,7 +55,10 @@ struct StatePoolLayout {
   std::uint64_t claim;
   std::uint8_t released;  // 0 or 1
   std::uint8_t held;      // 0 or 1
-  std::array<std::uint8_t, 14> zero;
+  std::uint8_t leased;    // 0 or 1
+  std::uint8_t zero;
+  std::uint32_t armed_wait_ms;
+  std::uint64_t armed;
   std::array<std::uint8_t, 16> partner_boot;  // all zero: not known
 };
 static_assert(sizeof(StatePoolLayout) == 112);
@@ -63,6 +67,9 @@ inline constexpr std::size_t kPoolBytesOfVersion1 = offsetof(StatePoolLayout, pa
 static_assert(offsetof(StatePoolLayout, epoch) == 64);
 static_assert(offsetof(StatePoolLayout, claim) == 72);
 static_assert(offsetof(StatePoolLayout, released) == 80);
+static_assert(offsetof(StatePoolLayout, leased) == 82);
+static_assert(offsetof(StatePoolLayout, armed_wait_ms) == 84);
+static_assert(offsetof(StatePoolLayout, armed) == 88);
 
 struct StateInhibitionLayout {
   std::int64_t since_ms;  // since 1970; likewise below

@@ -24,7 +24,7 @@
 namespace hapair::ccm {
 
 inline constexpr std::uint64_t kDiskMagic = 0x314b534944504148;  // "HAPDISK1"
-inline constexpr std::uint16_t kDiskVersion = 2;                 // 1 had no blocks for the ownership
+inline constexpr std::uint16_t kDiskVersion = 3;                 // 1 had no blocks for the ownership, 2 no id
 inline constexpr std::size_t kDiskBlockBytes = 4096;
 inline constexpr std::size_t kFirstSlotBlock = 8;
 inline constexpr std::size_t kDiskBlocks = kFirstSlotBlock + 2 * kMaxPools;
@@ -39,13 +39,18 @@ struct DiskHeaderLayout {
   std::array<char, kNameBytes> pair;
   std::array<char, kNameBytes> lower_node;  // of the two names the one that sorts first
   std::array<char, kNameBytes> upper_node;
+  std::array<std::uint8_t, 16> id;  // drawn when the area was made
   std::uint32_t zero;
   std::uint32_t crc;  // CRC32C of all before it
 };
-static_assert(sizeof(DiskHeaderLayout) == 120);
+static_assert(sizeof(DiskHeaderLayout) == 136);
+static_assert(offsetof(DiskHeaderLayout, id) == 112);
 static_assert(offsetof(DiskHeaderLayout, pair) == 16);
 static_assert(offsetof(DiskHeaderLayout, lower_node) == 48);
-static_assert(offsetof(DiskHeaderLayout, crc) == 116);
+static_assert(offsetof(DiskHeaderLayout, crc) == 132);
+
+// Tells one area from every other: two nodes that look at different disks find it out by it.
+using DiskAreaId = std::array<std::uint8_t, 16>;
 
 // Whose area a disk has.
 struct DiskPair {
@@ -59,15 +64,15 @@ enum class DiskError : std::uint8_t {
   version,    // an area of a later version than this node knows
   malformed,  // an area whose header is damaged
   foreign,    // another pair's
-  older,      // an area of version 1: it has no place for the ownership
+  older,      // an area of version 1 or 2: it has no place for the ownership, or no id
 };
 std::string_view text_of(DiskError error);
 // What `hapair mailbox init DEVICE` needs besides to make an area of this pair's there, where nobody else's is lost.
 std::string_view init_option(DiskError error);
 
-std::array<std::byte, kDiskBlockBytes> encode_disk_header(const DiskPair& of);
+std::array<std::byte, kDiskBlockBytes> encode_disk_header(const DiskPair& of, const DiskAreaId& id);
 // `block` is the disk's first, of kDiskBlockBytes. No input is trusted.
-std::expected<void, DiskError> check_disk_header(std::span<const std::byte> block, const DiskPair& expected);
+std::expected<DiskAreaId, DiskError> check_disk_header(std::span<const std::byte> block, const DiskPair& expected);
 
 // The block with this node's beat, or the partner's.
 inline std::size_t beat_block(const NodeName& of, const NodeName& other) { return of.view() < other.view() ? 1 : 2; }

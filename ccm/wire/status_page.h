@@ -96,12 +96,14 @@ struct AgentBlockLayout {
       maintenance_left_s;  // of a node in maintenance: how long it still lasts, rounded up; 0: no end was given
   std::uint64_t saw_partner_serial;  // the partner's `serial` that this publication has taken into account
   std::uint64_t saw_partner_life;
-  std::array<std::uint64_t, 2> zero_b;
+  std::uint64_t lease_over_ms;  // from a claim that is decided until a lease of the publisher's is over; 0: it has none
+  std::uint64_t mailbox;        // which mailbox disks the publisher's leases rest on; 0: none
   std::array<PoolEntryLayout, kMaxPools> pools;
 };
 static_assert(sizeof(AgentBlockLayout) == 64 + kMaxPools * 64);
 static_assert(offsetof(AgentBlockLayout, pool_count) == 24);
 static_assert(offsetof(AgentBlockLayout, saw_partner_serial) == 32);
+static_assert(offsetof(AgentBlockLayout, lease_over_ms) == 48);
 static_assert(offsetof(AgentBlockLayout, pools) == 64);
 
 struct StatusPageLayout {

@@ -27,7 +27,7 @@ ccm::DiskPair pair_of(bool lower) {
 bool make_area(const std::string& path) {
   const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   std::vector<std::byte> area(ccm::kDiskBytes);
-  const auto header = ccm::encode_disk_header(pair_of(true));
+  const auto header = ccm::encode_disk_header(pair_of(true), {7});
   std::copy(header.begin(), header.end(), area.begin());
   return file.valid() && ::pwrite(file.get(), area.data(), area.size(), 0) == static_cast<ssize_t>(area.size()) &&
          ::fsync(file.get()) == 0;

@@ -70,6 +70,13 @@ class Drawer {
     options.policy.hand_over_at_shutdown = chance(80);
     options.network = seed_ % 2 == 0;
     options.vetoes = chance(50);
+    if (chance(50)) {
+      options.mailbox_disks = chance(50) ? 3 : 1;
+      options.policy.mailbox_arbiter = chance(90);
+      options.policy.lease = milliseconds(chance(50) ? 2000 : 1000);
+      options.policy.lease_stop = milliseconds(chance(50) ? 4000 : 1000);
+      options.policy.fences = chance(50);
+    }
     static constexpr Duration kMonitorIntervals[] = {seconds(1), seconds(10), seconds(60), seconds(60)};
     options.monitor_interval = kMonitorIntervals[pick(4)];
     return options;
@@ -263,8 +270,22 @@ class Drawer {
 
   static Act everywhere(Act::Sort sort, const char* what, void (*act)(World&)) { return {sort, what, what, act}; }
 
+  Act mailbox(NodeIndex n) {
+    const auto disk = static_cast<std::size_t>(pick(static_cast<int>(plan_.options.mailbox_disks)));
+    const bool works = chance(35);
+    const char* kind = works ? "mailbox-back" : "mailbox-lost";
+    const Act::Sort sort = works ? Act::Sort::repair : Act::Sort::fault;
+    if (chance(50)) {
+      return {sort, kind, fmt::format("{} {}", kind, disk + 1),
+              [disk, works](World& world) { world.set_mailbox_disk(disk, works); }};
+    }
+    return {sort, kind, fmt::format("{} {} {}", kind, disk + 1, names_->name(n)),
+            [n, disk, works](World& world) { world.set_mailbox(n, disk, works); }};
+  }
+
   Act one_act() {
     const auto n = static_cast<NodeIndex>(pick(2));
+    if (plan_.options.mailbox_disks > 0 && chance(12)) return mailbox(n);
     const int which = pick(45);
     if (which < 18) return act_of_a_node(n, which);
     if (which < 28) return act_of_an_operator_or_a_disk(n, which);

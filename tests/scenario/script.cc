@@ -267,6 +267,7 @@ void Script::begin_anew() {
   options.policy = policy_;
   options.network = network_;
   options.vetoes = vetoes_;
+  options.mailbox_disks = mailbox_disks_;
   world_ = std::make_unique<World>(options);
   began_ = world_->now();
 }
@@ -303,6 +304,8 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
       policy_.automatic_giveback = words[2] == "on";
     } else if (words[1] == "hand-over-at-shutdown") {
       policy_.hand_over_at_shutdown = words[2] == "on";
+    } else if (words[1] == "fence-devices") {
+      policy_.fences = words[2] != "none";
     } else if (words[1] == "fence-limit") {
       policy_.fence_limit = std::stoi(words[2]);
     } else if (words[1] == "giveback-limit") {
@@ -325,6 +328,30 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     // Before the first boot: beats go over an IP network too.
     network_ = true;
     begin_anew();
+    return {};
+  }
+  if (what == "with-mailbox") {
+    // Before the first boot: with-mailbox 1 or 3: so many mailbox disks, and leases on them.
+    if (words.size() != 2 || (words[1] != "1" && words[1] != "3")) return std::unexpected("how many disks? 1 or 3");
+    mailbox_disks_ = words[1] == "1" ? 1 : 3;
+    policy_.mailbox_arbiter = true;
+    policy_.lease = seconds(2);
+    policy_.lease_stop = seconds(4);
+    begin_anew();
+    return {};
+  }
+  if (what == "mailbox-lost" || what == "mailbox-back") {
+    // mailbox-lost 1: of both nodes; mailbox-lost 1 a: of that one.
+    const bool works = what == "mailbox-back";
+    const std::size_t disk = words.size() > 1 && words[1].size() == 1 ? static_cast<std::size_t>(words[1][0] - '1') : 9;
+    if (disk >= mailbox_disks_) return std::unexpected("which mailbox disk? 1, for example");
+    if (words.size() == 2) {
+      world_->set_mailbox_disk(disk, works);
+    } else {
+      const auto node = node_of({what, words[2]});
+      if (!node) return std::unexpected(node.error());
+      world_->set_mailbox(*node, disk, works);
+    }
     return {};
   }
   if (what == "with-vetoes") {

@@ -34,6 +34,7 @@ class Script {
   std::unique_ptr<World> world_;
   agent::EnginePolicy policy_;
   bool network_ = false;
+  std::size_t mailbox_disks_ = 0;
   bool vetoes_ = false;
   std::vector<std::string> hidden_;
   Instant began_;

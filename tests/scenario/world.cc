@@ -184,6 +184,8 @@ void World::power_off(NodeIndex index) {
   node.ccm.reset();
   end_agent(index);
   node.deferred.clear();
+  node.fed_until.reset();
+  node.watchdog_runs = false;
   for (auto& resources : node.pools) {
     for (Resource& each : resources) {
       each.state = RealState::stopped;
@@ -289,6 +291,7 @@ void World::start_agent(NodeIndex index) {
   config.policy = options_.policy;
   config.shared_config_hash = 7;
   config.life = next_life_++;
+  const std::uint64_t config_life = config.life;
   heartbeat::WatchLimits limits;
   limits.pace = milliseconds(10);
   limits.floor = milliseconds(30);
@@ -298,6 +301,7 @@ void World::start_agent(NodeIndex index) {
   limits.phase_bounds.at(static_cast<std::size_t>(ccm::BootPhase::early)) = seconds(60);
   node.agent = std::make_unique<Agent>(std::move(config), limits);
   node.agent->disk_free_at = now_;
+  if (options_.mailbox_disks > 0) node.agent->mailbox = mailbox_of(index, config_life);
   agent::Started started;
   started.boot_id = node.boot_id;
   if (node.record_corrupt) {
@@ -449,11 +453,13 @@ void World::set_network(bool up) {
 
 void World::repair_everything() {
   link_up_ = network_up_ = true;
+  for (MailboxDisk& disk : disks_) disk.lost = false;
   for (NodeIndex i = 0; i < kNodes; ++i) {
     Node& node = nodes_[i];
     resume(i);
     wake_agent(i);
     node.disk_fails = node.wrong_key = false;
+    node.mailbox_lost = {};
     go_on_booting(i);
     if (node.ccm && node.ccm->storage) set_storage(i, false);
     node.fence = {FenceBehaviour::confirmed};

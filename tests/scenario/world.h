@@ -53,6 +53,8 @@ struct WorldOptions {
   bool vetoes = false;                     // each pool has a veto program on each node
   bool leap = false;                       // over quiet, in which nothing but beats would happen (world_leap.cc)
   Duration monitor_interval = seconds(1);  // of each resource
+  // 1 or 3: mailbox disks, and a watchdog on each node; policy.mailbox_arbiter says whether leases rest on them.
+  std::size_t mailbox_disks = 0;
   agent::EnginePolicy policy;
 };
 agent::EnginePolicy scenario_policy();
@@ -118,6 +120,9 @@ class World {
   void corrupt_record(NodeIndex node);
   void set_disk_fails(NodeIndex node, bool fails);
   void set_wrong_key(NodeIndex node, bool wrong);
+  // The mailbox disk for that node, or for both.
+  void set_mailbox(NodeIndex node, std::size_t disk, bool works);
+  void set_mailbox_disk(std::size_t disk, bool works);
   void repair_everything();  // links, disks, resources, fence devices, hung agents, paused nodes
   void advance(Duration time);
   // Until `done` or `at_most` has passed; checked after every event.
@@ -196,6 +201,15 @@ class World {
     std::array<Duration, 4> silences{};       // after the last one, of each detector
     std::optional<Instant> may_have_flapped;  // a detector remembers that for a minute
   };
+  struct Mailbox {  // an agent's
+    std::vector<agent::OwnershipBallot> ballots;
+    std::vector<agent::OwnershipLook> looks;
+  };
+  struct MailboxDisk {
+    bool lost = false;
+    std::array<std::map<agent::PoolIndex, ccm::OwnershipSlot>, 2> slots;  // of each node
+  };
+
   struct Agent {
     Agent(agent::EngineConfig config, const heartbeat::WatchLimits& limits)
         : engine(std::move(config)), watch(limits), health(limits.floor) {}
@@ -214,6 +228,9 @@ class World {
     Instant disk_free_at;
     LeapClock clock;
     LookNotes looks;
+    std::unique_ptr<Mailbox> mailbox;
+    std::optional<agent::FeedUntil> fed_until;  // asked of the CCM
+    std::optional<agent::LeaseGround> told_ground;
   };
   struct Ccm {
     Incarnation incarnation;
@@ -268,6 +285,11 @@ class World {
     std::map<agent::PoolIndex, std::string> vetoes;
     std::uint64_t fence_rounds = 0;
     agent::WallTime wall_error{};
+    std::array<bool, ccm::kMaxOwnershipDisks> mailbox_lost{};
+    std::array<Instant, ccm::kMaxOwnershipDisks> mailbox_free_at{};
+    std::optional<Instant> fed_until;  // kept by the CCM beyond its clients' lives and its own
+    Instant fed_at;
+    bool watchdog_runs = false;
     std::vector<Scheduled> deferred;
     std::uint64_t engine_steps = 0;
   };
@@ -300,6 +322,19 @@ class World {
   void fence(NodeIndex asker);
   void ask_vetoes(NodeIndex node, agent::PoolIndex pool);
   [[nodiscard]] agent::WallTime wall(NodeIndex node) const;
+
+  // world_mailbox.cc: the mailbox disks and the watchdog
+  [[nodiscard]] std::unique_ptr<Mailbox> mailbox_of(NodeIndex node, std::uint64_t life) const;
+  void run_ballot(NodeIndex node, const agent::RunBallot& run);
+  void carry_ballot(NodeIndex node, agent::PoolIndex pool, const agent::BallotOutput& out);
+  void request_of_ballot(NodeIndex node, agent::PoolIndex pool, std::size_t disk, agent::DiskRequest request,
+                         std::uint64_t round, const ccm::OwnershipSlot& slot);
+  void look_at_disks(NodeIndex node, agent::PoolIndex pool);
+  [[nodiscard]] agent::DiskSight sight_of(NodeIndex node, agent::PoolIndex pool, std::size_t disk) const;
+  Duration disk_time(NodeIndex node, std::size_t disk);
+  [[nodiscard]] bool disk_answers(NodeIndex node, std::size_t disk) const;
+  void feed_watchdog(NodeIndex node);
+  void watch_watchdog(NodeIndex node);
   void set_phase(NodeIndex node, ccm::BootPhase phase);
   void agent_gone(NodeIndex node, ccm::ClientState how);
   void leave_if_done(NodeIndex node);
@@ -319,6 +354,7 @@ class World {
   std::uint64_t serial_ = 0;
   std::priority_queue<Scheduled, std::vector<Scheduled>, std::greater<>> queue_;
   std::array<Node, kNodes> nodes_;
+  std::array<MailboxDisk, ccm::kMaxOwnershipDisks> disks_;
   Load load_;
   bool link_up_ = true;
   bool network_up_ = true;

@@ -87,6 +87,8 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   }
   own.page.agent = own.block.value_or(ccm::AgentBlockLayout{});
 
+  feed_watchdog(index);
+  if (!node.ccm || node.ccm->incarnation != incarnation) return;
   std::optional<heartbeat::Observation> heard = hear(index);
   heartbeat::Observation seen = look(index);
   if (own.slot && own.slot->state == ccm::ClientState::registered) {
@@ -301,6 +303,12 @@ void World::carry_out(NodeIndex index, agent::EngineOutput output) {
       ++node.fence_rounds;
     } else if (const auto* vetoes = std::get_if<agent::AskVetoes>(&command)) {
       ask_vetoes(index, vetoes->pool);
+    } else if (const auto* ballot = std::get_if<agent::RunBallot>(&command)) {
+      run_ballot(index, *ballot);
+    } else if (const auto* disks = std::get_if<agent::LookAtDisks>(&command)) {
+      look_at_disks(index, disks->pool);
+    } else if (const auto* feed = std::get_if<agent::FeedUntil>(&command)) {
+      node.agent->fed_until = *feed;
     } else if (const auto* phase = std::get_if<agent::SetPhase>(&command)) {
       node.agent->phase = phase->phase;
       if (node.ccm && node.ccm->slot) set_phase(index, phase->phase);

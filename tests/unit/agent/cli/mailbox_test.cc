@@ -192,18 +192,21 @@ TEST_F(AMailboxDisk, OfThisPairIsMadeAnewOnlyWhenToldToAndWhileNoNodeBeatsThere)
 
 TEST_F(AMailboxDisk, OfVersionOneIsToldAsSuchWithWhatToDo) {
   configure(1);
-  auto header = ccm::encode_disk_header(of(true));
+  // Its header had no id: the checksum lay where the id begins, behind four zeros.
+  auto header = ccm::encode_disk_header(of(true), {});
   ccm::DiskHeaderLayout layout;
   std::memcpy(&layout, header.data(), sizeof layout);
   layout.version = 1;
   layout.blocks = 8;
-  layout.crc = crc32c(std::as_bytes(std::span(&layout, 1)).first(offsetof(ccm::DiskHeaderLayout, crc)));
+  layout.crc = 0;
+  const std::uint32_t crc = crc32c(std::as_bytes(std::span(&layout, 1)).first(116));
+  std::memcpy(layout.id.data() + 4, &crc, sizeof crc);
   std::memcpy(header.data(), &layout, sizeof layout);
   write(devices_[0], 0, header);
   const auto shown = run({"show"});
   EXPECT_EQ(shown.code, 1);
   EXPECT_THAT(shown.out,
-              HasSubstr("its mailbox area is of version 1, as an earlier hapair made it, and must be made anew "
+              HasSubstr("its mailbox area is of an older version, as an earlier hapair made it, and must be made anew "
                         "with --overwrite. Where it is to be this pair's: hapair mailbox init " +
                         devices_[0] + " --overwrite"));
   EXPECT_EQ(run({"check"}).code, 1);

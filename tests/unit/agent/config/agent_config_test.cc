@@ -253,8 +253,24 @@ TEST_F(AgentConfigFile, WithoutArbiterAndFencingAnAutomaticTakeoverIsRefused) {
   EXPECT_THAT(only_problem(given), HasSubstr("nothing can prove that a silent partner has stopped"));
   given["takeover"]["automatic"] = false;
   EXPECT_THAT(problems(given), IsEmpty());
+}
+
+TEST_F(AgentConfigFile, TheArbiterMailboxWantsADiskAndAWatchdog) {
+  json given = least();
+  given["fencing"]["devices"] = json::array();
   given["arbiter"] = "mailbox";
-  EXPECT_EQ(only_problem(given), "arbiter: found \"mailbox\"; allowed: one of \"none\"");
+  const auto all = problems(given);
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_THAT(all[0], HasSubstr("no mailbox disk is given"));
+  EXPECT_THAT(all[1], HasSubstr("ccm.watchdog is not given"));
+  given["ccm"]["mailbox_disks"] = json::array({{{"name", "disk"}, {"device", "/dev/disk/by-id/mailbox"}}});
+  given["ccm"]["watchdog"] = {{"device", "/dev/watchdog"}};
+  EXPECT_THAT(problems(given), IsEmpty()) << "what a lease's end proves takes no fence device";
+  given["lease"] = {{"duration_ms", 10}};
+  EXPECT_THAT(only_problem(given), HasSubstr("duration_ms"));
+  given["arbiter"] = "quorum";
+  given.erase("lease");
+  EXPECT_EQ(only_problem(given), "arbiter: found \"quorum\"; allowed: one of \"none\", \"mailbox\"");
 }
 
 TEST_F(AgentConfigFile, AFenceDeviceAgainstThisNodeItselfIsRefused) {

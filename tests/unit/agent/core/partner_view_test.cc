@@ -105,5 +105,27 @@ TEST(PartnerView, holds_nothing_only_where_nothing_runs_is_owned_or_claimed) {
   }
 }
 
+TEST(PartnerView, tells_of_leases_and_arms_each_by_itself) {
+  PublishedView shown = sample();
+  shown.lease_over = std::chrono::milliseconds(21'000);
+  shown.mailbox = 0x1234'5678'9abc'def0;
+  shown.pools[0].leased = true;
+  shown.pools[1].armed = true;
+  const auto view = read_block(write_block(shown, 5, 11, 13, 17, 19), kPools);
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->lease_over, std::chrono::milliseconds(21'000));
+  EXPECT_EQ(view->mailbox, 0x1234'5678'9abc'def0U);
+  EXPECT_TRUE(view->pools[0].leased && !view->pools[0].armed && !view->pools[0].unleased);
+  EXPECT_TRUE(view->pools[1].armed && !view->pools[1].leased && !view->pools[1].unleased);
+  shown.pools[1].unleased = true;
+  EXPECT_TRUE(read_block(write_block(shown, 5, 11, 13, 17, 19), kPools)->pools[1].unleased);
+}
+
+TEST(PartnerView, with_a_lease_that_never_ends_is_refused) {
+  PublishedView shown = sample();
+  shown.lease_over = std::chrono::hours(2);
+  EXPECT_FALSE(read_block(write_block(shown, 5, 11, 13, 17, 19), kPools));
+}
+
 }  // namespace
 }  // namespace hapair::agent

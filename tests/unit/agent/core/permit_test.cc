@@ -208,5 +208,61 @@ TEST(PermitByReboot, is_not_made_for_a_pool_that_the_partner_did_not_hold) {
   }
 }
 
+PoolDurable armed() {
+  PoolDurable record = mine(4, kPartner);
+  record.claim = Epoch(6);
+  record.armed = Epoch(4);
+  record.armed_wait = std::chrono::milliseconds(1000);
+  return record;
+}
+
+ccm::OwnershipDecision decision(std::uint64_t epoch) { return {3, {Epoch(epoch), ccm::PairSide::lower}}; }
+
+TEST(PermitByExpiry, is_made_when_the_told_time_and_the_drift_have_passed_since_the_claim_was_decided) {
+  const Instant at(std::chrono::seconds(100));
+  const auto made = [&](Duration later) {
+    return TakeoverPermit::from_expiry(armed(), kPartner, decision(7), at, at + later);
+  };
+  EXPECT_FALSE(made(std::chrono::milliseconds(1000)));
+  EXPECT_FALSE(made(std::chrono::milliseconds(1009)));
+  const auto permit = made(std::chrono::milliseconds(1010));
+  ASSERT_TRUE(permit);
+  EXPECT_EQ(permit->kind(), PermitKind::expired);
+  EXPECT_EQ(permit->epoch(), Epoch(7)) << "the disks' epoch";
+}
+
+TEST(PermitByExpiry, wants_a_claim_arms_against_the_owners_epoch_and_a_decision_at_the_claim_or_above) {
+  const Instant at(std::chrono::seconds(100));
+  const auto made = [&](const PoolDurable& record, const ccm::OwnershipDecision& decided) {
+    return TakeoverPermit::from_expiry(record, kPartner, decided, at, at + std::chrono::hours(1)).has_value();
+  };
+  EXPECT_TRUE(made(armed(), decision(6)));
+  EXPECT_FALSE(made(armed(), decision(5)));
+  PoolDurable record = armed();
+  record.claim = Epoch();
+  EXPECT_FALSE(made(record, decision(6)));
+  record = armed();
+  record.armed = Epoch(3);
+  EXPECT_FALSE(made(record, decision(6))) << "armed against an earlier ownership";
+  record = armed();
+  record.armed = Epoch();
+  EXPECT_FALSE(made(record, decision(6)));
+  record = armed();
+  record.owner = kSelf;
+  EXPECT_FALSE(made(record, decision(6)));
+}
+
+TEST(PermitByAnswer, is_not_made_while_the_partner_may_still_wait_for_the_end_of_a_lease) {
+  PartnerPool partner;
+  partner.state = PoolState::elsewhere;
+  partner.owner = PoolOwner::reader;
+  PartnerView view;
+  view.saw_life = 5;
+  view.saw_serial = 9;
+  ASSERT_TRUE(TakeoverPermit::from_disclaimer(mine(4, kSelf), partner, view, 5, 9));
+  partner.armed = true;
+  EXPECT_FALSE(TakeoverPermit::from_disclaimer(mine(4, kSelf), partner, view, 5, 9));
+}
+
 }  // namespace
 }  // namespace hapair::agent

@@ -77,9 +77,9 @@ TEST(Transitions, lead_from_probing_to_every_state_and_from_every_state_back_to_
 }
 
 // Design, section 5: nothing of a pool starts without a permit, and a fence is only confirmed, never assumed.
-TEST(Transitions, enter_acquiring_only_by_a_release_an_answer_a_confirmed_fence_or_a_reboot) {
+TEST(Transitions, enter_acquiring_only_by_a_release_an_answer_a_confirmed_fence_a_reboot_or_the_end_of_a_lease) {
   const std::set<PoolEvent> proofs = {PoolEvent::partner_released, PoolEvent::partner_answered,
-                                      PoolEvent::fence_confirmed, PoolEvent::reboot_proved};
+                                      PoolEvent::fence_confirmed, PoolEvent::reboot_proved, PoolEvent::lease_expired};
   for (const Transition& row : transitions()) {
     EXPECT_TRUE(row.to != PoolState::acquiring || proofs.contains(row.event)) << row.sentence;
     if (row.to != PoolState::starting) continue;

@@ -98,6 +98,12 @@ class Listener final : public PartnerLinkListener {
   int late = 0;
   std::vector<heartbeat::Sighting> sightings;
   std::vector<BootId> boots;
+  void watchdog_changed(const ccm::WatchdogStanding& standing, const std::optional<Instant>& fed_until) override {
+    standings.push_back(standing);
+    fed = fed_until;
+  }
+  std::vector<ccm::WatchdogStanding> standings;
+  std::optional<Instant> fed;
   void own_ccm_changed(bool, const std::string&) override {}
   std::vector<std::uint64_t> serials;
 };

@@ -64,7 +64,7 @@ class OwnershipOnDisks : public testing::Test {
  protected:
   std::string make_disk(const std::string& name, const ccm::DiskPair& of = pair_of("alpha", "beta")) const {
     std::string bytes(ccm::kDiskBytes, '\0');
-    const auto header = ccm::encode_disk_header(of);
+    const auto header = ccm::encode_disk_header(of, {7});
     std::memcpy(bytes.data(), header.data(), header.size());
     return folder_.write(name, bytes);
   }

@@ -28,13 +28,19 @@ PoolDurable pool(const char* name, std::uint64_t epoch, const char* owner, bool 
           .released = released,
           .claim = Epoch(claim),
           .partner_boot = *BootId::parse("ffeeddcc-bbaa-9988-7766-554433221100"),
-          .held = held};
+          .held = held,
+          .leased = false,
+          .armed = {},
+          .armed_wait = {}};
 }
 
 DurableState some_state() {
   DurableState state;
   state.boot_id = *BootId::parse("00112233-4455-6677-8899-aabbccddeeff");
   state.pools = {pool("pool-a", 7, "alpha", false, 8, true), pool("pool-b", 0x0102030405060708, "", true, 0)};
+  state.pools[0].leased = true;
+  state.pools[0].armed = Epoch(7);
+  state.pools[0].armed_wait = std::chrono::milliseconds(42);
   state.inhibitions.at(2) = {.on = true,
                              .since = WallTime(0x0102030405),
                              .length = WallTime(0x0100000000),
@@ -75,18 +81,19 @@ class AState : public testing::Test {
 };
 
 // Made by another program.
-TEST_F(AState, HasTheBytesOfVersion3) {
+TEST_F(AState, HasTheBytesOfVersion4) {
   const std::string zeros(416, '0');
   const auto padded = [&zeros](const std::string& digits, std::size_t bytes) {
     return digits + zeros.substr(0, 2 * bytes - digits.size());
   };
   const std::string life = "ffeeddccbbaa99887766554433221100";
   const std::string alpha = padded("616c706861", 32);
-  const std::string head = "4850535441544531" + std::string("03000000") + "90050000";
-  const std::string after_crc =
-      "02000000" + padded("6c6162", 32) + alpha + "00112233445566778899aabbccddeeff" +                            //
-      padded("706f6f6c2d61", 32) + alpha + "0700000000000000" + "0800000000000000" + padded("0001", 16) + life +  //
-      padded("706f6f6c2d62", 32) + padded("", 32) + "0807060504030201" + padded("", 8) + padded("01", 16) + life;
+  const std::string head = "4850535441544531" + std::string("04000000") + "90050000";
+  const std::string after_crc = "02000000" + padded("6c6162", 32) + alpha + "00112233445566778899aabbccddeeff" +  //
+                                padded("706f6f6c2d61", 32) + alpha + "0700000000000000" + "0800000000000000" +
+                                "000101002a0000000700000000000000" + life +  //
+                                padded("706f6f6c2d62", 32) + padded("", 32) + "0807060504030201" + padded("", 8) +
+                                padded("01", 16) + life;
   const std::string orders = padded("", 208) + padded("", 208) +  //
                              "0504030201000000" + "0504030202000000" + "0000000001000000" + "0807000000000000" +
                              padded("01", 8) + padded("726f6f74", 48) + padded("6e6577206361626c6573", 120) +
@@ -95,7 +102,7 @@ TEST_F(AState, HasTheBytesOfVersion3) {
                              padded("33", 8) + padded("44", 8) + padded("", std::size_t{14} * 8);
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
-  EXPECT_EQ(bytes.substr(32, 8), "10a4a5c0");
+  EXPECT_EQ(bytes.substr(32, 8), "c26fe52e");
   EXPECT_EQ(bytes.substr(40), after_crc + orders);
 }
 
@@ -119,6 +126,9 @@ TEST_F(AState, OfAnOlderVersionIsReadWithoutWhatItDidNotHave) {
     DurableState state = some_state();
     state.inhibitions = {};
     state.fences = {};
+    state.pools[0].leased = false;
+    state.pools[0].armed = {};
+    state.pools[0].armed_wait = {};
     const std::vector<std::byte> bytes = encode_state(identity(), state);
     StateHeaderLayout header{};
     std::memcpy(&header, bytes.data(), sizeof header);
@@ -222,8 +232,8 @@ TEST_F(AState, OfAnotherNodeOrVersionIsRefusedWithItsName) {
   EXPECT_THAT(problem_with(as_text(encode_state(other, some_state()))),
               HasSubstr("it is of node beta of pair lab, and this is node alpha of pair lab"));
   std::string newer = good_bytes();
-  newer[8] = 4;
-  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 4; this hapaird reads versions 1 to 3"));
+  newer[8] = 5;
+  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 5; this hapaird reads versions 1 to 4"));
   EXPECT_THAT(problem_with(std::string(200, 'x')), HasSubstr("it is no state file of hapair"));
 }
 

@@ -23,6 +23,8 @@ std::array<std::byte, kBeatBytes> beat(std::uint8_t number) {
   return bytes;
 }
 
+constexpr DiskAreaId kId{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+
 class MailboxDisk : public testing::Test {
  protected:
   static DiskPair of(const char* node, const char* partner, const char* pair = "pair") {
@@ -42,7 +44,7 @@ class MailboxDisk : public testing::Test {
   }
   void make_area() const {
     write(0, std::vector<std::byte>(kDiskBytes));
-    write(0, encode_disk_header(of("alpha", "beta")));
+    write(0, encode_disk_header(of("alpha", "beta"), kId));
   }
   std::unique_ptr<DiskCarrier> open(const char* node, const char* partner) const {
     auto carrier = DiskCarrier::open(path_, of(node, partner));
@@ -94,8 +96,8 @@ TEST_F(MailboxDisk, NothingIsWrittenToWhatIsNotThisPairs) {
     std::vector<std::byte> first;
     DiskError error;
   };
-  const auto others = encode_disk_header(of("alpha", "beta", "other"));
-  auto damaged = encode_disk_header(of("alpha", "beta"));
+  const auto others = encode_disk_header(of("alpha", "beta", "other"), kId);
+  auto damaged = encode_disk_header(of("alpha", "beta"), kId);
   damaged[20] ^= std::byte{1};
   const auto bytes = [](const auto& block) { return std::vector<std::byte>(block.begin(), block.end()); };
   const std::vector<std::byte> data(kDiskBlockBytes, std::byte{0x55});
@@ -166,7 +168,7 @@ TEST_F(MailboxDisk, OneThatIsTooShortIsAnError) {
 
 TEST(DiskHeader, IsTheGoldenBytes) {
   const auto block =
-      encode_disk_header({*PairName::parse("pair-1"), *NodeName::parse("beta"), *NodeName::parse("alpha")});
+      encode_disk_header({*PairName::parse("pair-1"), *NodeName::parse("beta"), *NodeName::parse("alpha")}, kId);
   std::string hex;
   for (const std::byte byte : std::span(block).first(sizeof(DiskHeaderLayout))) {
     std::array<char, 3> digits{};
@@ -175,9 +177,9 @@ TEST(DiskHeader, IsTheGoldenBytes) {
   }
   // Made by another implementation, as those of tests/unit/ccm/wire/golden.h.
   EXPECT_EQ(hex,
-            "4841504449534b310200280000100000706169722d310000000000000000000000000000000000000000000000000000616c706861"
-            "0000000000000000000000000000000000000000000000000000006265746100000000000000000000000000000000000000000000"
-            "000000000000000000000fd873e1");
+            "4841504449534b310300280000100000706169722d310000000000000000000000000000000000000000000000000000616c7068"
+            "61000000000000000000000000000000000000000000000000000000626574610000000000000000000000000000000000000000"
+            "00000000000000000102030405060708090a0b0c0d0e0f1000000000e92fdcbd");
   EXPECT_TRUE(std::ranges::all_of(std::span(block).subspan(sizeof(DiskHeaderLayout)),
                                   [](std::byte byte) { return byte == std::byte{}; }));
 }
@@ -185,12 +187,12 @@ TEST(DiskHeader, IsTheGoldenBytes) {
 TEST(DiskHeader, IsTheSameFromBothNodesAndNoOtherPairs) {
   const DiskPair alpha{*PairName::parse("pair"), *NodeName::parse("alpha"), *NodeName::parse("beta")};
   const DiskPair beta{alpha.pair, alpha.partner, alpha.node};
-  EXPECT_EQ(encode_disk_header(alpha), encode_disk_header(beta));
-  EXPECT_TRUE(check_disk_header(encode_disk_header(alpha), beta));
+  EXPECT_EQ(encode_disk_header(alpha, kId), encode_disk_header(beta, kId));
+  EXPECT_EQ(check_disk_header(encode_disk_header(alpha, kId), beta), kId);
   const DiskPair other{*PairName::parse("pair"), *NodeName::parse("alpha"), *NodeName::parse("gamma")};
-  EXPECT_EQ(check_disk_header(encode_disk_header(other), alpha).error(), DiskError::foreign);
-  auto newer = encode_disk_header(alpha);
-  newer[8] = std::byte{3};
+  EXPECT_EQ(check_disk_header(encode_disk_header(other, kId), alpha).error(), DiskError::foreign);
+  auto newer = encode_disk_header(alpha, kId);
+  newer[8] = std::byte{4};
   EXPECT_EQ(check_disk_header(newer, alpha).error(), DiskError::malformed) << "its CRC is the old one";
   EXPECT_EQ(check_disk_header(std::span(newer).first(100), alpha).error(), DiskError::no_area);
   EXPECT_NE(beat_block(alpha.node, alpha.partner), beat_block(beta.node, beta.partner));

@@ -1,0 +1,464 @@
+// Leases of pools that run here, arms against the partner's, and claims that its expiry proves. Why this is safe:
+// agent/core/lease.h.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/core/engine.h"
+#include "agent/core/lease.h"
+
+namespace hapair::agent {
+
+using heartbeat::Verdict;
+
+namespace {
+
+// How long after a ballot that came to nothing the next one begins, where it does not say so itself.
+constexpr Duration kBallotAgain = std::chrono::seconds(1);
+// An agent that restarts has so long to come to a lease where its configuration has none any more.
+constexpr Duration kLeaseAnyway = std::chrono::seconds(5);
+
+constexpr int kLooksALease = 4;
+
+}  // namespace
+
+bool Engine::bound(PoolIndex index) const { return wanted_.pools[index].leased || durable(index).leased; }
+
+// Resources of it may run here.
+bool Engine::may_run_here(PoolIndex index) const {
+  switch (pools_[index].state) {
+    case PoolState::probing:
+    case PoolState::starting:
+    case PoolState::serving:
+    case PoolState::stopping:
+    case PoolState::failed:
+      return true;
+    case PoolState::unsettled:
+    case PoolState::asking:
+    case PoolState::elsewhere:
+    case PoolState::requesting:
+    case PoolState::claiming:
+    case PoolState::fencing:
+    case PoolState::acquiring:
+    case PoolState::releasing:
+    case PoolState::released:
+      return false;
+  }
+  return true;
+}
+
+Duration Engine::lease_time() const { return config_.policy.lease.count() > 0 ? config_.policy.lease : kLeaseAnyway; }
+
+std::chrono::milliseconds Engine::lease_over() const {
+  if (!config_.policy.mailbox_arbiter || !ground_.watchdog) return {};
+  return std::chrono::ceil<std::chrono::milliseconds>(lease_time() + config_.policy.lease_stop + ground_.bound);
+}
+
+// What a lease may rest on: the watchdog is fed up to a time that this node tells.
+bool Engine::grounded() const { return ground_since_.has_value(); }
+
+// By what the partner published last.
+bool Engine::one_mailbox() const {
+  return config_.policy.mailbox_arbiter && partner_ && same_mailbox(ground_.mailbox, partner_->mailbox);
+}
+
+// And the partner is there to be armed.
+bool Engine::partner_may_arm() const { return assessment_.verdict == Verdict::alive && one_mailbox(); }
+
+// Young enough to be built on: half of it is left.
+bool Engine::lease_good(Instant now, PoolIndex index) const {
+  return grounded() && now < pools_[index].lease.until - lease_time() / 2;
+}
+
+// The partner can be waited for: what is on disk says so, and what is on its way there too.
+bool Engine::expiry_possible(PoolIndex index) const {
+  const auto armed = [this](const PoolDurable& record) {
+    return record.owner == config_.partner && record.armed.value() != 0 && record.armed == record.epoch;
+  };
+  return one_mailbox() && armed(durable(index)) && armed(wanted_.pools[index]);
+}
+
+std::optional<Instant> Engine::expiry_at(PoolIndex index) const {
+  const Lease& lease = pools_[index].lease;
+  if (pools_[index].state != PoolState::fencing || !lease.claim_decided || !expiry_possible(index)) return std::nullopt;
+  return lease.claim_decided_at + expiry_wait(durable(index).armed_wait);
+}
+
+// ---- events ------------------------------------------------------------------------------------------------------
+
+void Engine::on(Instant now, const LeaseGround& event) {
+  ground_ = event;
+  const bool good = event.watchdog && event.fed_until && *event.fed_until > now;
+  if (!good) {
+    ground_since_.reset();
+  } else if (!ground_since_) {
+    ground_since_ = now;
+    for (Pool& pool : pools_) pool.lease.look_at = now;
+  }
+}
+
+void Engine::on(Instant now, const OwnershipSeen& event) {
+  if (event.pool >= pools_.size()) return;
+  Lease& lease = pools_[event.pool].lease;
+  if (!lease.mine || event.look.began <= lease.looked) return;
+  lease.looked = event.look.began;
+  lease.shows = event.look.shows;
+  const bool counts = ground_since_ && event.look.began >= *ground_since_;
+  if (counts && renews_lease(event.look.shows)) lease.until = std::max(lease.until, event.look.began + lease_time());
+  if (lease.trouble_told && now - lease.looked < lease_time() / 2) {
+    lease.trouble_told = false;
+    record(now, Severity::notice, "mailbox-answers", event.pool, 0,
+           fmt::format("{}: a majority of the mailbox disks answers again", plan(event.pool).name.view()));
+  }
+}
+
+void Engine::on(Instant now, const BallotDone& event) {
+  if (event.pool >= pools_.size()) return;
+  Pool& pool = pools_[event.pool];
+  Lease& lease = pool.lease;
+  const auto purpose = std::exchange(lease.ballot, Lease::Ballot::none);
+  const BallotOutcome& outcome = event.outcome;
+  lease.known = outcome.decided;
+  switch (outcome.kind) {
+    case BallotOutcome::Kind::known:
+      lease.learnt = true;
+      break;
+    case BallotOutcome::Kind::decided:
+      lease.learnt = true;
+      if (purpose == Lease::Ballot::claims) take_claim(now, event.pool);
+      break;
+    case BallotOutcome::Kind::overtaken:
+      lease.learnt = true;
+      lease.ballot_at = now + kBallotAgain / 10;
+      return;
+    case BallotOutcome::Kind::lost:
+      lease.learnt = false;
+      lease.ballot_at = now + std::max(outcome.wait, Duration(1));
+      return;
+    case BallotOutcome::Kind::no_majority:
+    case BallotOutcome::Kind::unfounded:
+      lease.learnt = false;
+      lease.ballot_at = now + kBallotAgain;
+      tell_mailbox_trouble(now, event.pool, text_of(outcome.kind));
+      return;
+  }
+  // Who only wants to see what its partner has decided looks again in a while.
+  lease.ballot_at = pool.state == PoolState::elsewhere ? now + kBallotAgain : now;
+  take_own(now, event.pool);
+}
+
+// This node's ownership is decided, or was in an earlier life of its agent.
+void Engine::take_own(Instant now, PoolIndex index) {
+  Pool& pool = pools_[index];
+  Lease& lease = pool.lease;
+  const ccm::OwnershipDecision& known = *lease.known;
+  const bool runs = pool.state == PoolState::serving || (pool.state == PoolState::probing && bound(index));
+  if (!runs || lease.mine || known.value.owner != own_side_ || known.value.epoch < wanted_.pools[index].epoch) return;
+  lease.mine = known;
+  lease.looked = now;
+  lease.look_at = now;
+  lease.trouble_told = false;
+}
+
+void Engine::take_claim(Instant now, PoolIndex index) {
+  Pool& pool = pools_[index];
+  const ccm::OwnershipDecision& decided = *pool.lease.known;
+  if (pool.state != PoolState::fencing || decided.value.owner != own_side_ ||
+      decided.value.epoch < durable(index).claim) {
+    return;
+  }
+  pool.lease.claim_decided = decided;
+  pool.lease.claim_decided_at = now;
+  const Duration wait = expiry_wait(durable(index).armed_wait);
+  record(
+      now, Severity::notice, "claim-decided", index, pool.decision,
+      fmt::format("{}: the claim of epoch {} is decided on the mailbox disks; {} sees it there, and its lease is over "
+                  "in {:.0f} ms at the latest",
+                  plan(index).name.view(), decided.value.epoch.value(), config_.partner.view(), ms_of(wait)),
+      {{"wait_ms", fmt::format("{:.0f}", ms_of(wait))}});
+}
+
+void Engine::tell_mailbox_trouble(Instant now, PoolIndex index, std::string_view what) {
+  Pool& pool = pools_[index];
+  if (std::exchange(pool.lease.trouble_told, true)) return;
+  const bool claims = pool.state == PoolState::fencing;
+  record(now, Severity::error, "mailbox-lost", index, claims ? pool.decision : 0,
+         fmt::format("{}: too few mailbox disks answer ({}): {}. See hapair mailbox check; repair them, or the way to "
+                     "them",
+                     plan(index).name.view(), what,
+                     claims ? "the claim cannot be decided, and its owner's lease not be waited for; it is tried again"
+                            : "no lease rests on them, so a node that dies is taken over only by a confirmed fence, "
+                              "by its reboot or by an operator"));
+}
+
+// ---- the owner ---------------------------------------------------------------------------------------------------
+
+// True where the pool's state changed.
+bool Engine::settle_lease(Instant now, PoolIndex index) {
+  Pool& pool = pools_[index];
+  Lease& lease = pool.lease;
+  follow_arms(index);
+  if (lease.mine && !bound(index) && lease.mine->value.epoch < wanted_.pools[index].epoch) lease.mine.reset();
+  if (!may_run_here(index)) {
+    lease.mine.reset();
+    lease.awaited = false;
+    lease.prepared_until.reset();
+    set_offered(now, index, false, "");
+  }
+  free_from_lease(index);
+  if (lease.mine && now - lease.looked >= lease_time() / 2) tell_mailbox_trouble(now, index, "no complete look");
+  offer_lease(now, index);
+  if (lease.awaited && (!bound(index) || now < lease.until)) {
+    lease.awaited = false;
+    take_sequence(now, index, pool.sequence.probe(now));
+    return true;
+  }
+  const auto over = lease_over_at(index);
+  const bool claimed = bound(index) && lease.mine && lease.shows == ClaimSight::decided;
+  if (!claimed && (!over || now < *over)) return false;
+  if (pool.state == PoolState::probing && !lease.awaited) return false;
+  const std::uint64_t decision = next_decision_;
+  if (!fire(now, index, PoolEvent::lease_lost, decision)) return false;
+  ++next_decision_;
+  record(
+      now, Severity::error, "lease-lost", index, decision,
+      fmt::format("{}: {}; what has not stopped within {:.0f} ms is ended by the watchdog, which resets this node. {}",
+                  plan(index).name.view(),
+                  claimed ? fmt::format("the mailbox disks say that {} has it now", config_.partner.view())
+                          : fmt::format("no complete look at the mailbox disks renewed its lease for {:.0f} ms, and "
+                                        "{} was not there to give its arms up",
+                                        ms_of(lease_time()), config_.partner.view()),
+                  ms_of(config_.policy.lease_stop),
+                  claimed ? "See hapair why there" : "Repair the way to the mailbox disks (hapair mailbox check)"));
+  return true;
+}
+
+// When the lease of what runs here is over; of one that this life of the agent never had, since its start.
+std::optional<Instant> Engine::lease_over_at(PoolIndex index) const {
+  const Pool& pool = pools_[index];
+  const bool runs = pool.state == PoolState::serving || pool.state == PoolState::starting || pool.lease.awaited;
+  if (!runs || !bound(index)) return std::nullopt;
+  return pool.lease.until == Instant() ? started_at_ + lease_time() : pool.lease.until;
+}
+
+// By the partner's word, or because its kernel's life is proved to be over.
+void Engine::free_from_lease(PoolIndex index) {
+  Lease& lease = pools_[index].lease;
+  if (!wanted_.pools[index].leased || !lease.freeing) return;
+  const PartnerPool* partner = partner_pool(index);
+  const bool word = partner != nullptr && !partner->armed && partner_->saw_life == config_.life &&
+                    partner_->saw_serial >= lease.unoffered_serial;
+  if (word || partner_down_proven_) draft(index).leased = false;
+}
+
+void Engine::offer_lease(Instant now, PoolIndex index) {
+  Pool& pool = pools_[index];
+  Lease& lease = pool.lease;
+  const bool stays = !shutting_down_ || hands_over();
+  if (lease.offered) {
+    const std::string why = !ground_.watchdog                      ? "the watchdog does not work"
+                            : lease.shows == ClaimSight::forgotten ? "the mailbox disks were made anew"
+                            : !stays                               ? "its agent leaves and the pool runs on"
+                            : partner_ && other_mailbox(ground_.mailbox, partner_->mailbox)
+                                ? "the two nodes do not look at the same mailbox disks"
+                            : !lease_good(now, index) ? "the mailbox disks do not answer"
+                                                      : "";
+    if (!why.empty()) set_offered(now, index, false, why);
+    return;
+  }
+  const bool fit = pool.state == PoolState::serving && lease.mine && stays && partner_may_arm();
+  if (!fit || !ground_.watchdog) {
+    lease.prepared_until.reset();
+    ask_for_freedom(index);
+    return;
+  }
+  if (!lease.prepared_until) lease.look_at = now;
+  if (!lease_good(now, index) || !renews_lease(lease.shows)) return;
+  lease.freeing = false;
+  if (!bound(index)) {
+    draft(index).leased = true;
+  } else if (durable(index).leased && wanted_.pools[index].leased) {
+    set_offered(now, index, true, "");
+  }
+}
+
+void Engine::set_offered(Instant now, PoolIndex index, bool offered, const std::string& why) {
+  Lease& lease = pools_[index].lease;
+  if (lease.offered == offered) return;
+  lease.offered = offered;
+  if (offered) {
+    record(now, Severity::info, "lease", index, 0,
+           fmt::format("{}: runs under a lease; should this node go dark, {} may take it {:.0f} ms after its claim is "
+                       "decided",
+                       plan(index).name.view(), config_.partner.view(), ms_of(expiry_wait(lease_over()))));
+    return;
+  }
+  ask_for_freedom(index);
+  if (why.empty()) return;
+  record(
+      now, Severity::warning, "lease-given-up", index, 0,
+      fmt::format("{}: {}: {} is asked not to count on its lease any more; without its word the pool is stopped when "
+                  "the lease is over",
+                  plan(index).name.view(), why, config_.partner.view()));
+}
+
+void Engine::ask_for_freedom(PoolIndex index) {
+  Lease& lease = pools_[index].lease;
+  if (std::exchange(lease.freeing, true)) return;
+  lease.unoffered_serial = serial_ + 1;  // the publication at the end of this step says so
+}
+
+// ---- the partner -------------------------------------------------------------------------------------------------
+
+// The record is armed against the owner's epoch while the owner says that it serves under a lease.
+void Engine::follow_arms(PoolIndex index) {
+  const PartnerPool* partner = partner_pool(index);
+  const PoolDurable& mine = wanted_.pools[index];
+  const bool holds = partner == nullptr || (partner->leased && partner->owner == PoolOwner::publisher);
+  if (mine.armed.value() != 0 && (mine.owner != config_.partner || mine.armed != mine.epoch || !holds)) {
+    draft(index).armed = Epoch();
+    draft(index).armed_wait = {};
+  }
+  if (!may_arm(index)) return;
+  const Lease& lease = pools_[index].lease;
+  const bool seen = lease.learnt && lease.known && lease.known->value.owner == ccm::other(own_side_) &&
+                    lease.known->value.epoch >= partner->epoch;
+  if (!seen) return;
+  draft(index).armed = partner->epoch;
+  draft(index).armed_wait = partner_->lease_over;
+}
+
+// All that is known without the disks lets this node be armed, and it is not.
+bool Engine::may_arm(PoolIndex index) const {
+  const PartnerPool* partner = partner_pool(index);
+  const PoolDurable& mine = wanted_.pools[index];
+  return pools_[index].state == PoolState::elsewhere && partner != nullptr && partner->leased &&
+         partner->owner == PoolOwner::publisher && partner_may_arm() && partner_->lease_over.count() > 0 &&
+         mine.owner == config_.partner && mine.epoch == partner->epoch && mine.armed != partner->epoch;
+}
+
+// A claim of it may come to a proof without an operator, or is for a life of the partner that is proved to be over.
+bool Engine::provable(PoolIndex index) const {
+  return config_.policy.fences || expiry_possible(index) || partner_down_proven_ || operator_word_holds();
+}
+
+void Engine::refuse_unprovable(Instant now, PoolIndex index) {
+  Pool& pool = pools_[index];
+  pool.takeover_refused = true;
+  pool.reason = fmt::format(
+      "there is no fence device, and {} does not serve it under a lease that this node could wait "
+      "for",
+      config_.partner.view());
+  record(
+      now, Severity::error, "needs-operator", index, partner_decision_,
+      fmt::format("{}: not taken over: {}. When it is seen to boot that is a proof; whoever sees that it has no power "
+                  "runs here: hapair confirm-down {}",
+                  plan(index).name.view(), pool.reason, config_.partner.view()));
+}
+
+bool Engine::take_expiry(Instant now, PoolIndex index) {
+  const auto at = expiry_at(index);
+  if (!at || now < *at || !fire(now, index, PoolEvent::lease_expired, pools_[index].decision)) return false;
+  // No device is to switch off a machine that has stopped what is taken from it, and may be on its way back.
+  const bool more = std::ranges::any_of(pools_, [](const Pool& pool) { return pool.state == PoolState::fencing; });
+  if (more || !fence_in_flight_) return true;
+  fence_in_flight_ = false;
+  doubted_fence_.reset();
+  out_.commands.emplace_back(AbandonFence{});
+  return true;
+}
+
+// ---- what is asked of the shell ----------------------------------------------------------------------------------
+
+// Which ballot the pool needs now.
+Engine::Lease::Ballot Engine::ballot_wanted(PoolIndex index) const {
+  const Pool& pool = pools_[index];
+  const Lease& lease = pool.lease;
+  using Ballot = Lease::Ballot;
+  if (!config_.policy.mailbox_arbiter) return Ballot::none;
+  if (pool.state == PoolState::serving || lease.awaited) {
+    if (lease.mine) return Ballot::none;
+    if (!lease.learnt || !lease.known) return Ballot::learns;
+    // Bound, it proposes nothing: what is not there any more, or another's by now, is what its looks would have shown.
+    return bound(index) || pool.state != PoolState::serving ? Ballot::none : Ballot::decides;
+  }
+  if (pool.state == PoolState::fencing && expiry_possible(index)) {
+    if (lease.claim_decided) return Ballot::none;
+    return lease.learnt && lease.known ? Ballot::claims : Ballot::learns;
+  }
+  return may_arm(index) ? Ballot::learns : Ballot::none;
+}
+
+void Engine::ask_disks(Instant now, PoolIndex index) {
+  Lease& lease = pools_[index].lease;
+  const Lease::Ballot wanted = lease.ballot == Lease::Ballot::none ? ballot_wanted(index) : Lease::Ballot::none;
+  if (wanted != Lease::Ballot::none && now >= lease.ballot_at) {
+    RunBallot run{.pool = index, .proposal = {}};
+    if (wanted != Lease::Ballot::learns) {
+      const bool claims = wanted == Lease::Ballot::claims;
+      run.proposal = Proposal{.epoch = claims ? durable(index).claim : wanted_.pools[index].epoch,
+                              .owner = own_side_,
+                              .rests_on = lease.known->instance};
+    }
+    lease.ballot = wanted;
+    // The next one, where this one leads to nothing.
+    lease.ballot_at = now + kBallotAgain;
+    lease.learnt = false;
+    out_.commands.emplace_back(run);
+  }
+  if (!lease.mine || !may_run_here(index) || now < lease.look_at) return;
+  lease.look_at = now + lease_time() / kLooksALease;
+  const bool prepares = pools_[index].state == PoolState::serving && partner_may_arm() && ground_.watchdog;
+  if (prepares) lease.prepared_until = now + lease_time() + config_.policy.lease_stop;
+  out_.commands.emplace_back(LookAtDisks{index});
+}
+
+// The watchdog is fed up to the time at which everything that runs under a lease must have stopped.
+void Engine::feed() {
+  if (!ground_.watchdog && !told_feed_) return;
+  std::optional<Instant> least;
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    const Pool& pool = pools_[i];
+    if (!may_run_here(i)) continue;
+    // What an earlier life of this agent said stands for what it had.
+    const bool unknown =
+        pool.state == PoolState::probing || (pool.state == PoolState::stopping && pool.stop_cause == StopCause::stray);
+    if ((unknown && !pool.lease.awaited) || (bound(i) && pool.lease.until == Instant())) return;
+    const std::optional<Instant> until =
+        bound(i) ? pool.lease.until + config_.policy.lease_stop : pool.lease.prepared_until;
+    if (until) least = std::min(least.value_or(*until), *until);
+  }
+  if (told_feed_ && told_feed_->until == least) return;
+  told_feed_ = FeedUntil{least};
+  out_.commands.emplace_back(*told_feed_);
+}
+
+std::optional<Instant> Engine::lease_due(PoolIndex index) const {
+  std::optional<Instant> due;
+  const auto consider = [&](std::optional<Instant> at) {
+    if (at && *at > last_step_ && (!due || *at < *due)) due = at;
+  };
+  const Pool& pool = pools_[index];
+  const Lease& lease = pool.lease;
+  if (lease.ballot == Lease::Ballot::none && ballot_wanted(index) != Lease::Ballot::none) consider(lease.ballot_at);
+  if (lease.mine && may_run_here(index)) {
+    consider(lease.look_at);
+    if (!lease.trouble_told) consider(lease.looked + lease_time() / 2);
+  }
+  if (lease.offered) consider(lease.until - lease_time() / 2);
+  consider(lease_over_at(index));
+  consider(expiry_at(index));
+  return due;
+}
+
+// One that leaves its pools running first gets free of their leases, or the watchdog would end what it leaves.
+bool Engine::leaves_bound(Instant now) const {
+  if (hands_over() || now >= shutdown_at_ + kLeaveBound || !heartbeat::answers(assessment_.verdict)) return false;
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    if (bound(i) && may_run_here(i)) return true;
+  }
+  return false;
+}
+
+}  // namespace hapair::agent
