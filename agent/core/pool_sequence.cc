@@ -129,8 +129,9 @@ void PoolSequence::stopped(Output& out, Instant now, std::size_t resource, const
   }
   set_state(resource, ResourceState::failed, now);
   if (goal_ != Goal::down && goal_ != Goal::up) return;  // a probe is under way: its monitor tells
-  fail(out, resource, ResourceAction::stop, result,
-       goal_ == Goal::down ? SequenceOutcome::stop_failed : SequenceOutcome::resource_lost);
+  // What was there in part is stopped before it is started: where that fails, so does the start.
+  const SequenceOutcome going_up = announced_up_ ? SequenceOutcome::resource_lost : SequenceOutcome::start_failed;
+  fail(out, resource, ResourceAction::stop, result, goal_ == Goal::down ? SequenceOutcome::stop_failed : going_up);
 }
 
 void PoolSequence::monitored(Output& out, Instant now, std::size_t resource, const ActionResult& result) {

@@ -35,5 +35,7 @@ std::unique_ptr<Checker> one_owner_checker();       // no pool has resources sta
 std::unique_ptr<Checker> epoch_checker();           // durable before use, durable before visible, and only rises
 std::unique_ptr<Checker> fault_checker();           // no fault, no fence
 std::unique_ptr<Checker> resource_order_checker();  // after what it needs, before what needs it, one action at a time
+std::unique_ptr<Checker>
+fence_checker();  // a claim on disk first, of nobody that is well, its answer only for that claim
 
 }  // namespace hapair::world

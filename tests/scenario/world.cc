@@ -50,6 +50,7 @@ World::World(const WorldOptions& options) : options_(options), random_(options_.
   plans_ = {pool("pool-a", "a"), pool("pool-b", "b")};
   for (agent::PoolPlan& plan : plans_) {
     if (options_.vetoes) plan.vetoes = {"mirror"};
+    for (agent::ResourcePlan& each : plan.resources) each.monitor_interval = options_.monitor_interval;
   }
   for (Node& node : nodes_) {
     for (const agent::PoolPlan& plan : plans_) node.pools.emplace_back(plan.resources.size());
@@ -58,6 +59,7 @@ World::World(const WorldOptions& options) : options_(options), random_(options_.
   checkers_.push_back(epoch_checker());
   checkers_.push_back(fault_checker());
   checkers_.push_back(resource_order_checker());
+  checkers_.push_back(fence_checker());
 }
 
 void World::violation(std::string text) {
@@ -110,7 +112,9 @@ void World::advance(Duration time) {
 
 bool World::advance_until(const std::function<bool()>& done, Duration at_most) {
   const Instant end = now_ + at_most;
+  stirred_ = now_;  // by what was done to the world since
   while (!done()) {
+    if (options_.leap) leap(end);
     if (queue_.empty() || queue_.top().at > end) {
       now_ = end;
       return done();
@@ -178,7 +182,7 @@ void World::power_off(NodeIndex index) {
   ++node.power_life;
   ++node.agent_life;
   node.ccm.reset();
-  node.agent.reset();
+  end_agent(index);
   node.deferred.clear();
   node.fed_until.reset();
   node.watchdog_runs = false;
@@ -245,7 +249,7 @@ void World::kill_agent(NodeIndex index) {
 void World::agent_gone(NodeIndex index, ccm::ClientState how) {
   Node& node = nodes_[index];
   ++node.agent_life;
-  node.agent.reset();
+  end_agent(index);
   node.agent_hung = false;
   for (auto& resources : node.pools) {
     for (Resource& each : resources) {
@@ -254,6 +258,26 @@ void World::agent_gone(NodeIndex index, ccm::ClientState how) {
     }
   }
   if (node.ccm && node.ccm->slot) node.ccm->slot->state = how;
+}
+
+void World::end_agent(NodeIndex index) {
+  std::unique_ptr<Agent>& agent = nodes_[index].agent;
+  if (!agent) return;
+  const std::vector<std::uint64_t>& rows = agent->engine.rows_taken();
+  ended_rows_.resize(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) ended_rows_[i] += rows[i];
+  agent.reset();
+}
+
+std::vector<std::uint64_t> World::rows_taken() const {
+  std::vector<std::uint64_t> all = ended_rows_;
+  for (const Node& node : nodes_) {
+    if (!node.agent) continue;
+    const std::vector<std::uint64_t>& rows = node.agent->engine.rows_taken();
+    all.resize(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) all[i] += rows[i];
+  }
+  return all;
 }
 
 void World::start_agent(NodeIndex index) {
@@ -344,8 +368,9 @@ void World::kill_ccm(NodeIndex index) {
   node.ccm.reset();
   if (!node.agent) return;
   schedule(Duration{}, Scope::agent, index, [this, index] {
-    const auto assessed = nodes_[index].agent->watch.own_ccm_lost(now_, "the CCM closed its socket");
-    if (assessed) step(index, agent::PartnerAssessed{*assessed});
+    Agent& own = *nodes_[index].agent;
+    const auto assessed = own.watch.own_ccm_lost(own.clock.judge_time(now_), "the CCM closed its socket");
+    if (assessed) step(index, agent::PartnerAssessed{own.clock.world_time(*assessed)});
     register_agent(index);
   });
 }

@@ -25,11 +25,14 @@
 #include "heartbeat/local_health.h"
 #include "heartbeat/partner_watch.h"
 #include "tests/scenario/checker.h"
+#include "tests/scenario/leap_clock.h"
 
 namespace hapair::world {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+
+inline constexpr Duration kCcmPace = milliseconds(10);
 
 enum class FenceBehaviour : std::uint8_t {
   confirmed,
@@ -43,11 +46,13 @@ enum class FenceBehaviour : std::uint8_t {
 enum class RealState : std::uint8_t { stopped, running, broken };
 
 struct WorldOptions {
-  std::uint64_t seed = 0;           // 0: every duration is its nominal one; otherwise they vary by the seed
-  bool write_survives = true;       // a write under way when its agent is killed reaches the disk
-  bool failed_write_lands = false;  // a write that is reported as failed is on the disk all the same
-  bool network = false;             // beats also go over an IP network
-  bool vetoes = false;              // each pool has a veto program on each node
+  std::uint64_t seed = 0;                  // 0: every duration is its nominal one; otherwise they vary by the seed
+  bool write_survives = true;              // a write under way when its agent is killed reaches the disk
+  bool failed_write_lands = false;         // a write that is reported as failed is on the disk all the same
+  bool network = false;                    // beats also go over an IP network
+  bool vetoes = false;                     // each pool has a veto program on each node
+  bool leap = false;                       // over quiet, in which nothing but beats would happen (world_leap.cc)
+  Duration monitor_interval = seconds(1);  // of each resource
   // 1 or 3: mailbox disks, and a watchdog on each node; policy.mailbox_arbiter says whether leases rest on them.
   std::size_t mailbox_disks = 0;
   agent::EnginePolicy policy;
@@ -123,6 +128,8 @@ class World {
   // Until `done` or `at_most` has passed; checked after every event.
   bool advance_until(const std::function<bool()>& done, Duration at_most);
 
+  void add_checker(std::unique_ptr<Checker> checker) { checkers_.push_back(std::move(checker)); }
+
   // What there is to see.
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] bool powered(NodeIndex node) const { return nodes_[node].powered; }
@@ -153,6 +160,17 @@ class World {
   [[nodiscard]] bool record_reset(NodeIndex node) const { return nodes_[node].record_reset; }
   [[nodiscard]] bool forced(NodeIndex node) const { return nodes_[node].forced; }
   [[nodiscard]] std::string describe() const;
+  // How often each row of the transition table was taken, by all agents that there were.
+  [[nodiscard]] std::vector<std::uint64_t> rows_taken() const;
+  // All that beats on both nodes has done so for so long that quiet can be leapt over.
+  [[nodiscard]] bool steady() const { return steady(0) && steady(1); }
+  [[nodiscard]] Duration leapt() const { return leapt_; }
+
+  // What really is so, and no node can know (world_truth.cc). All of the node that beats does, and nothing of it
+  // leaves.
+  [[nodiscard]] bool sound(NodeIndex node) const;
+  // Both are sound, and the beats of the one reach the other, over the rail or a network.
+  [[nodiscard]] bool in_touch() const;
 
   std::vector<Told>& told() { return told_; }
   void violation(std::string text);
@@ -160,7 +178,12 @@ class World {
 
  private:
   // Who must be able to run for an event to happen: anything, the node, or its agent.
-  enum class Scope : std::uint8_t { world, node, agent };
+  enum class Scope : std::uint8_t {
+    world,
+    node,
+    beat,  // the node, for a round of its CCM's loop
+    agent,
+  };
   struct Scheduled {
     Instant at;
     std::uint64_t serial = 0;  // of equal times, the first scheduled comes first
@@ -171,6 +194,13 @@ class World {
     bool operator>(const Scheduled& other) const { return at != other.at ? at > other.at : serial > other.serial; }
   };
 
+  // Of the looks of an agent's judge, one a round of its CCM, what a leap rests on.
+  struct LookNotes {
+    Instant last;
+    std::uint64_t steady = 0;                 // in a row, as all before them
+    std::array<Duration, 4> silences{};       // after the last one, of each detector
+    std::optional<Instant> may_have_flapped;  // a detector remembers that for a minute
+  };
   struct Mailbox {  // an agent's
     std::vector<agent::OwnershipBallot> ballots;
     std::vector<agent::OwnershipLook> looks;
@@ -196,6 +226,8 @@ class World {
     std::optional<ccm::BootPhase> phase;
     bool leaves = false;
     Instant disk_free_at;
+    LeapClock clock;
+    LookNotes looks;
     std::unique_ptr<Mailbox> mailbox;
     std::optional<agent::FeedUntil> fed_until;  // asked of the CCM
     std::optional<agent::LeaseGround> told_ground;
@@ -269,6 +301,7 @@ class World {
   void release_deferred(NodeIndex node);
   void check();
   Duration vary(Duration nominal);
+  void end_agent(NodeIndex node);
   void fault() { fault_injected_ = true; }
 
   // world_node.cc: the parts of a node
@@ -308,6 +341,12 @@ class World {
   void agent_left(NodeIndex node);
   void put_on_disk(NodeIndex node, std::optional<agent::DurableState> state, bool reported);
 
+  // world_leap.cc: over quiet
+  void note_look(NodeIndex node);
+  [[nodiscard]] bool steady(NodeIndex node) const;
+  void leap(Instant end);
+  void skip(NodeIndex node, Duration length, Instant last_round);
+
   WorldOptions options_;
   std::mt19937_64 random_;
   std::vector<agent::PoolPlan> plans_;
@@ -328,6 +367,9 @@ class World {
   std::vector<Told> told_;
   std::vector<std::string> violations_;
   std::vector<std::unique_ptr<Checker>> checkers_;
+  std::vector<std::uint64_t> ended_rows_;  // of the agents that have ended
+  Duration leapt_{};
+  Instant stirred_;  // when anything was last done to the world from outside
 };
 
 }  // namespace hapair::world

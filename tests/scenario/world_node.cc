@@ -16,7 +16,6 @@ using agent::FenceResult;
 using agent::ResourceAction;
 using ccm::BootPhase;
 
-constexpr Duration kPace = milliseconds(10);
 constexpr Duration kDeadline = milliseconds(50);  // of one operation on the partner's memory
 constexpr int kHandshakeReads = 3;
 constexpr Duration kFenceTime = milliseconds(200);
@@ -98,10 +97,11 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
     while (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
     if (!node.agent_hung) look_at_self(index);
     if (node.agent && !node.agent_hung) drain(index);
+    if (node.agent && !node.agent_hung) note_look(index);
   }
   const Duration late = lateness();
   own.latest = std::max(own.latest, late);
-  schedule(kPace + late, Scope::node, index, [this, index, incarnation] { ccm_tick(index, incarnation); });
+  schedule(kCcmPace + late, Scope::beat, index, [this, index, incarnation] { ccm_tick(index, incarnation); });
 }
 
 Duration World::lateness() {
@@ -217,17 +217,18 @@ void World::drain(NodeIndex index) {
   Node& node = nodes_[index];
   while (node.agent && !node.agent->inbox.empty()) {
     Agent& own = *node.agent;
-    const heartbeat::Observation seen = std::move(own.inbox.front());
+    heartbeat::Observation seen = std::move(own.inbox.front());
     own.inbox.pop_front();
+    seen.when = own.clock.judge_time(seen.when);
     const auto assessment = own.watch.observe(seen);
     const bool sealed = seen.page && seen.proof == ccm::PageProof::session;
     const auto sighting = own.watch.sighting();
     const bool elsewhere = sighting && (!own.told_sighting || !own.told_sighting->same_place(*sighting));
     if (sealed && sighting && (elsewhere || own.engine.wants_sighting())) {
       own.told_sighting = sighting;
-      step(index, agent::PartnerSeen{*sighting});
+      step(index, agent::PartnerSeen{own.clock.world_time(*sighting)});
     }
-    if (assessment) step(index, agent::PartnerAssessed{*assessment});
+    if (assessment) step(index, agent::PartnerAssessed{own.clock.world_time(*assessment)});
     if (!sealed) continue;
     const ccm::AgentBlockLayout& block = seen.page->agent;
     if (block.serial == 0 || (block.serial == own.seen_serial && block.agent_life == own.seen_life)) continue;
@@ -283,7 +284,7 @@ void World::leave_if_done(NodeIndex index) {
   Agent& own = *nodes_[index].agent;
   if (!own.leaves || !own.engine.may_exit()) return;
   own.leaves = false;
-  schedule(kPace * 2, Scope::agent, index, [this, index] {
+  schedule(kCcmPace * 2, Scope::agent, index, [this, index] {
     agent_gone(index, ccm::ClientState::left);
     agent_left(index);
   });

@@ -310,6 +310,14 @@ TEST_F(Sequence, stops_what_is_there_in_part_before_it_starts_it) {
   EXPECT_EQ(text(done(kFs, ResourceAction::start)), "start target, start address");
 }
 
+TEST_F(Sequence, does_not_start_where_what_is_there_in_part_does_not_stop) {
+  sequence_.probe(now_);
+  for (const std::size_t each : {kDisk, kFs, kTarget}) done(each, ResourceAction::monitor);
+  done(kAddress, ResourceAction::monitor, kFailed);
+  EXPECT_EQ(text(sequence_.start(now_, permit())), "stop address");
+  EXPECT_EQ(done(kAddress, ResourceAction::stop, kTimedOut).outcome, SequenceOutcome::start_failed);
+}
+
 TEST_F(Sequence, stops_what_runs_although_what_it_needs_does_not) {
   sequence_.probe(now_);
   done(kDisk, ResourceAction::monitor);

@@ -1,0 +1,3 @@
+#include "tests/sim/program.h"
+
+int main(int argc, char** argv) { return hapair::sim::run_program(argc, argv); }
