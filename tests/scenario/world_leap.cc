@@ -12,8 +12,9 @@
 //    minute: so long after any silence that may have counted as one nothing is leapt over. The network beats at every
 //    other round, so leaps are of even rounds.
 //  - The engine is told nothing by such a look: the verdict stands, the page shows the same place and block, and it
-//  does not
-//    wait for a page of the partner. Its timers are events, which end the stretch.
+//  does
+//    not wait for a page of the partner. Its timers are events, which end the stretch.
+//  - The watchdog was fed in each of the rounds: none is after the time to which it is to be fed.
 //  - Nothing is drawn from the seed in such a round, and events of one time keep their order.
 // A node that is paused, hung, down, cut off, strained or alone is not leapt over: it is simulated beat by beat.
 #include <algorithm>
@@ -100,7 +101,11 @@ bool World::steady(NodeIndex index) const {
                     own.told_sighting->boot_id == shown.boot_id && node.ccm->session == partner.ccm->incarnation;
   // The time in this phase has a bound, which passes without an event.
   const bool bounded = partner.phase == ccm::BootPhase::early || partner.phase == ccm::BootPhase::unknown;
-  return learnt && published && read && !bounded && own.health.strain().factor == 1 && !own.engine.wants_sighting();
+  // The CCM has taken what the agent wants of the watchdog, and told it.
+  const bool fed = !own.fed_until || (own.fed_until->until == node.fed_until && own.told_ground &&
+                                      own.told_ground->fed_until == node.fed_until);
+  return learnt && published && read && fed && !bounded && own.health.strain().factor == 1 &&
+         !own.engine.wants_sighting();
 }
 
 void World::leap(Instant end) {
@@ -112,7 +117,8 @@ void World::leap(Instant end) {
   }
   Duration length{};
   if (rounds.size() == kNodes && rounds[0].node != rounds[1].node) {
-    const Instant next = queue_.empty() ? end : std::min(end, queue_.top().at);
+    Instant next = queue_.empty() ? end : std::min(end, queue_.top().at);
+    for (const Node& node : nodes_) next = std::min(next, node.fed_until.value_or(next));
     length = std::max((next - rounds[1].at) / kStep, Duration::rep{0}) * kStep;
   }
   for (Scheduled& round : rounds) {
@@ -146,6 +152,7 @@ void World::skip(NodeIndex index, Duration length, Instant last_round) {
   }
   own.network_met_beat += rounds;
   own.network_serial += rounds / 2;
+  node.fed_at = last_round;
   agent.clock.leap(agent.looks.last, kStep, length);
   agent.looks.last += length;
   agent.sample.when += (last_round - agent.sample.when) / seconds(1) * seconds(1);  // it looks at itself so often
