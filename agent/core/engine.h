@@ -390,6 +390,7 @@ class Engine {
   [[nodiscard]] bool may_run_here(PoolIndex index) const;
   [[nodiscard]] bool anything_runs(PoolIndex index) const;
   [[nodiscard]] bool keeps_promise(PoolIndex index) const;
+  [[nodiscard]] bool taken_by_partner(PoolIndex index) const;
   [[nodiscard]] std::string why_no_lease(Instant now, PoolIndex index) const;
   void forget_lease(PoolIndex index);
   void tell_left_bound(Instant now);

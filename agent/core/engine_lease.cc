@@ -236,7 +236,7 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
     return true;
   }
   const auto over = lease_over_at(index);
-  const bool claimed = bound(index) && lease.mine && lease.shows == ClaimSight::decided;
+  const bool claimed = bound(index) && taken_by_partner(index);
   if (!claimed && (!over || now < *over)) return false;
   if (pool.state == PoolState::probing && !lease.awaited) return false;
   const std::uint64_t decision = next_decision_;
@@ -247,7 +247,7 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
       now, Severity::error, "lease-lost", index, decision,
       fmt::format("{}: {}; what has not stopped within {:.0f} ms is ended by the watchdog, which resets this node. {}",
                   plan(index).name.view(),
-                  claimed ? fmt::format("the mailbox disks say that {} has it now", config_.partner.view())
+                  claimed ? fmt::format("{} has it by now", config_.partner.view())
                           : fmt::format("its lease is over ({}), and {} has not said that it does not wait for that",
                                         why, config_.partner.view()),
                   ms_of(config_.policy.lease_stop),
@@ -280,6 +280,17 @@ std::string Engine::why_no_lease(Instant now, PoolIndex index) const {
   if (!renews_lease(lease.shows)) return fmt::format("{} claims it on the mailbox disks", config_.partner.view());
   if (now - lease.looked >= lease_time() / 2) return "too few mailbox disks answer";
   return "no look at the mailbox disks has renewed it";
+}
+
+// By what the mailbox disks say, or the partner itself.
+bool Engine::taken_by_partner(PoolIndex index) const {
+  const Lease& lease = pools_[index].lease;
+  const Epoch mine = wanted_.pools[index].epoch;
+  if (lease.mine) return lease.shows == ClaimSight::decided;
+  const bool decided = lease.learnt && lease.known && lease.known->value.owner == ccm::other(own_side_) &&
+                       lease.known->value.epoch > mine;
+  const PartnerPool* partner = partner_pool(index);
+  return decided || (partner != nullptr && partner->owner == PoolOwner::publisher && partner->epoch > mine);
 }
 
 // When the lease of what runs here is over; of one that this life of the agent never had, since its start.

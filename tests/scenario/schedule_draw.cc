@@ -214,6 +214,7 @@ class Drawer {
   // Acts that mean something together, which chance alone seldom brings.
   void add_piece() {
     const auto n = static_cast<NodeIndex>(pick(2));
+    if (plan_.options.mailbox_disks > 0 && chance(50)) return add_lease_piece(n);
     auto pool = static_cast<agent::PoolIndex>(pick(2));
     const auto moment = [this] { return milliseconds(chance(50) ? pick(60) : pick(1500)); };
     const auto while_it_goes_on = [this] { return milliseconds(pick(14000)); };
@@ -265,6 +266,48 @@ class Drawer {
         add(everywhere(Act::Sort::repair, "heal", [](World& world) { world.set_link(true); }), moment());
         return add(everywhere(Act::Sort::repair, "heal-network", [](World& world) { world.set_network(true); }),
                    moment());
+    }
+  }
+
+  Act cut_all() {
+    return everywhere(Act::Sort::fault, "cut all", [](World& world) {
+      world.set_link(false);
+      world.set_network(false);
+    });
+  }
+
+  // Of every mailbox disk: that node's way to it.
+  Act cut_off_disks(NodeIndex n, bool works) {
+    const char* kind = works ? "mailbox-back" : "mailbox-lost";
+    return {works ? Act::Sort::repair : Act::Sort::fault, kind, fmt::format("{} all {}", kind, names_->name(n)),
+            [n, works](World& world) {
+              for (std::size_t disk = 0; disk < ccm::kMaxOwnershipDisks; ++disk) world.set_mailbox(n, disk, works);
+            }};
+  }
+
+  // A node comes to the end of a lease, and what is to stop then does not, or nobody is there to stop it.
+  void add_lease_piece(NodeIndex n) {
+    const auto moment = [this] { return milliseconds(chance(50) ? pick(60) : pick(1500)); };
+    const auto until_it_is_over = [this] { return milliseconds(8000 + pick(14000)); };
+    const agent::ResourceId resource{n, any_resource().resource};  // of its own pool
+    switch (pick(3)) {
+      case 0:
+        add({Act::Sort::fault, "hang-resource stop",
+             fmt::format("hang-resource {} {} stop", names_->name(n), name_of(resource)),
+             [n, resource](World& world) { world.set_action_hangs(n, resource, ResourceAction::stop, true); }},
+            milliseconds(4000));
+        add(cut_all(), moment());
+        return add(cut_off_disks(n, false), until_it_is_over());
+      case 1:
+        add(on_node(Act::Sort::fault, "kill-agent", n, &World::kill_agent), moment());
+        add(cut_all(), moment());
+        add(cut_off_disks(n, false), moment());
+        return add(on_node(Act::Sort::repair, "start-agent", n, &World::start_agent), until_it_is_over());
+      default:  // its partner cannot write that it waits no more
+        add(set_disk(1 - n, true), moment());
+        add(cut_off_disks(n, false), milliseconds(500 + pick(1500)));
+        add(cut_all(), moment());
+        return add(set_disk(1 - n, false), until_it_is_over());
     }
   }
 
