@@ -240,7 +240,7 @@ std::vector<TimelineStep> takeover_timeline(const AgentConfig& config) {
                                  "({}), and a hundredth for the clocks",
                                  time_text(config.lease.duration), time_text(config.lease.stop),
                                  time_text(ccm::reset_bound_of(config.pair.watchdog->timeout))),
-                     *wait});
+                     wait});
   } else {
     steps.push_back({"an operator confirms that it is down", std::nullopt});
   }

@@ -305,6 +305,7 @@ class Engine {
     bool past_unknown = false;              // what runs may be bound by what this life's record does not say
     Instant offer_from;                     // none is offered before: the last one had to be given up
     bool trouble_told = false;
+    bool absence_told = false;  // it is served without a lease for longer than it takes to come to one
     // Of a pool that is claimed:
     std::optional<ccm::OwnershipDecision> claim_decided;
     Instant claim_decided_at;
@@ -393,6 +394,8 @@ class Engine {
   [[nodiscard]] bool taken_by_partner(PoolIndex index) const;
   [[nodiscard]] std::string why_no_lease(Instant now, PoolIndex index) const;
   void forget_lease(PoolIndex index);
+  [[nodiscard]] std::optional<Instant> absence_at(PoolIndex index) const;
+  void tell_absence(Instant now, PoolIndex index);
   void tell_left_bound(Instant now);
   [[nodiscard]] Duration lease_time() const;
   [[nodiscard]] std::chrono::milliseconds lease_over() const;

@@ -125,6 +125,7 @@ void Engine::on(Instant now, const OwnershipSeen& event) {
   if (counts && renews_lease(event.look.shows)) lease.until = std::max(lease.until, event.look.began + lease_time());
   if (lease.trouble_told && now - lease.looked < lease_time() / 2) {
     lease.trouble_told = false;
+    lease.offer_from = std::max(lease.offer_from, now);
     record(now, Severity::notice, "mailbox-answers", event.pool, 0,
            fmt::format("{}: a majority of the mailbox disks answers again", plan(event.pool).name.view()));
   }
@@ -230,6 +231,7 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
   free_from_lease(index);
   if (lease.mine && now - lease.looked >= lease_time() / 2) tell_mailbox_trouble(now, index, "no complete look");
   offer_lease(now, index);
+  tell_absence(now, index);
   if (lease.awaited && (!bound(index) || now < lease.until)) {
     lease.awaited = false;
     take_sequence(now, index, pool.sequence.probe(now));
@@ -280,6 +282,40 @@ std::string Engine::why_no_lease(Instant now, PoolIndex index) const {
   if (!renews_lease(lease.shows)) return fmt::format("{} claims it on the mailbox disks", config_.partner.view());
   if (now - lease.looked >= lease_time() / 2) return "too few mailbox disks answer";
   return "no look at the mailbox disks has renewed it";
+}
+
+// When a pool that is served without a lease, beside a partner that is well, should long have had one.
+std::optional<Instant> Engine::absence_at(PoolIndex index) const {
+  const Pool& pool = pools_[index];
+  const bool told = pool.lease.offered || pool.lease.absence_told || pool.lease.trouble_told;
+  if (!config_.policy.mailbox_arbiter || told || pool.state != PoolState::serving ||
+      assessment_.verdict != Verdict::alive) {
+    return std::nullopt;
+  }
+  return std::max({pool.since, assessment_.since, pool.lease.offer_from}) + 2 * lease_time();
+}
+
+void Engine::tell_absence(Instant now, PoolIndex index) {
+  Lease& lease = pools_[index].lease;
+  if (lease.offered) lease.absence_told = false;
+  const auto at = absence_at(index);
+  if (!at || now < *at) return;
+  lease.absence_told = true;
+  const std::string_view partner = config_.partner.view();
+  const std::string why =
+      !lease.mine              ? std::string("its ownership is not decided on the mailbox disks")
+      : !ground_.watchdog      ? why_no_lease(now, index)
+      : !partner_              ? fmt::format("no page of {} is read", partner)
+      : partner_->mailbox == 0 ? fmt::format("{} does not look at the mailbox disks (its arbiter, its disks)", partner)
+      : other_mailbox(ground_.mailbox, partner_->mailbox)
+          ? fmt::format("{} looks at other mailbox disks, or at the same in another order", partner)
+      : !one_mailbox() ? std::string("it is not known yet whether both look at the same mailbox disks")
+                       : why_no_lease(now, index);
+  record(
+      now, Severity::warning, "no-lease", index, 0,
+      fmt::format("{} is served without a lease: {}. Should this node die, {} takes it only by a confirmed fence, by a "
+                  "reboot that it sees or by an operator; see hapair check and hapair mailbox check on both nodes",
+                  plan(index).name.view(), why, partner));
 }
 
 // By what the mailbox disks say, or the partner itself.
@@ -529,6 +565,7 @@ std::optional<Instant> Engine::lease_due(PoolIndex index) const {
   }
   if (lease.offered) consider(lease.until - lease_time() / 2);
   if (lease.mine && !lease.offered) consider(lease.offer_from);
+  consider(absence_at(index));
   consider(lease_over_at(index));
   consider(expiry_at(index));
   return due;

@@ -94,7 +94,9 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
   mailbox_.emplace(
       loop, config_, MailboxArbiter::Parts{parts.life, parts.pair_key, std::move(parts.lock)},
       [this](const Event& event) {
-        link_.look();  // a claim may be decided, or a lease renewed, for one that has just been seen
+        // A claim may be decided, or a lease renewed, for one that has just been seen. What the watchdog stands for is
+        // told by that very look, and is older here.
+        if (!std::holds_alternative<LeaseGround>(event)) link_.look();
         step(event);
       },
       [this](PoolIndex pool) -> const std::optional<ccm::OwnershipDecision>& { return engine_.lease_decision(pool); });

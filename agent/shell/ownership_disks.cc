@@ -62,6 +62,7 @@ const ccm::OwnershipDecision& OwnershipDisks::decided(PoolIndex pool) const { re
 
 std::vector<std::optional<ccm::DiskAreaId>> OwnershipDisks::areas() const {
   std::vector<std::optional<ccm::DiskAreaId>> areas;
+  areas.reserve(disks_.size());
   for (const auto& disk : disks_) areas.push_back(disk->area());
   return areas;
 }

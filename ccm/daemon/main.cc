@@ -43,8 +43,8 @@ namespace hapair::ccm {
 namespace {
 
 // Keys of the same file that are the agent's; hapaird checks them.
-constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter", "fencing", "takeover",
-                                "giveback",  "shutdown",  "records", "pools"};
+constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter",  "lease",   "fencing",
+                                "takeover",  "giveback",  "shutdown", "records", "pools"};
 
 // What this process runs with, and what it has to say about it.
 struct Startup {

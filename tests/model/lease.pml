@@ -1,6 +1,6 @@
 /*
  * The permit by "expired" (DESIGN.md, section 5): an owner that serves under a lease, and a claimant that takes the pool
- * once the lease must have run out. Not built yet: this is what the code will have to keep.
+ * once the lease must have run out (agent/core/lease.h). How both agree on a lease is not modelled.
  *
  * The owner looks at the mailbox disk again and again. A complete look that shows no claim renews its lease, for SERVE
  * ticks of its own clock from the moment when the look began. A feeder feeds the watchdog, each time after it has found
