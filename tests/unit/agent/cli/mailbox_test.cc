@@ -104,7 +104,7 @@ class AMailboxDisk : public testing::Test {
 TEST_F(AMailboxDisk, ShowsForEachPoolWhatIsDecidedAndABallotUnderWay) {
   configure(1);
   EXPECT_EQ(run({"init", devices_[0]}).code, 0);
-  EXPECT_THAT(run({"show"}).out, HasSubstr("version 2, 40 blocks of 4096 bytes"));
+  EXPECT_THAT(run({"show"}).out, HasSubstr("version 3, 40 blocks of 4096 bytes"));
   EXPECT_THAT(run({"show"}).out, HasSubstr("pool-a: nothing is decided yet"));
   claim(true, 0);
   const ccm::SlotPlace place{.of = of(false),

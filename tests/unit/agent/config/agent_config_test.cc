@@ -218,7 +218,7 @@ TEST_F(AgentConfigFile, TheArbiterMailboxWantsADiskAndAWatchdog) {
   EXPECT_THAT(all[0], HasSubstr("no mailbox disk is given"));
   EXPECT_THAT(all[1], HasSubstr("ccm.watchdog is not given"));
   given["ccm"]["mailbox_disks"] = json::array({{{"name", "disk"}, {"device", "/dev/disk/by-id/mailbox"}}});
-  given["ccm"]["watchdog"] = {{"device", "/dev/watchdog"}};
+  given["ccm"]["watchdog"] = {{"device", "/dev/watchdog"}, {"timeout_ms", 10000}};
   EXPECT_THAT(problems(given), IsEmpty()) << "what a lease's end proves takes no fence device";
   given["lease"] = {{"duration_ms", 10}};
   EXPECT_THAT(only_problem(given), HasSubstr("duration_ms"));

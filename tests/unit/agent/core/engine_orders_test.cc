@@ -184,7 +184,7 @@ TEST_F(EngineSeesMaintenance, of_a_partner_whose_record_cannot_be_read_go_on) {
   partner_in_maintenance(7200);
   PublishedView view;
   view.node_state = NodeState::offline;
-  step(PartnerBlock{write_block(view, ++partner_serial_, 10, 0, 0, 0)});
+  step(PartnerBlock{write_block(view, ++partner_serial_, 9, 0, 0, 0)});
   EXPECT_EQ(inhibitions().size(), 1U);
   partner_serves(3);
   EXPECT_TRUE(inhibitions().empty());
