@@ -194,13 +194,24 @@ std::vector<Forecast> forecast(const AgentConfig& config) {
                        "false), and " +
                            time_text(takeover.reboot_silent) + " are waited for its next life",
                  true});
-  all.push_back(
-      taken(config, fmt::format("{}'s agent dies or stands, its pools run on", partner),
-            fmt::format("nothing for {}, in which it may be restarted; then", time_text(takeover.agent_silent)),
-            "hapair takeover --force"));
-  all.push_back(taken(config, fmt::format("{}'s ccmd dies, its pools run on", partner),
-                      fmt::format("nothing for {}, in which it may be restarted; then", time_text(takeover.ccm_silent)),
-                      "hapair takeover --force"));
+  if (lease_wait(config)) {
+    const Duration renewed = config.lease.duration + config.lease.stop;
+    const std::string reset = fmt::format(
+        "its pools run on while it may be restarted; nobody renews their leases, so after {} at the latest it stops "
+        "them or "
+        "its watchdog resets it, and they are served here when that is proved",
+        time_text(renewed + ccm::reset_bound_of(config.pair.watchdog->timeout)));
+    all.push_back({fmt::format("{}'s agent or its ccmd dies or stands, and does not come back", partner), reset, true});
+  } else {
+    all.push_back(
+        taken(config, fmt::format("{}'s agent dies or stands, its pools run on", partner),
+              fmt::format("nothing for {}, in which it may be restarted; then", time_text(takeover.agent_silent)),
+              "hapair takeover --force"));
+    all.push_back(
+        taken(config, fmt::format("{}'s ccmd dies, its pools run on", partner),
+              fmt::format("nothing for {}, in which it may be restarted; then", time_text(takeover.ccm_silent)),
+              "hapair takeover --force"));
+  }
   all.push_back(stalled(config));
   all.push_back(links_lost(config));
   all.push_back(all_links_lost(config));

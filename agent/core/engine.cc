@@ -83,7 +83,7 @@ void Engine::on(Instant now, const Started& event) {
     for (const PoolDurable& entry : event.durable->pools) {
       const auto it = std::ranges::find(wanted_.pools, entry.pool, &PoolDurable::pool);
       if (it == wanted_.pools.end()) {  // a pool that the configuration no longer has
-        if (entry.held && entry.leased && event.durable->boot_id == boot_id_) dropped = entry.pool.text();
+        if (entry.leased && event.durable->boot_id == boot_id_) dropped = entry.pool.text();
         continue;
       }
       *it = entry;
@@ -100,11 +100,7 @@ void Engine::on(Instant now, const Started& event) {
     }
   }
   if (!dropped.empty()) return refuse_dropped(now, dropped, decision);
-  for (PoolIndex i = 0; i < pools_.size(); ++i) {
-    pools_[i].lease.past_unknown =
-        !event.durable ||
-        std::ranges::find(event.durable->pools, names_[i], &PoolDurable::pool) == event.durable->pools.end();
-  }
+  for (Pool& pool : pools_) pool.lease.past_unknown = !event.durable.has_value();
   if (event.durable) {
     wanted_.boot_id = event.durable->boot_id;
     recall_inhibitions(now, *event.durable);
@@ -125,7 +121,7 @@ void Engine::on(Instant now, const Started& event) {
 
 // Whoever knows nothing of a pool that runs here under a lease cannot stop it when that is over.
 void Engine::refuse_dropped(Instant now, const std::string& pool, std::uint64_t decision) {
-  offline_ = true;
+  offline_ = dropped_ = true;
   offline_reason_ = fmt::format("{} is served here under a lease, and the configuration has no such pool", pool);
   for (Pool& each : pools_) each.reason = "nothing is looked at or done before the configuration is repaired";
   record(
@@ -194,9 +190,13 @@ void Engine::on(Instant now, const PartnerBlock& event) {
   }
   const bool first = !partner_ || partner_->life != view->life;
   // A read over another rail that took longer.
-  if (view->life == replaced_life_ || (!first && view->serial < partner_->serial)) return;
+  const bool replaced = view->life == replaced_life_ && view->serial <= replaced_serial_;
+  if (replaced || (!first && view->serial < partner_->serial)) return;
   if (first) {
-    if (partner_) replaced_life_ = partner_->life;
+    if (partner_) {
+      replaced_life_ = partner_->life;
+      replaced_serial_ = partner_->serial;
+    }
     for (Pool& pool : pools_) pool.lease.learnt = false;
   }
   partner_ = view;

@@ -302,6 +302,7 @@ class Engine {
     bool freeing = true;                    // it is asked to give its arms up; at first, for what an earlier life said
     std::uint64_t unoffered_serial = 1;     // the publication by which it was asked
     bool awaited = false;                   // it is looked at, and nothing is started before there is a lease
+    bool taken = false;                     // by the partner, while it had no lease here
     bool past_unknown = false;              // what runs may be bound by what this life's record does not say
     Instant offer_from;                     // none is offered before: the last one had to be given up
     bool trouble_told = false;
@@ -514,6 +515,7 @@ class Engine {
   BootId boot_id_;
   bool started_ = false;
   bool offline_ = false;
+  bool dropped_ = false;  // for the configuration has no pool that is served here under a lease
   std::string offline_reason_;
   bool shutting_down_ = false;
   Instant started_at_;
@@ -542,7 +544,8 @@ class Engine {
   heartbeat::Assessment assessment_;
   std::optional<PartnerView> partner_;
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
-  std::uint64_t replaced_life_ = 0;      // of the partner's agent: a page of it that comes late is an old one
+  std::uint64_t replaced_life_ = 0;      // of the partner's agent: its pages that come late are old ones
+  std::uint64_t replaced_serial_ = 0;    // up to this one
   BootId partner_boot_;                  // of the page that `partner_` is from
   BootId unheeded_boot_;                 // of the page that `unheeded_` is from
   std::optional<heartbeat::Sighting> sighting_;

@@ -64,6 +64,8 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
       if (force) return std::nullopt;
       return fmt::format("{} is {} already: {}", name, text_of(pool.state), pool.reason);
     case PoolState::probing:
+      if (pool.lease.awaited && !anything_runs(index)) break;
+      [[fallthrough]];
     case PoolState::claiming:
     case PoolState::fencing:
     case PoolState::acquiring:
@@ -220,7 +222,7 @@ std::optional<std::string> Engine::confirm_down_refusal(Instant now, const Opera
         ms_of(silent), ms_of(config_.policy.beats_end));
   }
   const bool any_to_take = std::ranges::any_of(pools_, [](const Pool& pool) {
-    return pool.state == PoolState::unsettled || pool.state == PoolState::elsewhere ||
+    return pool.lease.awaited || pool.state == PoolState::unsettled || pool.state == PoolState::elsewhere ||
            pool.state == PoolState::released || pool.state == PoolState::claiming || pool.state == PoolState::fencing;
   });
   if (!any_to_take) return "no pool waits for it: nothing would be taken";
@@ -245,7 +247,8 @@ void Engine::command_confirm_down(Instant now, const OperatorCommand& command) {
     pools_[i].takeover_refused = false;
     const PoolState state = pools_[i].state;
     if (state == PoolState::claiming || state == PoolState::fencing) pools_[i].decision = decision;
-    if (state == PoolState::unsettled || state == PoolState::elsewhere || state == PoolState::released) {
+    const bool waits = state == PoolState::unsettled || state == PoolState::elsewhere || state == PoolState::released;
+    if (waits || pools_[i].lease.awaited) {
       fire(now, i, PoolEvent::operator_takeover, decision);
     }
   }
@@ -255,6 +258,8 @@ void Engine::command_confirm_down(Instant now, const OperatorCommand& command) {
 
 void Engine::command_reset(Instant now, const OperatorCommand& command) {
   if (!offline_) return refuse(now, command, "the ownership record of this node is in order; nothing is reset");
+  if (dropped_)
+    return refuse(now, command, "the record is in order, the configuration is not: " + node_reason().text());
   const std::uint64_t decision = new_decision();
   record(
       now, Severity::warning, "command", std::nullopt, decision,
@@ -267,6 +272,7 @@ void Engine::command_reset(Instant now, const OperatorCommand& command) {
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     pools_[i].decision = decision;
     pools_[i].decided_at = now;
+    pools_[i].lease.past_unknown = true;
     take_sequence(now, i, pools_[i].sequence.probe(now));
   }
   out_.reply =

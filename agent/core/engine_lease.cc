@@ -239,10 +239,13 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
   }
   const auto over = lease_over_at(index);
   const bool claimed = bound(index) && taken_by_partner(index);
-  if (!claimed && (!over || now < *over)) return false;
+  // One that shuts down waits for no lease.
+  const bool leaves = shutting_down_ && hands_over() && lease.awaited;
+  if (!claimed && !leaves && (!over || now < *over)) return false;
   if (pool.state == PoolState::probing && !lease.awaited) return false;
   const std::uint64_t decision = next_decision_;
   const std::string why = why_no_lease(now, index);
+  lease.taken = claimed;
   if (!fire(now, index, PoolEvent::lease_lost, decision)) return false;
   ++next_decision_;
   record(
@@ -264,7 +267,7 @@ void Engine::forget_lease(PoolIndex index) {
   Lease& lease = pools_[index].lease;
   lease.mine.reset();
   lease.shows = ClaimSight::none;
-  lease.awaited = lease.past_unknown = false;
+  lease.awaited = lease.past_unknown = lease.taken = false;
   lease.prepared_until.reset();
   const PoolDurable& record = wanted_.pools[index];
   if (!record.leased || record.owner == config_.self) return;
@@ -335,7 +338,10 @@ std::optional<Instant> Engine::lease_over_at(PoolIndex index) const {
   const bool runs = pool.state == PoolState::serving || pool.state == PoolState::starting ||
                     (pool.lease.awaited && anything_runs(index));
   if (!runs || !bound(index)) return std::nullopt;
-  return pool.lease.until == Instant() ? started_at_ + lease_time() : pool.lease.until;
+  if (pool.lease.until != Instant()) return pool.lease.until;
+  const Instant since_start = started_at_ + lease_time();
+  // In time for a stop before the watchdog's.
+  return standing_ ? std::min(since_start, *standing_ - config_.policy.lease_stop) : since_start;
 }
 
 // By the partner's word, or because its kernel's life is proved to be over.
@@ -348,10 +354,8 @@ void Engine::free_from_lease(PoolIndex index) {
                     partner->claim.value() == 0 && partner_->saw_life == config_.life &&
                     partner_->saw_serial >= lease.unoffered_serial;
   if (!word && !partner_down_proven_) return;
-  PoolDurable& record = draft(index);
-  record.leased = false;
-  record.lease_over = {};
-  record.mailbox = 0;
+  // What was promised stays until the next bond: before this is on disk it still counts.
+  draft(index).leased = false;
 }
 
 void Engine::offer_lease(Instant now, PoolIndex index) {
@@ -370,7 +374,7 @@ void Engine::offer_lease(Instant now, PoolIndex index) {
   const bool fit = pool.state == PoolState::serving && lease.mine && stays && partner_may_arm() &&
                    now >= lease.offer_from && now - lease.looked < lease_time();
   if (!fit || !ground_.watchdog) {
-    lease.prepared_until.reset();
+    if (!lease.awaited) lease.prepared_until.reset();
     ask_for_freedom(index);
     return;
   }
@@ -383,7 +387,14 @@ void Engine::offer_lease(Instant now, PoolIndex index) {
     record.lease_over = lease_over();
     record.mailbox = ground_.mailbox;
   } else if (durable(index).leased && wanted_.pools[index].leased) {
-    set_offered(now, index, true, "");
+    // What is told is what is promised on disk.
+    const PoolDurable& record = wanted_.pools[index];
+    if (record.lease_over != lease_over() || record.mailbox != ground_.mailbox) {
+      draft(index).lease_over = lease_over();
+      draft(index).mailbox = ground_.mailbox;
+    }
+    const PoolDurable& told = durable(index);
+    if (told.lease_over == lease_over() && told.mailbox == ground_.mailbox) set_offered(now, index, true, "");
   }
 }
 

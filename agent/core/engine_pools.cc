@@ -168,8 +168,9 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::was_stray:
       return pool.stop_cause == StopCause::stray;
     case Guard::lease_may_return:
-      return pool.stop_cause == StopCause::lease && pool.lease.shows != ClaimSight::decided && bound(index) &&
-             !shutting_down_;
+      return pool.stop_cause == StopCause::lease && !pool.lease.taken && bound(index) && !shutting_down_;
+    case Guard::lease_awaited:
+      return pool.lease.awaited && !anything_runs(index);
     case Guard::give_back_home:
       return may_take;
   }

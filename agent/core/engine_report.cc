@@ -364,6 +364,7 @@ void Engine::tell_what_is_waited_for(Instant now) {
 
 NodeReason Engine::node_reason() const {
   const std::string_view partner = config_.partner.view();
+  if (dropped_) return {offline_reason_, "put it back into the file and start hapaird again"};
   if (offline_) {
     return {offline_reason_, "when it is certain which node serves the pools, run: hapair reset-state --yes"};
   }

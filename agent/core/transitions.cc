@@ -35,6 +35,10 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::probing, E::lease_lost, G::always, S::stopping,
      "a part of it runs here, and this node has no lease under which it could go on: it is stopped"},
 
+    {S::probing, E::operator_takeover, G::lease_awaited, S::claiming,
+     "an operator does not wait for a lease: this node claims it, for the proof that the partner has stopped"},
+    {S::probing, E::operator_force, G::lease_awaited, S::claiming, "an operator wants it here by force"},
+
     {S::unsettled, E::partner_released, G::may_take, S::acquiring, "the partner offers it"},
     {S::unsettled, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
     {S::unsettled, E::partner_vacant, G::home_or_owner_here, S::asking,
@@ -229,7 +233,7 @@ const IgnoredGroup kIgnored[] = {
       E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost, E::bound_passed, E::giveback_due},
      kNotUnderWay},
     {S::probing, {E::superseded}, "what really runs here decides whether anything must stop"},
-    {S::probing, {E::operator_takeover, E::operator_force, E::operator_giveback}, kRefused},
+    {S::probing, {E::operator_giveback}, kRefused},
     {S::probing, {E::shutdown}, kFinishes},
 
     {S::unsettled, {E::partner_wants, E::superseded, E::partner_answered, E::shutdown}, kNothingHere},
@@ -524,6 +528,8 @@ std::string_view text_of(Guard guard) {
       return "was superseded";
     case G::was_stray:
       return "was stray";
+    case G::lease_awaited:
+      return "lease awaited";
     case G::lease_may_return:
       return "its lease may return";
     case G::give_back_home:

@@ -86,6 +86,7 @@ enum class Guard : std::uint8_t {
   hands_over,        // shutdown gives the pools away
   was_superseded,    // what is stopped was the partner's all along
   was_stray,         // what is stopped was never this node's
+  lease_awaited,     // nothing of it runs here, and it is started when there is a lease
   lease_may_return,  // its lease was over, and nobody's claim is known: it is still this node's
   give_back_home,    // what was not taken by the partner is this node's to serve again
 };

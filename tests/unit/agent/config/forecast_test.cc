@@ -113,5 +113,28 @@ TEST_F(AForecast, waits_for_the_slowest_channel) {
   EXPECT_GE(beats_end(config_), silent_after(config_));
 }
 
+TEST_F(AForecast, with_the_arbiter_mailbox_counts_on_the_end_of_a_lease) {
+  config_.arbiter = ArbiterKind::mailbox;
+  config_.lease = {.duration = seconds(5), .stop = seconds(10)};
+  config_.pair.watchdog = {.device = "/dev/watchdog0", .timeout = seconds(10), .pretimeout = {}};
+  add_channel("m", "/dev/sdx", milliseconds(100));
+  EXPECT_EQ(lease_wait(config_), milliseconds(36'360)) << "5 + 10 + (2 x 10 + 1) s and a hundredth";
+  EXPECT_NE(of("beta is dead, or").find("or, without that, when its lease must be over, 36 s after"),
+            std::string::npos);
+  EXPECT_TRUE(of("beta is dead, and no fence device answers").starts_with("its lease is waited for"));
+  config_.fencing.devices.clear();
+  EXPECT_NE(of("beta is dead").find("its pools are served here when its lease must be over, 36 s after"),
+            std::string::npos);
+  EXPECT_NE(of("beta's agent or its ccmd").find("after 36 s at the latest"), std::string::npos);
+  EXPECT_NE(of("the mailbox disk is lost").find("freed from its lease by the other's word"), std::string::npos);
+  EXPECT_EQ(of("one of the three"), "no such failure");
+  EXPECT_TRUE(of("alpha is cut off from beta").starts_with("it stops its pools when its lease is over"));
+  const auto steps = takeover_timeline(config_);
+  ASSERT_EQ(steps.size(), 6U);
+  EXPECT_EQ(steps[4].at_most, milliseconds(36'360));
+  config_.takeover.automatic = false;
+  EXPECT_TRUE(of("beta is dead").starts_with("operator: "));
+}
+
 }  // namespace
 }  // namespace hapair::agent

@@ -198,8 +198,10 @@ TEST_F(ClientRegistryTest, AClientThatDiesLeavesItsTimeAndItsNextLifeTakesOverWi
   ASSERT_TRUE(times_.feed.first());
   client = connect("server", milliseconds(40));
   ASSERT_TRUE(client);
+  EXPECT_EQ(client->fed_until_taken(), Instant(seconds(60))) << "it is told what stands for it";
   registry_.take_fed_until();
   ASSERT_TRUE(times_.feed.first()) << "that it is back says nothing of what it served";
+  EXPECT_EQ(client->fed_until_taken(), Instant(seconds(60)));
   EXPECT_EQ(times_.feed.first()->until_ns, ns_of(Instant(seconds(60))));
   client->fed_until(Instant(seconds(70)));
   registry_.take_fed_until();

@@ -129,5 +129,13 @@ TEST_F(WatchdogFeedTest, MoreClientsThanPlacesAreToldThatTheirsIsNotInForce) {
   EXPECT_TRUE(says("one-more", seconds(20)));
 }
 
+TEST_F(WatchdogFeedTest, WhatStandsForANameIsKnownToItsNextLife) {
+  ASSERT_TRUE(says("server", seconds(20)));
+  EXPECT_EQ(feed_.standing(name_of("server")), ns_of(at(seconds(20))));
+  EXPECT_EQ(feed_.standing(name_of("other")), kSaysNothing);
+  ASSERT_TRUE(says_freely("server"));
+  EXPECT_EQ(feed_.standing(name_of("server")), kSaysNothing);
+}
+
 }  // namespace
 }  // namespace hapair::ccm
