@@ -139,11 +139,11 @@ class Pair:
         subprocess.run([*self.within(place), "ip", *words], check=True)
 
     @staticmethod
-    def wait_until(condition, what):
-        until = time.monotonic() + PATIENCE_S
+    def wait_until(condition, what, patience_s=PATIENCE_S):
+        until = time.monotonic() + patience_s
         while not condition():
             if time.monotonic() > until:
-                raise AssertionError(f"waited {PATIENCE_S} s in vain until {what}")
+                raise AssertionError(f"waited {patience_s} s in vain until {what}")
             time.sleep(0.01)
 
     def start(self, node, program):

@@ -11,7 +11,7 @@ import sys
 import time
 import unittest
 
-from iwarp_pair import NODES, Pair, run_tests
+from iwarp_pair import NODES, PATIENCE_S, Pair, run_tests
 
 BUILD_FOLDER = ""
 RECORD = 65536
@@ -73,17 +73,19 @@ class Mirrored(unittest.TestCase):
         return json.loads(shown)
 
     def wait_ready(self, rail=None):
+        """The rail that carries the port: any, on a machine that is busy while they connect."""
         def ready(node):
             ports = self.pair.ports_of(node)
             return len(ports) == 1 and ports[0]["state"] == "ready" and rail in (None, ports[0]["rail"])
         self.pair.wait_until(lambda: all(ready(node) for node in NODES), f"the port is ready{' over ' + rail if rail else ''}")
+        return self.pair.ports_of("alpha")[0]["rail"]
 
     def operations(self):
         return self.pair.ports_of("alpha")[0]["operations"]
 
-    def wait_traffic(self, count=200):
+    def wait_traffic(self, count=200, patience_s=PATIENCE_S):
         before = self.operations()
-        self.pair.wait_until(lambda: self.operations() > before + count, "more records are mirrored")
+        self.pair.wait_until(lambda: self.operations() > before + count, "more records are mirrored", patience_s)
 
 
 class MirrorOverTwoRails(Mirrored):
@@ -122,14 +124,16 @@ class MirrorOverTwoRails(Mirrored):
     def test_a_cut_rail_under_a_running_mirror_moves_the_port_and_loses_nothing(self):
         self.receive()
         sender = self.send()
-        self.wait_ready("one")
-        for way, cut, left in (("both", "one", "two"), ("there", "two", "one"), ("back", "one", "two")):
+        cut = self.wait_ready()
+        for way in ("both", "there", "back"):
+            left = "two" if cut == "one" else "one"
             self.wait_traffic()
             self.pair.rails[cut].tell(way, "cut")
             self.wait_ready(left)
             self.wait_traffic()
             self.pair.rails[cut].tell("both", "heal")
             self.pair.wait_connected("one", "two")
+            cut = left
         sender.send_signal(signal.SIGINT)
         shown, _ = sender.communicate(timeout=30)
         self.assertGreaterEqual(json.loads(shown)["moves"], 3)
@@ -172,11 +176,12 @@ class MirrorOverTwoRails(Mirrored):
 
     def test_a_lossy_rail_costs_time_and_no_record(self):
         self.receive()
-        sender = self.send("--records", "300", "--pause-ms", "5", "--patience-s", "90")
-        self.wait_ready("one")
-        self.pair.rails["one"].tell("both", "loss", "3")
+        sender = self.send("--pause-ms", "5", "--patience-s", "90")
+        self.pair.rails[self.wait_ready()].tell("both", "loss", "3")
+        self.wait_traffic(600, patience_s=120)
+        sender.send_signal(signal.SIGINT)
         shown, _ = sender.communicate(timeout=120)
-        self.assertEqual(json.loads(shown)["taken"], 300)
+        self.assertGreaterEqual(json.loads(shown)["taken"], 200)
         self.end_receiver()
         self.verify()
 
