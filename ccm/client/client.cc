@@ -122,6 +122,7 @@ struct Client::State {
   Incarnation incarnation;
   std::uint64_t life = 0;
   std::uint64_t beat = 0;
+  std::uint64_t poison_asked = 0;
 
   ObservationRing& ring() const { return *reinterpret_cast<ObservationRing*>(ring_memory.bytes().data()); }
   ClientBlock& block() const { return *reinterpret_cast<ClientBlock*>(block_memory.bytes().data()); }
@@ -235,6 +236,23 @@ std::optional<WatchdogStanding> Client::watchdog() const {
 
 void Client::publish(const AgentBlockLayout& agent) {
   sequence_write(state_->block().agent_sequence, state_->block().agent, agent);
+}
+
+std::uint64_t Client::ask_for_poison() {
+  std::atomic_ref<std::uint64_t>(state_->block().poison_asked).store(++state_->poison_asked, std::memory_order_release);
+  return state_->poison_asked;
+}
+
+void Client::withdraw_poison() {
+  std::atomic_ref<std::uint64_t>(state_->block().poison_asked).store(0, std::memory_order_release);
+}
+
+void Client::poison_obeyed(std::uint64_t number) {
+  std::atomic_ref<std::uint64_t>(state_->block().poison_stopped).store(number, std::memory_order_release);
+}
+
+void Client::poison_not_obeyed(std::uint64_t number) {
+  std::atomic_ref<std::uint64_t>(state_->block().poison_cannot).store(number, std::memory_order_release);
 }
 
 std::expected<void, ClientError> Client::set_phase(BootPhase phase, Duration patience) {

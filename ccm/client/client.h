@@ -85,6 +85,16 @@ class Client {
   // Nothing while the CCM is in the middle of writing it.
   [[nodiscard]] std::optional<WatchdogStanding> watchdog() const;
 
+  // Of the agent alone. Has the partner poisoned (ccm/wire/poison.h): every pool that runs there is to stop. The number
+  // under which self().poison tells how far that is. One at a time: the next call is another order.
+  std::uint64_t ask_for_poison();
+  // What the partner does with the order is its own matter from now on; its answer is not waited for.
+  void withdraw_poison();
+  // Of the partner's order against this node, by its number in self().poison: everything is stopped, and the record on
+  // disk says so; or that cannot be done.
+  void poison_obeyed(std::uint64_t number);
+  void poison_not_obeyed(std::uint64_t number);
+
   // Asks the CCM to publish another boot phase; blocks at most `patience`.
   std::expected<void, ClientError> set_phase(BootPhase phase, Duration patience);
   // This client's ports, once in its life; blocks at most `patience`. A refusal says what could be had.

@@ -292,6 +292,20 @@ void read_watchdog(ConfigObject& ccm, PairConfig& config) {
   object.finish();
 }
 
+void read_poison(ConfigObject& ccm, PairConfig& config) {
+  static constexpr std::array<std::string_view, 3> kResets{"none", "watchdog", "sysrq"};
+  ConfigObject object = ccm.object("poison", false);
+  const PoisonReset usual = config.watchdog ? PoisonReset::watchdog : PoisonReset::none;
+  config.poison.bound = object.milliseconds("bound_ms", 15'000, 1000, 3'600'000);
+  config.poison.reset = static_cast<PoisonReset>(object.choice("reset", static_cast<std::size_t>(usual), kResets));
+  if (config.poison.reset == PoisonReset::watchdog && !config.watchdog) {
+    object.problems().add_sentence(object.path("reset"),
+                                   "reset is \"watchdog\" and ccm.watchdog is not given: nothing would reset this node "
+                                   "where its pools do not stop; give the watchdog's device, or another reset");
+  }
+  object.finish();
+}
+
 }  // namespace
 
 PairConfig read_pair_config(ConfigObject& root) {
@@ -326,6 +340,7 @@ PairConfig read_pair_config(ConfigObject& root) {
   read_rails(ccm, config);
   read_networks(ccm, config);
   read_watchdog(ccm, config);
+  read_poison(ccm, config);
   ccm.finish();
   return config;
 }

@@ -10,6 +10,7 @@
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/config/document.h"
+#include "ccm/poison/taker.h"
 #include "ccm/wire/mac.h"
 #include "ccm/wire/observation.h"
 
@@ -68,6 +69,12 @@ inline constexpr std::size_t kMaxWatchdogPath = 95;
 // late.
 inline constexpr int kPacesPerWatchdogTimeout = 10;
 
+// What this node does when its partner poisons it (ccm/poison/taker.h).
+struct PoisonConfig {
+  Duration bound{};  // everything has stopped by then, or the node is reset
+  PoisonReset reset = PoisonReset::none;
+};
+
 struct PairConfig {
   PairName pair;
   NodeName node;  // this one
@@ -81,6 +88,7 @@ struct PairConfig {
   Duration operation_deadline{};        // after which the application gives the connection up
   std::uint64_t port_memory_bytes = 0;  // of all ports of all clients together, at the most
   std::optional<WatchdogConfig> watchdog;
+  PoisonConfig poison;
 
   [[nodiscard]] std::string ccm_socket() const { return run_dir + "/ccm.sock"; }
 };

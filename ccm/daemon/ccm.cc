@@ -25,13 +25,15 @@ std::uint32_t us_of(Duration pace) {
 }  // namespace
 
 Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks,
-         PortThread& ports, WatchdogKeeper& watchdog, Random& random, PhaseRecord phase, const Clock& clock)
+         PortThread& ports, WatchdogKeeper& watchdog, const SysrqTrigger& sysrq, Random& random, PhaseRecord phase,
+         const Clock& clock)
     : config_(identity.config),
       trouble_(identity.trouble),
       clock_(&clock),
       phase_(std::move(phase)),
       ports_(config_.node, config_.partner, identity.incarnation, config_.port_memory_bytes, ports),
       watchdog_(&watchdog),
+      poison_(config_, identity.incarnation, watchdog, sysrq),
       clients_(identity.incarnation, random, *this, ports_, watchdog),
       networks_(std::move(networks)),
       grid_(clock.now(), config_.pace) {
@@ -93,6 +95,7 @@ Instant Ccm::turn(Instant now) {
     const bool at_once = !std::ranges::all_of(rails_, &Rail::shows_partner);
     for (Network& network : networks_) network.beat(now, own, at_once);
   }
+  if (poison_.turn(now, rails_, clients_.poison_words())) publish(now);
   ports_.take_rails(rails_);
   if (ports_.turn(now, rails_)) publish(now);
   if (beats) publish_self();
@@ -117,6 +120,7 @@ void Ccm::publish(Instant now) {
     page.phase_since_ms = ns_between(phase_.since(), now) / 1'000'000;
     clients_.copy_to(page);
     page.session = ports_.block();
+    page.poison = poison_.answer();
     rail.publish(now);
   }
 }
@@ -152,6 +156,7 @@ void Ccm::publish_self() {
   for (std::size_t i = 0; i < networks_.size(); ++i) self_.networks[i] = networks_[i].self();
   ports_.show(self_);
   self_.watchdog = watchdog_->self();
+  self_.poison = poison_.self();
   clients_.observations().write_self(self_);
 }
 

@@ -13,6 +13,7 @@
 #include "ccm/daemon/client_registry.h"
 #include "ccm/daemon/network.h"
 #include "ccm/daemon/phase_record.h"
+#include "ccm/daemon/poison_keeper.h"
 #include "ccm/daemon/port_broker.h"
 #include "ccm/daemon/rail.h"
 #include "ccm/daemon/watchdog_keeper.h"
@@ -34,7 +35,7 @@ class Ccm final : public PhaseSetter {
   // `fabrics` are open; they and `networks` are one for each of the configuration's, in its order. `ports` is started.
   // What is referred to outlives this.
   Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks, PortThread& ports,
-      WatchdogKeeper& watchdog, Random& random, PhaseRecord phase, const Clock& clock);
+      WatchdogKeeper& watchdog, const SysrqTrigger& sysrq, Random& random, PhaseRecord phase, const Clock& clock);
 
   // Serves clients at the configured socket; the first turn comes after it. Not real-time.
   std::expected<void, std::string> open(int epoll);
@@ -63,6 +64,7 @@ class Ccm final : public PhaseSetter {
   PhaseRecord phase_;
   PortBroker ports_;
   WatchdogKeeper* watchdog_;
+  PoisonKeeper poison_;
   ClientRegistry clients_;
   std::vector<Rail> rails_;
   std::vector<Network> networks_;

@@ -50,6 +50,14 @@ bool send_packet(int socket, const ClientPacket& packet, std::span<const int> fd
   return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(sizeof copy);
 }
 
+// Before the agent's block is read: the agent asks after it has published why.
+PoisonWords words_of(ClientBlock& block) {
+  const auto word = [](std::uint64_t& shared) {
+    return std::atomic_ref<std::uint64_t>(shared).load(std::memory_order_acquire);
+  };
+  return {word(block.poison_asked), word(block.poison_stopped), word(block.poison_cannot)};
+}
+
 ClientPacket answer(ClientMessage message) {
   ClientPacket packet{};
   packet.message = static_cast<std::uint32_t>(message);
@@ -280,6 +288,7 @@ void ClientRegistry::close(Connection& connection, ClientState end) {
     Slot& slot = slots_[static_cast<std::size_t>(connection.slot)];
     slot.state = end;
     take_fed_until(slot);  // its last word: it may have said since the last beat that it has stopped all that it serves
+    if (name_in(slot.name) == kAgentClientName) poison_words_ = {};
     slot.block = Mapping();
     slot.event.reset();
     connection.slot = -1;
@@ -331,9 +340,12 @@ void ClientRegistry::copy_to(StatusPageLayout& page) {
       slot.outstanding = std::atomic_ref<std::uint32_t>(block.outstanding).load(std::memory_order_relaxed);
       slot.stall_limit_ms = std::atomic_ref<std::uint32_t>(block.stall_limit_ms).load(std::memory_order_relaxed);
       if (name_in(slot.name) == kAgentClientName) {
+        const PoisonWords words = words_of(block);
         // An agent that died in the middle of writing leaves its last whole block standing.
-        if (const auto agent = sequence_read(block.agent_sequence, block.agent); agent && agent->serial != 0)
-          agent_ = *agent;
+        if (const auto agent = sequence_read(block.agent_sequence, block.agent)) {
+          if (agent->serial != 0) agent_ = *agent;
+          poison_words_ = words;
+        }
       }
     }
     ClientSlotLayout& out = page.clients[i];

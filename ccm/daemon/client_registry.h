@@ -73,6 +73,13 @@ class PortRequests {
   ~PortRequests() = default;
 };
 
+// What the agent says of poison in its memory; all zero while there is no agent.
+struct PoisonWords {
+  std::uint64_t asked = 0;
+  std::uint64_t stopped = 0;
+  std::uint64_t cannot = 0;
+};
+
 class ClientRegistry {
  public:
   ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases, PortRequests& ports,
@@ -98,6 +105,8 @@ class ClientRegistry {
   void copy_to(StatusPageLayout& page);
   // Takes until when each client wants the watchdog fed, each beat. Real-time.
   void take_fed_until();
+  // As they were when the agent's block was copied last: what it asks for rests on what its page shows by then.
+  [[nodiscard]] const PoisonWords& poison_words() const { return poison_words_; }
 
  private:
   struct Connection {
@@ -146,6 +155,7 @@ class ClientRegistry {
   std::array<Connection, 2 * kMaxClients> connections_;
   std::array<Slot, kMaxClients> slots_;
   AgentBlockLayout agent_{};
+  PoisonWords poison_words_;
 };
 
 }  // namespace hapair::ccm

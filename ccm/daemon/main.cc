@@ -38,6 +38,7 @@
 #include "ccm/daemon/watchdog_keeper.h"
 #include "ccm/watchdog/fed_until_record.h"
 #include "ccm/watchdog/linux_watchdog.h"
+#include "ccm/watchdog/sysrq.h"
 
 namespace hapair::ccm {
 namespace {
@@ -45,6 +46,9 @@ namespace {
 // Keys of the same file that are the agent's; hapaird checks them.
 constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter",  "lease",   "fencing",
                                 "takeover",  "giveback",  "shutdown", "records", "pools"};
+
+// The one place that names it: what is written there resets the whole machine.
+constexpr const char* kSysrqTrigger = "/proc/sysrq-trigger";
 
 // What this process runs with, and what it has to say about it.
 struct Startup {
@@ -357,7 +361,8 @@ int serve(const Options& options, Startup& startup, Random& random, EarlyDaemon*
   PortThread ports(std::move(*port_fabrics), clock);
   if (auto started = ports.start(); !started) return failed("ports cannot be served: " + started.error());
   NodeWatchdog watchdog(identity, clock);
-  auto ccm = std::make_unique<Ccm>(identity, rails, networks_of(identity), ports, watchdog.keeper(), random,
+  const SysrqTrigger sysrq(kSysrqTrigger);
+  auto ccm = std::make_unique<Ccm>(identity, rails, networks_of(identity), ports, watchdog.keeper(), sysrq, random,
                                    phase_record(options, identity, clock.now()), clock);
   if (auto opened = ccm->open(loop->epoll.get()); !opened) return failed("clients cannot be served: " + opened.error());
   become_real_time();

@@ -73,6 +73,18 @@ std::optional<std::span<const std::byte>> Rail::take_sealed_page() {
   return read_buffer_;
 }
 
+std::optional<std::span<const std::byte>> Rail::sealed_page() const {
+  if (!sealed_) return std::nullopt;
+  return read_buffer_;
+}
+
+std::optional<PoisonOrder> Rail::take_poison(Instant now, const PoisonOrder& newest) {
+  RefusalList refusals;
+  const auto order = handshake_.take_poison(fabric_->mailbox_memory(), newest, refusals);
+  log_refusals(now, refusals);
+  return order;
+}
+
 void Rail::count_error(FabricError error) {
   ++self_.errors;
   self_.last_error = static_cast<std::uint8_t>(error);

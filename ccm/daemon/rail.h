@@ -57,6 +57,13 @@ class Rail {
   [[nodiscard]] const RailSelfLayout& self() const { return self_; }
   // The partner's page as the last turn read it, where it carries the session's MAC; once a page.
   std::optional<std::span<const std::byte>> take_sealed_page();
+  // The same, and leaves it to be taken.
+  [[nodiscard]] std::optional<std::span<const std::byte>> sealed_page() const;
+  // A session stands, so that orders can be given and taken.
+  [[nodiscard]] bool connected() const { return handshake_.session().has_value(); }
+  // Gives the partner that order at the next turn; takes one that it gave over this rail, newer than `newest`.
+  void give_poison(std::uint64_t serial) { handshake_.give_poison(serial); }
+  std::optional<PoisonOrder> take_poison(Instant now, const PoisonOrder& newest);
 
  private:
   void poll_fabric(Instant now);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string_view>
 
 #include "ccm/daemon/say.h"
 
@@ -9,6 +10,8 @@ namespace hapair::ccm {
 namespace {
 
 constexpr Duration kRetry = std::chrono::seconds(1);
+// No client has a name with blanks, so none can take back what stands under it.
+constexpr std::string_view kStarvedFor = "a poison of the partner";
 
 std::uint32_t whole_ms(Duration time) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
@@ -41,6 +44,7 @@ void WatchdogKeeper::turn() {
   if (!config_) return;
   show_first();
   const Instant now = clock_->now();
+  if (starved_) return;
   tell_overdue(feed_.overdue(now));
   switch (feed_.at(now)) {
     case Feeding::no_device:
@@ -161,6 +165,17 @@ void WatchdogKeeper::succeed() {
   say(5, "ccmd: the watchdog " + config_->device + " takes its feed again");
 }
 
+// The table is full only where every place has the time of a client: then this life of ccmd remembers it alone.
+std::optional<Duration> WatchdogKeeper::starve() {
+  starved_ = true;
+  ClientName name{};
+  put_name(name, kStarvedFor);
+  (void)feed_.take(name, ns_of(clock_->now()));
+  if (!held_) return std::nullopt;
+  show_first();
+  return reset_bound_of(std::chrono::milliseconds(self_.timeout_ms));
+}
+
 void WatchdogKeeper::end() {
   if (!held_) return;
   held_ = false;
@@ -173,6 +188,7 @@ void WatchdogKeeper::end() {
         "ccmd ends while client " + std::string(name_in(first->name)) + " wants this node watched: " + device + resets);
     return device_->leave_running();
   }
+  if (starved_) return device_->leave_running();
   if (self_.cannot_stop != 0) {
     say(4, "ccmd ends, and " + device + " cannot be stopped (nowayout): it" + resets);
     return device_->leave_running();

@@ -67,6 +67,14 @@ HandshakeOutput Handshake::tick(Instant now, std::span<const std::byte> mailbox)
   return finish(out);
 }
 
+std::optional<PoisonOrder> Handshake::take_poison(std::span<const std::byte> mailbox, const PoisonOrder& newest,
+                                                  RefusalList& refusals) {
+  if (!session_ || !partner_) return std::nullopt;
+  const auto order = inbox_.poison(mailbox, own_.nonce, past_nonces_, *partner_, *session_, newest, refusals);
+  for (const Refusal& refusal : refusals.items()) count(refusal);
+  return order;
+}
+
 void Handshake::beat(Instant now) {
   if (session_ && now + settings_.pace / kBeatShare + slack_ >= next_read_) next_read_ = std::min(next_read_, now);
 }
@@ -295,6 +303,7 @@ void Handshake::adopt_partner(Instant now, const HandshakeEnd& end, HandshakeOut
 void Handshake::end_session(SessionEnd why, HandshakeOutput& out) {
   if (session_) out.ended = why;
   session_.reset();
+  poison_to_give_ = 0;
 }
 
 void Handshake::fail_link(Instant now, SessionEnd why, std::optional<FabricError> drop, HandshakeOutput& out) {
@@ -425,6 +434,11 @@ void Handshake::enforce_deadline(Instant now, HandshakeOutput& out) {
 
 void Handshake::write_if_due(Instant now, HandshakeOutput& out) {
   if (write_out_ || !partner_) return;
+  if (poison_to_give_ != 0) {
+    out.write = poison_record(std::exchange(poison_to_give_, 0));
+    write_out_ = PendingWrite{RecordKind::poison, round_number_, now};
+    return;
+  }
   const bool again = now >= round_.rewrite_at;
   RecordKind kind = RecordKind::hello;
   if (!round_.proof_seen) {
@@ -441,6 +455,14 @@ void Handshake::write_if_due(Instant now, HandshakeOutput& out) {
                           encode_record(record, kind == RecordKind::hello ? pair_key_ : round_key_.value())};
   write_out_ = PendingWrite{kind, round_number_, now};
   round_.rewrite_at = now + settings_.pace * (refusing() ? kRefusedRewritePaces : kRewritePaces);
+}
+
+RecordWrite Handshake::poison_record(std::uint64_t serial) const {
+  RecordView record{RecordKind::poison, identity_.pair, identity_.node, own_.incarnation, partner_->incarnation,
+                    own_.boot_id,       own_.nonce,     partner_->nonce};
+  record.to_boot_id = partner_->boot_id;
+  record.serial = serial;
+  return {record_offset(RecordKind::poison), encode_record(record, session_.value())};
 }
 
 void Handshake::read_if_due(Instant now, HandshakeOutput& out) {

@@ -24,7 +24,7 @@ std::string_view text_of(RefusalKind kind) {
 void HandshakeInbox::own_nonce_changed() {
   greeted_by_.reset();
   confirmed_ = false;
-  for (Slot* slot : {&hello_, &connected_}) {
+  for (Slot* slot : {&hello_, &connected_, &poison_}) {
     slot->settled = true;
     slot->counted = true;  // it was in order when it came
   }
@@ -123,6 +123,32 @@ void HandshakeInbox::judge_connected(const Nonces& nonces, const HandshakeEnd* p
   }
   confirmed_ = true;
   connected_.settled = true;
+}
+
+std::optional<PoisonOrder> HandshakeInbox::poison(std::span<const std::byte> mailbox, const Nonce& own_nonce,
+                                                  std::span<const Nonce> past_nonces, const HandshakeEnd& partner,
+                                                  const Key& session_key, const PoisonOrder& newest,
+                                                  RefusalList& refusals) {
+  if (!changed(poison_, mailbox.subspan(record_offset(RecordKind::poison), kRecordBytes)) && poison_.settled) return {};
+  const auto record = read(poison_, RecordKind::poison, refusals);
+  if (!record || !is_for_us(poison_, *record, {own_nonce, past_nonces}, refusals)) return std::nullopt;
+  const HandshakeEnd from{record->from, record->from_incarnation, record->from_boot_id, record->from_nonce};
+  if (from != partner || record->to_boot_id != identity_.boot_id) {
+    refuse(poison_, RefusalKind::stale, *record, refusals);
+    return std::nullopt;
+  }
+  if (!record_is_authentic(poison_.bytes, session_key)) {
+    refuse(poison_, RefusalKind::key, *record, refusals);
+    return std::nullopt;
+  }
+  poison_.settled = true;
+  const PoisonOrder order{record->from_incarnation, record->serial};
+  if (order == newest) return std::nullopt;  // over another rail, or once more
+  if (order.from == newest.from && order.serial < newest.serial) {
+    refuse(poison_, RefusalKind::stale, *record, refusals);
+    return std::nullopt;
+  }
+  return order;
 }
 
 }  // namespace hapair::ccm

@@ -1,4 +1,4 @@
-// The two slots of this node's own mailbox that the handshake reads, judged. Anyone who reaches the memory can write
+// The slots of this node's own mailbox that the partner writes, judged. Anyone who reaches the memory can write
 // there: a record that does not carry the right MAC changes nothing but a counter, and that once, not once a poll.
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "ccm/handshake/proof.h"
 #include "ccm/wire/mailbox_page.h"
+#include "ccm/wire/poison.h"
 #include "ccm/wire/status_page.h"
 
 namespace hapair::ccm {
@@ -68,6 +69,13 @@ class HandshakeInbox {
   void poll(std::span<const std::byte> mailbox, const Nonce& own_nonce, std::span<const Nonce> past_nonces,
             const HandshakeEnd* partner, const Key* session_key, RefusalList& refusals);
 
+  // The order in the poison slot, each time it is another one. `partner` and `session_key` are those of the session that
+  // stands; a record that is there before it waits for it. One whose serial is not above that of `newest`, the last
+  // order taken from that CCM over any rail, is none.
+  std::optional<PoisonOrder> poison(std::span<const std::byte> mailbox, const Nonce& own_nonce,
+                                    std::span<const Nonce> past_nonces, const HandshakeEnd& partner,
+                                    const Key& session_key, const PoisonOrder& newest, RefusalList& refusals);
+
   // The end that greeted this node's current nonce with the pair's key.
   [[nodiscard]] const std::optional<HandshakeEnd>& greeted_by() const { return greeted_by_; }
   // True once the current partner's "connected" under the session's key was seen.
@@ -103,6 +111,7 @@ class HandshakeInbox {
   Key pair_key_;
   Slot hello_;
   Slot connected_;
+  Slot poison_;
   std::optional<HandshakeEnd> greeted_by_;
   bool confirmed_ = false;
   Incarnation wrong_key_of_;

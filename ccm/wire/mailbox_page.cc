@@ -41,6 +41,8 @@ std::array<std::byte, kRecordBytes> encode_record(const RecordView& record, cons
   out.from_boot_id = record.from_boot_id.bytes;
   out.from_nonce = record.from_nonce;
   out.to_nonce = record.to_nonce;
+  out.to_boot_id = record.to_boot_id.bytes;
+  out.serial = record.serial;
   const auto bytes = std::as_bytes(std::span(&out, 1));
   out.mac = mac_of_record(bytes, key);
   out.crc = crc32c(bytes.subspan(kCoveredFrom));
@@ -65,7 +67,7 @@ std::expected<RecordView, RecordError> parse_record(std::span<const std::byte> b
       in.to_incarnation == 0) {
     return std::unexpected(RecordError::malformed);
   }
-  return RecordView{expected_kind,
+  RecordView record{expected_kind,
                     *pair,
                     *from,
                     Incarnation(in.from_incarnation),
@@ -73,6 +75,11 @@ std::expected<RecordView, RecordError> parse_record(std::span<const std::byte> b
                     BootId{in.from_boot_id},
                     in.from_nonce,
                     in.to_nonce};
+  if (expected_kind != RecordKind::poison) return record;
+  record.to_boot_id = BootId{in.to_boot_id};
+  record.serial = in.serial;
+  if (!record.to_boot_id.known() || record.serial == 0) return std::unexpected(RecordError::malformed);
+  return record;
 }
 
 bool record_is_authentic(std::span<const std::byte> bytes, const Key& key) {

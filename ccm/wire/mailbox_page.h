@@ -2,7 +2,7 @@
 // record has its own slot, so a late write of one kind never covers another. Every record carries a MAC: a byte that is
 // not authenticated changes nothing but a counter.
 //
-//   slot 0 hello (step 2)   slot 1 connected (step 4)   slots 2 to 15 zero, for notices and poison
+//   slot 0 hello (step 2)   slot 1 connected (step 4)   slot 2 poison (poison.h)   slots 3 to 15 zero
 #pragma once
 
 #include <array>
@@ -21,10 +21,12 @@ namespace hapair::ccm {
 inline constexpr std::size_t kRecordBytes = 256;
 inline constexpr std::uint32_t kRecordMagic = 0x31525048;  // "HPR1"
 
-enum class RecordKind : std::uint16_t { hello = 1, connected = 2 };
+enum class RecordKind : std::uint16_t { hello = 1, connected = 2, poison = 3 };
 
 // The slot of a kind, as an offset into the mailbox page.
-constexpr std::size_t record_offset(RecordKind kind) { return kind == RecordKind::hello ? 0 : kRecordBytes; }
+constexpr std::size_t record_offset(RecordKind kind) {
+  return (static_cast<std::size_t>(kind) - 1) * kRecordBytes;
+}
 
 struct RecordLayout {
   std::uint32_t magic;
@@ -39,8 +41,10 @@ struct RecordLayout {
   std::array<std::uint8_t, 16> from_boot_id;
   Nonce from_nonce;
   Nonce to_nonce;  // the nonce read in step 1: a record for an older nonce is stale
-  std::array<std::uint8_t, 32> zero_b;
-  Mac mac;  // hello: under the pair's key; connected: under the session's
+  std::array<std::uint8_t, 16> to_boot_id;  // of poison, as what follows; zero in the others
+  std::uint64_t serial;                     // rises in the life of the writer
+  std::uint64_t zero_b;
+  Mac mac;  // hello: under the pair's key; connected and poison: under the session's
   std::array<std::uint8_t, 16> zero_c;
 };
 static_assert(sizeof(RecordLayout) == kRecordBytes);
@@ -50,7 +54,10 @@ static_assert(offsetof(RecordLayout, from_incarnation) == 80);
 static_assert(offsetof(RecordLayout, from_boot_id) == 96);
 static_assert(offsetof(RecordLayout, from_nonce) == 112);
 static_assert(offsetof(RecordLayout, to_nonce) == 144);
+static_assert(offsetof(RecordLayout, to_boot_id) == 176);
+static_assert(offsetof(RecordLayout, serial) == 192);
 static_assert(offsetof(RecordLayout, mac) == 208);
+static_assert(record_offset(RecordKind::hello) == 0 && record_offset(RecordKind::poison) == 2 * kRecordBytes);
 
 struct RecordView {
   RecordKind kind = RecordKind::hello;
@@ -61,6 +68,8 @@ struct RecordView {
   BootId from_boot_id;
   Nonce from_nonce{};
   Nonce to_nonce{};
+  BootId to_boot_id{};       // of poison, never the unknown one
+  std::uint64_t serial = 0;  // of poison, never 0
 };
 
 enum class RecordError : std::uint8_t {

@@ -15,12 +15,13 @@
 
 #include "ccm/base/time.h"
 #include "ccm/wire/beat_datagram.h"
+#include "ccm/wire/poison.h"
 #include "ccm/wire/status_page.h"
 #include "ccm/wire/watchdog_layout.h"
 
 namespace hapair::ccm {
 
-inline constexpr std::uint32_t kClientProtocol = 5;
+inline constexpr std::uint32_t kClientProtocol = 6;
 inline constexpr std::size_t kMaxRails = 4;
 inline constexpr std::size_t kObservationSlots =
     128;  // at 10 ms pace and two rails: 640 ms before a slow client misses one
@@ -158,10 +159,12 @@ struct CcmSelfLayout {
   std::array<PortSelfLayout, kMaxPorts> ports;
   std::array<NetworkSelfLayout, kMaxNetworks> networks;
   WatchdogSelfLayout watchdog;
+  PoisonSelfLayout poison;
 };
 static_assert(sizeof(CcmSelfLayout) == 184 + kMaxRails * sizeof(RailSelfLayout) + kMaxPorts * sizeof(PortSelfLayout) +
-                                           kMaxNetworks * sizeof(NetworkSelfLayout) + sizeof(WatchdogSelfLayout));
-static_assert(offsetof(CcmSelfLayout, watchdog) == sizeof(CcmSelfLayout) - sizeof(WatchdogSelfLayout));
+                                           kMaxNetworks * sizeof(NetworkSelfLayout) + sizeof(WatchdogSelfLayout) +
+                                           sizeof(PoisonSelfLayout));
+static_assert(offsetof(CcmSelfLayout, poison) == sizeof(CcmSelfLayout) - sizeof(PoisonSelfLayout));
 
 struct ObservationRing {
   std::uint64_t magic;    // kRingMagic
@@ -174,7 +177,7 @@ struct ObservationRing {
 inline constexpr std::uint64_t kRingMagic = 0x31474e4952504148;  // "HAPRING1"
 
 // Written by one client, but for fed_until_taken_ns; read by the CCM at each beat, and copied into the status page but
-// for what concerns the watchdog.
+// for what concerns the watchdog and poison.
 struct ClientBlock {
   std::uint64_t magic;  // kClientBlockMagic
   std::uint64_t beat;
@@ -186,12 +189,17 @@ struct ClientBlock {
   std::uint32_t zero;
   std::int64_t fed_until_ns;        // watchdog_layout.h
   std::int64_t fed_until_taken_ns;  // by the CCM: what is in force, also for the next CCM; kSaysNothing: nothing yet
+  // Of the client named kAgentClientName, as `agent`.
+  std::uint64_t poison_asked;    // another number each time it wants its partner poisoned; 0: it does not, or no more
+  std::uint64_t poison_stopped;  // PoisonSelfLayout::number of the last order that it has obeyed
+  std::uint64_t poison_cannot;   // and of the last that it cannot obey
   AgentBlockLayout agent;           // only the client named kAgentClientName publishes one
 };
 static_assert(offsetof(ClientBlock, agent_sequence) == 32);
 static_assert(offsetof(ClientBlock, fed_until_ns) == 40);
 static_assert(offsetof(ClientBlock, fed_until_taken_ns) == 48);
-static_assert(offsetof(ClientBlock, agent) == 56);
+static_assert(offsetof(ClientBlock, poison_asked) == 56);
+static_assert(offsetof(ClientBlock, agent) == 80);
 inline constexpr std::uint64_t kClientBlockMagic = 0x314b4c4250414820;  // "HAPBLK1"
 inline constexpr std::string_view kAgentClientName = "hapaird";
 

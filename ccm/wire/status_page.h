@@ -14,7 +14,8 @@
 //         from here on what seldom changes
 //    752  the agent's block, 64 + 16 * 64    pools, owners and epochs as the agent sees them; the CCM only copies it
 //   1840  the session's block (session_block.h)
-//   2288  zero
+//   2288  the answer to the partner's poison (poison.h)
+//   2320  zero
 #pragma once
 
 #include <array>
@@ -31,6 +32,7 @@
 #include "ccm/base/time.h"
 #include "ccm/wire/mac.h"
 #include "ccm/wire/names.h"
+#include "ccm/wire/poison.h"
 #include "ccm/wire/session_block.h"
 
 namespace hapair::ccm {
@@ -134,7 +136,8 @@ struct StatusPageLayout {
   std::array<ClientSlotLayout, kMaxClients> clients;
   AgentBlockLayout agent;
   SessionBlockLayout session;
-  std::array<std::uint8_t, kPageBytes - 2288> zero_c;
+  PoisonAnswerLayout poison;
+  std::array<std::uint8_t, kPageBytes - 2320> zero_c;
 };
 static_assert(sizeof(StatusPageLayout) == kPageBytes);
 static_assert(offsetof(StatusPageLayout, layout_min) == 16);
@@ -152,6 +155,7 @@ static_assert(offsetof(StatusPageLayout, page_mac) == 208);
 static_assert(offsetof(StatusPageLayout, clients) == 240);
 static_assert(offsetof(StatusPageLayout, agent) == 752);
 static_assert(offsetof(StatusPageLayout, session) == 1840);
+static_assert(offsetof(StatusPageLayout, poison) == 2288);
 
 inline constexpr std::size_t kStillFrom = offsetof(StatusPageLayout, agent);
 inline constexpr std::size_t kStillBytes = kPageBytes - kStillFrom;

@@ -1,0 +1,112 @@
+#include "ccm/daemon/poison_keeper.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <string>
+
+#include "ccm/daemon/say.h"
+
+namespace hapair::ccm {
+namespace {
+
+constexpr int kAgainInPaces = 10;  // until an order that shows no effect is written once more
+
+std::string ms_text(Duration time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
+}
+
+}  // namespace
+
+PoisonKeeper::PoisonKeeper(const PairConfig& config, Incarnation own, WatchdogKeeper& watchdog,
+                           const SysrqTrigger& sysrq)
+    : partner_(config.partner),
+      bound_(config.poison.bound),
+      watchdog_(&watchdog),
+      sysrq_(&sysrq),
+      taker_({config.poison.bound, config.poison.reset}),
+      giver_(own, kAgainInPaces * config.pace) {}
+
+bool PoisonKeeper::turn(Instant now, std::span<Rail> rails, const PoisonWords& agent) {
+  const PoisonAnswerLayout before = taker_.answer();
+  taker_.agent_says(agent.stopped, agent.cannot);
+  take_orders(now, rails);
+  carry_out(now);
+  giver_.ask(agent.asked);
+  give_order(now, rails);
+  if (taker_.answer() == before) return false;
+  tell(before);
+  return true;
+}
+
+void PoisonKeeper::take_orders(Instant now, std::span<Rail> rails) {
+  for (Rail& rail : rails) {
+    if (const auto order = rail.take_poison(now, taker_.newest())) taker_.take(now, *order);
+  }
+}
+
+void PoisonKeeper::carry_out(Instant now) {
+  switch (taker_.advance(now)) {
+    case PoisonTaker::Deed::none:
+      return;
+    case PoisonTaker::Deed::reset_by_sysrq:
+      say(0, "ccmd: " + partner_.text() + " poisoned this node and its pools did not stop: it is reset by sysrq now");
+      taker_.sysrq_failed(sysrq_->reset());
+      [[fallthrough]];
+    case PoisonTaker::Deed::starve_watchdog:
+      taker_.starved(now, watchdog_->starve());
+      return;
+  }
+}
+
+void PoisonKeeper::give_order(Instant now, std::span<Rail> rails) {
+  for (const Rail& rail : rails) {
+    const auto page = rail.sealed_page();
+    if (!page) continue;
+    StatusPageLayout layout;
+    std::memcpy(&layout, page->data(), sizeof layout);
+    giver_.sees({Incarnation(layout.incarnation), BootId{layout.boot_id}, layout.session.capabilities, layout.poison});
+  }
+  const auto serial = giver_.advance(now, std::ranges::any_of(rails, &Rail::connected));
+  if (!serial) return;
+  for (Rail& rail : rails) rail.give_poison(*serial);
+}
+
+void PoisonKeeper::tell(const PoisonAnswerLayout& before) const {
+  const PoisonAnswerLayout answer = taker_.answer();
+  const std::string order =
+      "ccmd: poison " + std::to_string(answer.serial) + " of " + partner_.text() + " against this node: ";
+  switch (taker_.state()) {
+    case PoisonState::none:
+      return;
+    case PoisonState::accepted:
+      return say(2, order + "its agent is to stop every pool within " + ms_text(bound_));
+    case PoisonState::stopped:
+      return say(5, order + "obeyed, nothing of any pool runs here");
+    case PoisonState::resetting:
+      if (before.state == answer.state) return;
+      return say(0, order + "the pools did not stop, so the watchdog is not fed any more and resets this node");
+    case PoisonState::cannot:
+      return say(2, order + "the pools did not stop, and this node cannot reset itself (" +
+                        std::string(text_of(static_cast<PoisonReason>(answer.reason))) +
+                        "): it is not fenced. Stop them, or switch this node off");
+  }
+}
+
+PoisonSelfLayout PoisonKeeper::self() const {
+  const PoisonAnswerLayout answer = taker_.answer();
+  PoisonSelfLayout self{};
+  self.number = taker_.number();
+  self.from_incarnation = answer.from_incarnation;
+  self.serial = answer.serial;
+  self.accepted_at_ns = ns_of(taker_.accepted_at());
+  self.state = answer.state;
+  self.reason = answer.reason;
+  self.asked = giver_.asked();
+  self.progress = static_cast<std::uint8_t>(giver_.progress());
+  self.partner_reason = giver_.partner_reason();
+  self.partner_error = giver_.partner_error();
+  return self;
+}
+
+}  // namespace hapair::ccm

@@ -1,0 +1,70 @@
+#include "ccm/poison/giver.h"
+
+namespace hapair::ccm {
+
+void PoisonGiver::ask(std::uint64_t number) {
+  if (number == asked_) return;
+  asked_ = number;
+  target_.reset();
+  progress_ = PoisonProgress::none;
+  partner_reason_ = 0;
+  partner_error_ = 0;
+  if (number != 0) ++serial_;
+}
+
+void PoisonGiver::sees(const PoisonSight& sight) {
+  sight_ = sight;
+  if (!pending() || !target_) return;
+  if (sight.boot_id != target_->boot_id) {
+    progress_ = PoisonProgress::rebooted;
+  } else if (sight.incarnation != target_->incarnation) {
+    progress_ = PoisonProgress::restarted;
+  } else if (sight.answer.from_incarnation == own_.value() && sight.answer.serial == serial_) {
+    take_answer(sight.answer);
+  }
+}
+
+// What a later version may say besides changes nothing.
+void PoisonGiver::take_answer(const PoisonAnswerLayout& answer) {
+  if (answer.state >= kPoisonStates) return;
+  switch (static_cast<PoisonState>(answer.state)) {
+    case PoisonState::none:
+      return;
+    case PoisonState::accepted:
+      progress_ = PoisonProgress::accepted;
+      return;
+    case PoisonState::stopped:
+      progress_ = PoisonProgress::stopped;
+      return;
+    case PoisonState::resetting:
+      progress_ = PoisonProgress::resetting;
+      return;
+    case PoisonState::cannot:
+      progress_ = PoisonProgress::cannot;
+      partner_reason_ = answer.reason;
+      partner_error_ = answer.error;
+      return;
+  }
+}
+
+std::optional<std::uint64_t> PoisonGiver::advance(Instant now, bool connected) {
+  if (!connected) sight_.reset();
+  if (!pending()) return std::nullopt;
+  if (!connected) {
+    progress_ = target_ ? PoisonProgress::lost : PoisonProgress::no_rail;
+    return std::nullopt;
+  }
+  if (!sight_) return std::nullopt;  // its next page says whom the order is for
+  if ((sight_->capabilities & kCapabilityPoison) == 0) {
+    progress_ = PoisonProgress::not_known;
+    return std::nullopt;
+  }
+  const bool taken = progress_ == PoisonProgress::accepted || progress_ == PoisonProgress::resetting;
+  if (taken || (target_ && now < write_at_)) return std::nullopt;
+  target_ = Target{sight_->incarnation, sight_->boot_id};
+  write_at_ = now + again_;
+  progress_ = PoisonProgress::written;
+  return serial_;
+}
+
+}  // namespace hapair::ccm
