@@ -401,6 +401,7 @@ bool Engine::may_exit() const {
   // What was forbidden, or seen last, is to be on disk, where the disk works.
   if (!offline_ && started_ && !rewrite_at_ && (in_flight_ || dirty_)) return false;
   if (offline_ || !started_) return true;
+  if (poisoned() && !poison_failed_) return false;
   if (leaves_bound(last_step_)) return false;
   if (!hands_over()) return true;
   return std::ranges::all_of(pools_, [this](const Pool& pool) {

@@ -26,6 +26,7 @@
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/wire/names.h"
+#include "ccm/wire/poison.h"
 #include "heartbeat/local_health.h"
 #include "heartbeat/sighting.h"
 #include "heartbeat/verdict.h"
@@ -155,11 +156,15 @@ struct BallotDone {  // answers RunBallot
   PoolIndex pool = 0;
   BallotOutcome outcome;
 };
+// The partner's order to stop every pool here, as this node's CCM took it; told again to an agent that comes after.
+struct Poisoned {
+  ccm::PoisonOrder order;
+};
 struct ShutdownAsked {};
 struct Tick {};
 using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, Durable, NotDurable,
                            FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, LeaseGround, OwnershipSeen,
-                           BallotDone, ShutdownAsked, Tick>;
+                           BallotDone, Poisoned, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -186,8 +191,13 @@ struct LookAtDisks {  // at what the mailbox disks say of the pool; looks need n
 struct FeedUntil {  // the watchdog; nothing: whatever becomes of this agent. It stands until the next one
   std::optional<Instant> until;
 };
+// Of that order: nothing of any pool runs here, and the record on disk holds nothing; or that cannot be reached.
+struct AnswerPoison {
+  ccm::PoisonOrder order;
+  bool obeyed = false;
+};
 using Command = std::variant<RunResource, StartFence, AbandonFence, AskVetoes, SetPhase, DiscardRecord, RunBallot,
-                             LookAtDisks, FeedUntil>;
+                             LookAtDisks, FeedUntil, AnswerPoison>;
 
 struct PersistRequest {
   std::uint64_t generation = 0;
@@ -284,7 +294,7 @@ class Engine {
     std::uint64_t decision = 0;
     bool ignore_vetoes = false;
   };
-  enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray, lease };
+  enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray, lease, poison };
   struct Lease {
     enum class Ballot : std::uint8_t { none, learns, decides, claims };
     Ballot ballot = Ballot::none;  // that is out
@@ -341,6 +351,7 @@ class Engine {
     Lease lease;
     bool start_wanted = false;  // by an operator, who said that the cause is repaired
     bool held_back = false;     // it is looked at, and nothing is started: maintenance
+    bool stopped_again = false;  // after a stop that failed, for the poison that stands
     bool failed_here = false;
     bool disk_refused = false;      // failed_here or takeover_refused is the disk's fault: over when a write succeeds
     bool giveback_refused = false;  // the home node did not take it: not again before something changes
@@ -425,6 +436,14 @@ class Engine {
   [[nodiscard]] bool provable(PoolIndex index) const;
   void refuse_unprovable(Instant now, PoolIndex index);
   bool take_expiry(Instant now, PoolIndex index);
+
+  // engine_poison.cc: the partner has this node stop everything
+  void on(Instant now, const Poisoned& event);
+  [[nodiscard]] bool poisoned() const { return poison_.has_value(); }
+  void obey_poison(Instant now);
+  void answer_poison(Instant now);
+  [[nodiscard]] bool poison_fails() const;
+  [[nodiscard]] bool holds_nothing_here(PoolIndex index) const;
 
   // engine_vetoes.cc: planned moves
   bool vetted(PoolIndex index, PlannedMove move);
@@ -566,6 +585,10 @@ class Engine {
   bool fence_series_doubtful_ = false;  // one of them may have done something
   std::optional<Instant> fence_retry_at_;
   std::optional<FenceReport> last_fence_;
+  std::optional<ccm::PoisonOrder> poison_;  // the partner's, that is not answered yet
+  ccm::PoisonOrder poison_known_;           // the last one
+  std::uint64_t poison_decision_ = 0;
+  bool poison_failed_ = false;  // and the CCM was told that it cannot be
   // An operator's word that the partner is down, while the verdict stays what it was when it was given.
   std::optional<FenceReport> operator_word_;
   std::optional<FenceReport> doubted_fence_;                       // confirmed, while the partner was still seen to run

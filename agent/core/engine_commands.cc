@@ -44,6 +44,10 @@ void Engine::refuse(Instant now, const OperatorCommand& command, const std::stri
 std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force) const {
   const Pool& pool = pools_[index];
   const std::string_view name = plan(index).name.view();
+  if (poisoned() && pool.state != PoolState::failed) {
+    return fmt::format("{}: {} poisons this node, and nothing is begun here before that is answered; see hapair why",
+                       name, config_.partner.view());
+  }
   switch (pool.state) {
     case PoolState::serving:
       return fmt::format("{} is served here already", name);

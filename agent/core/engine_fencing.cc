@@ -80,7 +80,9 @@ void Engine::on(Instant now, const FenceProgress& event) {
 
 void Engine::on(Instant now, const FenceDone& event) {
   if (!fence_in_flight_ || doubted_fence_) return;
-  if (event.report.result != FenceResult::confirmed || !partner_runs(now)) return take_fence_report(now, event.report);
+  // By poison it is the partner itself who says what it has stopped, under the session's key: it may well be seen to run.
+  const bool confirmed = event.report.result == FenceResult::confirmed;
+  if (!confirmed || event.report.by_partner || !partner_runs(now)) return take_fence_report(now, event.report);
   // A device that switched off another plug confirms it as well, and here is evidence against it: what is off answers
   // no more. It is waited for, since it takes a moment to be seen.
   doubted_fence_ = event.report;
@@ -190,6 +192,9 @@ void Engine::conclude_fence(Instant now, const FenceReport& report, const std::v
   record(now, confirmed ? Severity::notice : Severity::warning, confirmed ? "fence-confirmed" : "fence-failed",
          std::nullopt, decision,
          report.by_operator ? fmt::format("{} is down by the word of {}", config_.partner.view(), report.device)
+         : report.by_partner
+             ? fmt::format("{}, told by {}, answered after {:.0f} ms that it has stopped every pool, and goes on",
+                           config_.partner.view(), report.device, ms_of(report.took))
                             : fmt::format("fence of {} by device {}: {} after {:.0f} ms{}{}", config_.partner.view(),
                                           report.device, text_of(report.result), ms_of(report.took),
                                           report.reason.empty() ? "" : ": ", report.reason),
@@ -198,9 +203,11 @@ void Engine::conclude_fence(Instant now, const FenceReport& report, const std::v
           {"took_ms", fmt::format("{:.3f}", ms_of(report.took))}});
   if (confirmed) {
     fence_tries_ = 0;
-    unheeded_boot_ = partner_boot_;
-    unheeded_ = std::exchange(partner_, std::nullopt);  // that life of the partner is over, and so is its page
-    partner_down_proven_ = true;
+    if (!report.by_partner) {
+      unheeded_boot_ = partner_boot_;
+      unheeded_ = std::exchange(partner_, std::nullopt);  // that life of the partner is over, and so is its page
+      partner_down_proven_ = true;
+    }
     for (const PoolIndex i : concerned) fire(now, i, PoolEvent::fence_confirmed, pools_[i].decision);
   } else if (++fence_tries_ < config_.policy.fence_attempts) {
     fence_retry_at_ = now + config_.policy.fence_retry;

@@ -61,7 +61,8 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
                                                             : ClaimCause::verdict;
     }
     if (row.to == PoolState::stopping) {
-      pool.stop_cause = event == PoolEvent::partner_wants ? StopCause::request
+      pool.stop_cause = event == PoolEvent::poisoned        ? StopCause::poison
+                        : event == PoolEvent::partner_wants ? StopCause::request
                         : event == PoolEvent::giveback_due || event == PoolEvent::operator_giveback
                             ? StopCause::giveback
                         : event == PoolEvent::shutdown                                     ? StopCause::shutdown
@@ -139,7 +140,7 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
   const Pool& pool = pools_[index];
   const PoolDurable& record = wanted_.pools[index];
   const bool owner_here = record.owner == config_.self && record.epoch.value() != 0;
-  const bool may_take = !shutting_down_ && !pool.failed_here;
+  const bool may_take = !shutting_down_ && !pool.failed_here && !poisoned();
   switch (guard) {
     case Guard::always:
       return true;
@@ -167,6 +168,10 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
       return pool.stop_cause == StopCause::superseded;
     case Guard::was_stray:
       return pool.stop_cause == StopCause::stray;
+    case Guard::was_poisoned:
+      return pool.stop_cause == StopCause::poison;
+    case Guard::by_partner:
+      return last_fence_ && last_fence_->by_partner;
     case Guard::lease_may_return:
       return pool.stop_cause == StopCause::lease && !pool.lease.taken && bound(index) && !shutting_down_;
     case Guard::lease_awaited:
@@ -198,6 +203,8 @@ void Engine::enter(Instant now, PoolIndex index) {
       take_sequence(now, index, pool.sequence.probe(now));
       return;
     case PoolState::unsettled:
+      pool.permit.reset();
+      return;
     case PoolState::failed:
       return;
     case PoolState::asking:
@@ -292,11 +299,13 @@ void Engine::enter(Instant now, PoolIndex index) {
 // Events that are states of the world, looked at after every step until nothing more follows from them.
 void Engine::settle(Instant now) {
   end_inhibitions(now);
+  obey_poison(now);
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     int rounds = 0;
     while (settle_pool(now, i)) HAPAIR_CHECK(++rounds < 16, "the transition table runs in a circle");
     note_asking_life(i);
   }
+  obey_poison(now);
   heed_operator(now);
   fence_if_wanted(now);
   for (PoolIndex i = 0; i < pools_.size(); ++i) ask_disks(now, i);
@@ -437,8 +446,8 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   if (try_event(offered, PoolEvent::partner_released)) return true;
   if (try_event(!offered && partner_holds(index), PoolEvent::partner_holds)) return true;
   const bool alive = heartbeat::answers(assessment_.verdict);
-  const bool vacant =
-      alive && !offered && !partner_holds(index) && partner->claim.value() == 0 && !inhibited(Inhibited::maintenance);
+  const bool vacant = alive && !offered && !partner_holds(index) && partner->claim.value() == 0 &&
+                      !inhibited(Inhibited::maintenance) && !poisoned();
   if (try_event(vacant, PoolEvent::partner_vacant)) return true;
   const bool answered =
       pool.state == PoolState::asking &&

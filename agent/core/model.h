@@ -49,6 +49,7 @@ struct FenceReport {
   std::string reason;  // empty where confirmed
   Duration took{};
   bool by_operator = false;  // `device` is who said so
+  bool by_partner = false;   // confirmed by the partner itself: it lives, and has stopped every pool (poison)
 };
 
 // What must survive a crash of this node, pool by pool. Written whole, before anything that rests on it is done.

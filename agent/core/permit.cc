@@ -59,6 +59,12 @@ std::optional<TakeoverPermit> TakeoverPermit::from_fence(const PoolDurable& dura
         PermitKind::fenced, durable.pool, durable.claim,
         fmt::format("{} confirmed that the partner is down, and nothing was seen of it", report.device));
   }
+  if (report.by_partner) {
+    return TakeoverPermit(
+        PermitKind::fenced, durable.pool, durable.claim,
+        fmt::format("the partner, told by {}, answered after {:.0f} ms that it has stopped every pool", report.device,
+                    ms_of(report.took)));
+  }
   return TakeoverPermit(PermitKind::fenced, durable.pool, durable.claim,
                         fmt::format("fence device {} confirmed that the partner is down, after {:.0f} ms",
                                     report.device, ms_of(report.took)));

@@ -53,6 +53,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::asking, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
     {S::asking, E::partner_down, G::always, S::unsettled, "the partner stopped answering before it could be asked"},
     {S::asking, E::operator_force, G::always, S::claiming, "an operator decided that this node takes it by force"},
+    {S::asking, E::poisoned, G::always, S::unsettled,
+     "the partner poisons this node: an answer from before that counts no more"},
     {S::asking, E::shutdown, G::always, S::unsettled, "this node shuts down"},
 
     {S::elsewhere, E::partner_released, G::may_take, S::acquiring, "the partner stopped it and offers it"},
@@ -79,6 +81,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::requesting, E::partner_vetoes, G::always, S::elsewhere,
      "the partner vetoes it (hapair events there says why): the request is withdrawn"},
     {S::requesting, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
+    {S::requesting, E::poisoned, G::always, S::elsewhere, "the partner poisons this node: the request is withdrawn"},
     {S::requesting, E::shutdown, G::always, S::elsewhere, "this node shuts down"},
 
     {S::claiming, E::durable, G::always, S::fencing, "the claim is durable: now the proof that the partner stopped"},
@@ -89,6 +92,12 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::claiming, E::partner_back, G::always, S::elsewhere,
      "the verdict no longer carries the claim: it is withdrawn before a fence was asked for"},
 
+    {S::claiming, E::poisoned, G::always, S::elsewhere, "the partner poisons this node: the claim is withdrawn"},
+
+    {S::fencing, E::poisoned, G::always, S::elsewhere,
+     "the partner poisons this node: the claim is withdrawn, and no proof of it counts any more"},
+    {S::fencing, E::fence_confirmed, G::by_partner, S::acquiring,
+     "the partner obeyed the poison: it has stopped it and holds it no more"},
     {S::fencing, E::fence_confirmed, G::always, S::acquiring, "the fence is confirmed: the partner is down"},
     {S::fencing, E::reboot_proved, G::always, S::acquiring,
      "the partner is seen in a new life of its kernel after the claim was durable: no fence is waited for"},
@@ -101,6 +110,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::fencing, E::partner_back, G::always, S::elsewhere, "the verdict no longer carries the claim: it is withdrawn"},
 
     {S::acquiring, E::durable, G::always, S::starting, "the new epoch is durable: the resources are started"},
+    {S::acquiring, E::poisoned, G::always, S::unsettled, "the partner poisons this node: nothing is started"},
     {S::acquiring, E::not_durable, G::always, S::elsewhere,
      "the new epoch could not be made durable: nothing is started"},
 
@@ -111,6 +121,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::starting, E::lease_lost, G::always, S::stopping,
      "its lease is over: the partner may take it, so it stops here"},
     {S::starting, E::operator_giveback, G::always, S::stopping, "an operator gives it to the partner"},
+    {S::starting, E::poisoned, G::always, S::stopping, "the partner poisons this node: every pool stops here"},
     {S::starting, E::shutdown, G::hands_over, S::stopping, "this node shuts down and hands it over"},
 
     {S::serving, E::partner_wants, G::always, S::stopping, "the partner asks for it: it is stopped to be released"},
@@ -120,9 +131,12 @@ constexpr auto kTransitions = std::to_array<Transition>({
      "a resource failed and may not be restarted here: it is given away"},
     {S::serving, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
     {S::serving, E::lease_lost, G::always, S::stopping, "its lease is over: the partner may take it, so it stops here"},
+    {S::serving, E::poisoned, G::always, S::stopping, "the partner poisons this node: every pool stops here"},
     {S::serving, E::shutdown, G::hands_over, S::stopping, "this node shuts down and hands it over"},
 
     {S::stopping, E::all_stopped, G::was_superseded, S::elsewhere, "stopped; it is the partner's"},
+    {S::stopping, E::all_stopped, G::was_poisoned, S::unsettled,
+     "stopped, as the partner told this node to; nothing is released, and it is started here by a new proof only"},
     {S::stopping, E::all_stopped, G::lease_may_return, S::probing,
      "stopped, and still this node's by its record: it is started again when a lease is to be had"},
     {S::stopping, E::all_stopped, G::was_stray, S::unsettled, "stopped; the partner knows who may serve it"},
@@ -137,6 +151,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::released, E::partner_released, G::may_take, S::acquiring, "the partner had it and offers it back"},
     {S::released, E::partner_down, G::automatic_may_take, S::claiming,
      "the partner went down before it was seen to take it: this node claims it"},
+    {S::released, E::poisoned, G::always, S::unsettled, "the partner poisons this node: the offer is withdrawn"},
     {S::released, E::bound_passed, G::give_back_home, S::asking,
      "the partner did not take it: this node takes it back"},
     {S::released, E::operator_takeover, G::partner_alive, S::asking, "an operator wants it here"},
@@ -145,6 +160,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::released, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
 
     {S::failed, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
+    {S::failed, E::poisoned, G::always, S::stopping, "the partner poisons this node: it is stopped once more"},
     {S::failed, E::operator_takeover, G::always, S::probing,
      "an operator says that the cause is repaired: looks what runs"},
     {S::failed, E::operator_giveback, G::owner_here, S::stopping,
@@ -169,6 +185,12 @@ constexpr const char* kFinishes =
     "what is under way is finished first; the shutdown is looked at again in the next state";
 
 const IgnoredGroup kIgnored[] = {
+    {S::probing, {E::poisoned}, "what runs of it is looked at first, and then stopped: it is nobody's to resume"},
+    {S::unsettled, {E::poisoned}, kNothingHere},
+    {S::elsewhere, {E::poisoned}, kNothingHere},
+    {S::stopping, {E::poisoned}, "it is stopped already; when it has, it is not released"},
+    {S::releasing, {E::poisoned}, "everything is stopped; the offer is withdrawn when it is made"},
+
     {S::unsettled, {E::lease_lost, E::lease_expired}, kNoLease},
     {S::asking, {E::lease_lost, E::lease_expired}, kNoLease},
     {S::elsewhere, {E::lease_lost, E::lease_expired}, kNoLease},
@@ -458,6 +480,8 @@ std::string_view text_of(PoolEvent event) {
       return "partner-rebooted";
     case E::reboot_proved:
       return "reboot-proved";
+    case E::poisoned:
+      return "poisoned";
     case E::partner_back:
       return "partner-back";
     case E::durable:
@@ -528,6 +552,10 @@ std::string_view text_of(Guard guard) {
       return "was superseded";
     case G::was_stray:
       return "was stray";
+    case G::was_poisoned:
+      return "was poisoned";
+    case G::by_partner:
+      return "by the partner itself";
     case G::lease_awaited:
       return "lease awaited";
     case G::lease_may_return:

@@ -45,6 +45,7 @@ enum class PoolEvent : std::uint8_t {
   partner_down,      // the verdict has stood as long as the configuration asks, and allows a takeover
   partner_rebooted,  // it is seen in a later life of its kernel than the one in which it held the pool
   reboot_proved,     // and still, by a page that was read after the claim was durable
+  poisoned,          // the partner has told this node to stop every pool (engine_poison.cc)
   partner_back,      // the verdict no longer carries the claim: the partner is back, or nobody can tell
   durable,           // what this pool waited for is on disk
   not_durable,       // and cannot be written
@@ -65,7 +66,7 @@ enum class PoolEvent : std::uint8_t {
   operator_giveback,
   shutdown,
 };
-inline constexpr std::uint8_t kPoolEvents = 32;
+inline constexpr std::uint8_t kPoolEvents = 33;
 std::string_view text_of(PoolEvent event);
 
 // A partner that is down is taken over from here without anybody asking for it.
@@ -86,6 +87,8 @@ enum class Guard : std::uint8_t {
   hands_over,        // shutdown gives the pools away
   was_superseded,    // what is stopped was the partner's all along
   was_stray,         // what is stopped was never this node's
+  was_poisoned,      // it is stopped because the partner told this node to
+  by_partner,        // the fence was confirmed by the partner itself
   lease_awaited,     // nothing of it runs here, and it is started when there is a lease
   lease_may_return,  // its lease was over, and nobody's claim is known: it is still this node's
   give_back_home,    // what was not taken by the partner is this node's to serve again

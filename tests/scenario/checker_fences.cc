@@ -80,6 +80,13 @@ class Fences final : public Checker {
     return it == disk->pools.end() ? Epoch() : it->claim;
   }
 
+  static bool stopped_at_partner(const World& world, const Told& told) {
+    for (agent::PoolIndex pool = 0; pool < world.pools(); ++pool) {
+      if (world.plan(pool).name == told.record.pool && world.has_any(1 - told.node, pool)) return false;
+    }
+    return true;
+  }
+
   void look_at(World& world, const Told& told) {
     const auto permit = std::ranges::find(told.record.fields, "permit", &std::pair<std::string, std::string>::first);
     const bool fenced =
@@ -87,7 +94,12 @@ class Fences final : public Checker {
     const agent::Engine* engine = world.engine(told.node);
     if (!fenced || engine == nullptr || !engine->last_fence() || engine->last_fence()->by_operator) return;
     const std::string name = world.name(told.node);
-    if (shows_it_running(engine->assessment().verdict)) {
+    const bool by_partner = engine->last_fence()->by_partner;
+    if (by_partner && !stopped_at_partner(world, told)) {
+      world.violation(fmt::format("{} takes {} by poison while something of it runs on its partner", name,
+                                  told.record.pool.view()));
+    }
+    if (!by_partner && shows_it_running(engine->assessment().verdict)) {
       world.violation(fmt::format("{} takes {} by a fence while it sees its partner {}", name, told.record.pool.view(),
                                   text_of(engine->assessment().verdict)));
     }

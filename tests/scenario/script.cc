@@ -66,11 +66,12 @@ std::expected<FenceBehaviour, std::string> fence_of(const std::string& text) {
                                                               {"failed", FenceBehaviour::failed},
                                                               {"unknown", FenceBehaviour::unknown},
                                                               {"unknown-but-done", FenceBehaviour::unknown_but_done},
-                                                              {"lies", FenceBehaviour::confirmed_but_lies}};
+                                                              {"lies", FenceBehaviour::confirmed_but_lies},
+                                                              {"poison", FenceBehaviour::poison}};
   const auto it = known.find(text);
   if (it == known.end()) {
     return std::unexpected(
-        fmt::format("\"{}\" is no answer: confirmed, failed, unknown, unknown-but-done or lies", text));
+        fmt::format("\"{}\" is no answer: confirmed, failed, unknown, unknown-but-done, lies or poison", text));
   }
   return it->second;
 }
@@ -268,6 +269,7 @@ void Script::begin_anew() {
   options.network = network_;
   options.vetoes = vetoes_;
   options.mailbox_disks = mailbox_disks_;
+  options.poison_reset = poison_reset_;
   world_ = std::make_unique<World>(options);
   began_ = world_->now();
 }
@@ -310,6 +312,10 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
       policy_.fence_limit = std::stoi(words[2]);
     } else if (words[1] == "giveback-limit") {
       policy_.giveback_limit = std::stoi(words[2]);
+    } else if (words[1] == "poison-reset") {
+      poison_reset_ = words[2] == "sysrq" ? ccm::PoisonReset::sysrq
+                      : words[2] == "none" ? ccm::PoisonReset::none
+                                           : ccm::PoisonReset::watchdog;
     } else if (words[1] == "takeover-hold" || words[1] == "storage-stalled") {
       const auto bound = duration_of(words[2]);
       if (!bound) return std::unexpected(bound.error());

@@ -185,7 +185,7 @@ void World::power_off(NodeIndex index) {
   end_agent(index);
   node.deferred.clear();
   node.fed_until.reset();
-  node.watchdog_runs = false;
+  node.watchdog_runs = node.starved = false;
   for (auto& resources : node.pools) {
     for (Resource& each : resources) {
       each.state = RealState::stopped;
@@ -379,8 +379,7 @@ void World::start_ccm(NodeIndex index) {
   Node& node = nodes_[index];
   if (!node.powered || node.paused || node.ccm) return;
   node.host_up = true;
-  node.ccm.emplace(Ccm{});
-  node.ccm->incarnation = Incarnation(next_incarnation_++);
+  node.ccm.emplace(Incarnation(next_incarnation_++), ccm::PoisonSettings{kPoisonBound, options_.poison_reset});
   ccm_tick(index, node.ccm->incarnation);
 }
 

@@ -22,6 +22,8 @@
 
 #include "agent/core/engine.h"
 #include "ccm/base/time.h"
+#include "ccm/poison/giver.h"
+#include "ccm/poison/taker.h"
 #include "heartbeat/local_health.h"
 #include "heartbeat/partner_watch.h"
 #include "tests/scenario/checker.h"
@@ -33,6 +35,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 inline constexpr Duration kCcmPace = milliseconds(10);
+inline constexpr Duration kPoisonBound = seconds(5);
 
 enum class FenceBehaviour : std::uint8_t {
   confirmed,
@@ -40,6 +43,7 @@ enum class FenceBehaviour : std::uint8_t {
   unknown,             // and the partner runs on
   unknown_but_done,    // the partner is off, and the answer was lost
   confirmed_but_lies,  // no fence device may do this: what then happens is only repaired, not prevented
+  poison,              // no device: the partner's CCM is told to stop its pools (world_poison.cc)
 };
 
 // What of a resource is really there. Broken: a part of it; it may use the pool's disk like a running one.
@@ -55,6 +59,7 @@ struct WorldOptions {
   Duration monitor_interval = seconds(1);  // of each resource
   // 1 or 3: mailbox disks, and a watchdog on each node; policy.mailbox_arbiter says whether leases rest on them.
   std::size_t mailbox_disks = 0;
+  ccm::PoisonReset poison_reset = ccm::PoisonReset::watchdog;  // of a node that is poisoned and does not stop
   agent::EnginePolicy policy;
 };
 agent::EnginePolicy scenario_policy();
@@ -231,9 +236,23 @@ class World {
     std::unique_ptr<Mailbox> mailbox;
     std::optional<agent::FeedUntil> fed_until;  // asked of the CCM
     std::optional<agent::LeaseGround> told_ground;
+    // Its words in the CCM's memory, and what it knows of the CCM's.
+    std::uint64_t poison_asked = 0;
+    std::uint64_t poison_stopped = 0;
+    std::uint64_t poison_cannot = 0;
+    std::uint64_t poison_known = 0;  // PoisonTaker::number() of the last that it was told of
+    Incarnation poison_ccm;          // by this CCM
+    Instant poisoned_at;             // pages that were read before say nothing any more
+    Instant poison_asked_at;
   };
   struct Ccm {
+    Ccm(Incarnation own, const ccm::PoisonSettings& poison)
+        : incarnation(own), poison_taker(poison), poison_giver(own, 10 * kCcmPace) {}
     Incarnation incarnation;
+    ccm::PoisonTaker poison_taker;
+    ccm::PoisonGiver poison_giver;
+    std::optional<ccm::PoisonOrder> poison_slot;  // of its mailbox
+    ccm::PoisonAnswerLayout poison_answer{};      // as published
     std::uint64_t beat = 0;
     ccm::StatusView page;
     std::optional<ccm::ClientView> slot;  // the agent's
@@ -284,6 +303,7 @@ class World {
     std::vector<std::vector<Resource>> pools;
     std::map<agent::PoolIndex, std::string> vetoes;
     std::uint64_t fence_rounds = 0;
+    bool starved = false;  // its watchdog is never fed again in this life of the kernel
     agent::WallTime wall_error{};
     std::array<bool, ccm::kMaxOwnershipDisks> mailbox_lost{};
     std::array<Instant, ccm::kMaxOwnershipDisks> mailbox_free_at{};
@@ -341,6 +361,14 @@ class World {
   void agent_left(NodeIndex node);
   void put_on_disk(NodeIndex node, std::optional<agent::DurableState> state, bool reported);
 
+  // world_poison.cc
+  void poison(NodeIndex asker);
+  void poison_turn(NodeIndex node, bool sees_partner);
+  void answer_poison(NodeIndex node, const agent::AnswerPoison& answer);
+  void end_poison(NodeIndex asker, agent::FenceResult result, const std::string& reason);
+  void tell_agent_of_poison(NodeIndex node);
+  void reset_by(NodeIndex node, const std::string& what);
+
   // world_leap.cc: over quiet
   void note_look(NodeIndex node);
   [[nodiscard]] bool steady(NodeIndex node) const;
@@ -363,6 +391,7 @@ class World {
   bool taken_blindly_ = false;
   std::uint64_t next_incarnation_ = 1;
   std::uint64_t next_life_ = 1;
+  std::uint64_t next_poison_ = 1;
   std::optional<agent::CommandReply> reply_;
   std::vector<Told> told_;
   std::vector<std::string> violations_;

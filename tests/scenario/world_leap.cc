@@ -104,7 +104,10 @@ bool World::steady(NodeIndex index) const {
   // The CCM has taken what the agent wants of the watchdog, and told it.
   const bool fed = !own.fed_until || (own.fed_until->until == node.fed_until && own.told_ground &&
                                       own.told_ground->fed_until == node.fed_until);
-  return learnt && published && read && fed && !bounded && own.health.strain().factor == 1 &&
+  const bool poisons = node.ccm->poison_taker.state() == ccm::PoisonState::accepted ||
+                       node.ccm->poison_taker.state() == ccm::PoisonState::resetting || node.ccm->poison_slot ||
+                       node.ccm->poison_giver.pending() || own.poison_asked != node.ccm->poison_giver.asked();
+  return !poisons && learnt && published && read && fed && !bounded && own.health.strain().factor == 1 &&
          !own.engine.wants_sighting();
 }
 

@@ -126,7 +126,7 @@ void World::look_at_disks(NodeIndex index, agent::PoolIndex pool) {
 // With each beat of the CCM, as ccmd does: it takes what its client has asked for, and feeds before that time only.
 void World::feed_watchdog(NodeIndex index) {
   Node& node = nodes_[index];
-  if (options_.mailbox_disks == 0) return;
+  if (options_.mailbox_disks == 0 || node.starved) return;
   if (node.agent && node.agent->fed_until && node.ccm->slot && node.ccm->slot->state == ccm::ClientState::registered) {
     node.fed_until = node.agent->fed_until->until;
   }

@@ -87,15 +87,19 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   }
   own.page.agent = own.block.value_or(ccm::AgentBlockLayout{});
 
+  own.poison_answer = own.poison_taker.answer();
   feed_watchdog(index);
   if (!node.ccm || node.ccm->incarnation != incarnation) return;
   std::optional<heartbeat::Observation> heard = hear(index);
   heartbeat::Observation seen = look(index);
+  poison_turn(index, seen.page && seen.proof == ccm::PageProof::session);
+  if (!node.ccm || node.ccm->incarnation != incarnation) return;
   if (own.slot && own.slot->state == ccm::ClientState::registered) {
     if (heard) node.agent->inbox.push_back(std::move(*heard));
     node.agent->inbox.push_back(std::move(seen));
     while (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
     if (!node.agent_hung) look_at_self(index);
+    if (node.agent && !node.agent_hung) tell_agent_of_poison(index);
     if (node.agent && !node.agent_hung) drain(index);
     if (node.agent && !node.agent_hung) note_look(index);
   }
@@ -229,7 +233,7 @@ void World::drain(NodeIndex index) {
       step(index, agent::PartnerSeen{own.clock.world_time(*sighting)});
     }
     if (assessment) step(index, agent::PartnerAssessed{own.clock.world_time(*assessment)});
-    if (!sealed) continue;
+    if (!sealed || seen.when < own.poisoned_at) continue;
     const ccm::AgentBlockLayout& block = seen.page->agent;
     if (block.serial == 0 || (block.serial == own.seen_serial && block.agent_life == own.seen_life)) continue;
     own.seen_serial = block.serial;
@@ -301,6 +305,9 @@ void World::carry_out(NodeIndex index, agent::EngineOutput output) {
       fence(index);
     } else if (std::holds_alternative<agent::AbandonFence>(command)) {
       ++node.fence_rounds;
+      node.agent->poison_asked = 0;
+    } else if (const auto* answer = std::get_if<agent::AnswerPoison>(&command)) {
+      answer_poison(index, *answer);
     } else if (const auto* vetoes = std::get_if<agent::AskVetoes>(&command)) {
       ask_vetoes(index, vetoes->pool);
     } else if (const auto* ballot = std::get_if<agent::RunBallot>(&command)) {
@@ -421,6 +428,7 @@ void World::fence(NodeIndex asker) {
   if (node.fence.size() > 1) node.fence.pop_front();
   const std::uint64_t life = node.agent_life;
   const std::uint64_t round = ++node.fence_rounds;
+  if (behaviour == FenceBehaviour::poison) return poison(asker);
   const Duration time = vary(kFenceTime);
   schedule(time, Scope::node, asker, [this, asker, life, round, behaviour, time] {
     if (nodes_[asker].agent_life != life || nodes_[asker].fence_rounds != round) return;
@@ -442,6 +450,8 @@ void World::fence(NodeIndex asker) {
         break;
       case FenceBehaviour::unknown:
         report.reason = "no answer from the device";
+        break;
+      case FenceBehaviour::poison:
         break;
       case FenceBehaviour::unknown_but_done:
         power_off(1 - asker);
