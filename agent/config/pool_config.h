@@ -59,6 +59,7 @@ std::string_view text_of(FenceAction action);
 enum class FenceKind : std::uint8_t {
   agent,  // of the fence-agents package, or of the same form
   scsi,   // hapair-reserve: takes the disks of all pools, and stops nothing but writes to them
+  poison,  // no device: the partner's ccmd is told over a rail to stop its pools, or to reset itself
 };
 
 struct FenceDeviceConfig {
@@ -68,7 +69,7 @@ struct FenceDeviceConfig {
   std::vector<std::string> arguments{};  // of its command line; those of the package need none
   ParameterList options;
   FenceAction action = FenceAction::off;
-  Duration timeout{};  // of each call of the agent
+  Duration timeout{};  // of each call of the agent; of poison, for its answer
   Duration delay{};    // before its first call
 };
 

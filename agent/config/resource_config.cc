@@ -388,7 +388,7 @@ FencingConfig read_fencing(ConfigObject& root, const ccm::PairConfig& pair, cons
   for (ConfigObject& device : object.objects("devices", false)) {
     FenceDeviceConfig config;
     config.name = name_of<Name<struct FenceDeviceNameTag>>(device, "name").text();
-    static constexpr std::array<std::string_view, 2> kKinds{"agent", "scsi"};
+    static constexpr std::array<std::string_view, 3> kKinds{"agent", "scsi", "poison"};
     config.kind = static_cast<FenceKind>(device.choice("type", 0, kKinds));
     if (config.kind == FenceKind::agent) {
       config.program = fence_program(device, places);

@@ -87,8 +87,8 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
                  }),
       vetoes_(loop, runner_, config_.pools, config_.pair.node, config_.pair.partner,
               [this](PoolIndex pool, std::vector<std::string> said) { step(VetoDone{pool, std::move(said)}); }),
-      fencer_(runner_, loop, clock, config_.fencing),
       link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this),
+      fencer_(runner_, loop, clock, config_.fencing, link_),
       health_(config_.heartbeat.floor) {
   if (config_.arbiter != ArbiterKind::mailbox) return;
   mailbox_.emplace(
@@ -190,6 +190,7 @@ void Agent::run(const Command& command) {
   if (const auto* vetoes = std::get_if<AskVetoes>(&command)) return vetoes_.ask(vetoes->pool);
   if (const auto* phase = std::get_if<SetPhase>(&command)) return set_phase(phase->phase);
   if (const auto* feed = std::get_if<FeedUntil>(&command)) return link_.feed(feed->until);
+  if (const auto* answer = std::get_if<AnswerPoison>(&command)) return link_.answer_poison(answer->order, answer->obeyed);
   if (const auto* ballot = std::get_if<RunBallot>(&command)) {
     if (mailbox_) mailbox_->run(*ballot);
     return;
@@ -265,6 +266,8 @@ void Agent::forget_reservations() const {
 }
 void Agent::partner_seen(const heartbeat::Sighting& sighting) { step(PartnerSeen{sighting}); }
 bool Agent::partner_sighting_wanted() const { return engine_.wants_sighting(); }
+
+void Agent::poisoned(const ccm::PoisonOrder& order) { step(Poisoned{order}); }
 
 void Agent::came_late() { look_at_self(); }
 

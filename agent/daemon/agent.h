@@ -63,6 +63,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void came_late() override;
   void watchdog_changed(const ccm::WatchdogStanding& standing, const std::optional<Instant>& fed_until) override;
   void own_ccm_changed(bool there, const std::string& why) override;
+  void poisoned(const ccm::PoisonOrder& order) override;
 
   // ControlHandler
   control::v1::StatusReply status() override;
@@ -97,8 +98,8 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   SystemProcessRunner runner_;
   Resources resources_;
   Vetoes vetoes_;
-  Fencer fencer_;
   PartnerLink link_;
+  Fencer fencer_;
   std::optional<MailboxArbiter> mailbox_;  // of arbiter mailbox
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;

@@ -87,6 +87,7 @@ void PartnerLink::beat_with_ccm() {
   const Instant now = clock_->now();
   client_->beat();
   look_at_watchdog();
+  look_at_poison();
   if (!client_ || next_tick_ - now > beat_pace_) return;
   next_tick_ = now + beat_pace_ + beat_pace_ / kLateShare;
   call_again_at(tick_, next_tick_);
@@ -104,6 +105,7 @@ void PartnerLink::on_tick() {
     if (!client_) return;  // what follows from being late may end this agent
     client_->beat();
     look_at_watchdog();
+    look_at_poison();
     if (!client_) return;
     if (++ticks_without_news_ > silent_ticks_) {
       ticks_without_news_ = 0;
@@ -131,6 +133,7 @@ void PartnerLink::try_connect() {
   ticks_without_news_ = 0;
   told_lost_ = false;
   seen_serial_ = 0;
+  poison_known_ = 0;
   listener_->own_ccm_changed(true, "");
   if (published_) client_->publish(*published_);
   give_feed();
@@ -163,6 +166,12 @@ void PartnerLink::lose(const std::string& why) {
   told_lost_ = true;
   next_try_ = clock_->now() + kRetryConnect;
   listener_->own_ccm_changed(false, why);
+  if (std::exchange(poison_asked_, 0) != 0) {
+    const OnNews on_news = on_poison_news_;
+    PoisonNews news;
+    news.own_ccm_lost = true;
+    on_news(news);
+  }
   if (told_standing_.armed) {
     told_standing_ = {};
     told_fed_until_.reset();
@@ -177,6 +186,7 @@ void PartnerLink::look() {
 
 void PartnerLink::drain() {
   client_->acknowledge_events();
+  look_at_poison();  // before what was read after it
   bool oldest = true;
   while (client_ && client_->next(scratch_)) {
     note_late(std::chrono::microseconds(scratch_.late_us));
@@ -207,6 +217,7 @@ void PartnerLink::take(const ccm::ObservationLayout& raw) {
   if (!sealed) return;
   const ccm::AgentBlockLayout& block = seen.page->agent;
   if (block.serial == 0 || (block.serial == seen_serial_ && block.agent_life == seen_life_)) return;
+  if (instant_of_ns(raw.posted_ns) < poisoned_at_) return;
   seen_serial_ = block.serial;
   seen_life_ = block.agent_life;
   listener_->partner_published(block, seen.page->boot_id);
@@ -243,6 +254,58 @@ void PartnerLink::look_at_watchdog() {
   told_standing_ = *standing;
   told_fed_until_ = fed_until;
   listener_->watchdog_changed(told_standing_, told_fed_until_);
+}
+
+// ---- poison ----------------------------------------------------------------------------------------------------------
+
+void PartnerLink::look_at_poison() {
+  const auto self = client_ ? client_->self() : std::nullopt;
+  if (!self) return;  // it is being written
+  const ccm::PoisonSelfLayout& told = self->poison;
+  const auto state = static_cast<ccm::PoisonState>(told.state);
+  const bool stands = state == ccm::PoisonState::accepted || state == ccm::PoisonState::resetting ||
+                      state == ccm::PoisonState::cannot;
+  if (stands && told.number != poison_known_) {
+    poison_known_ = told.number;
+    poison_order_ = {Incarnation(told.from_incarnation), told.serial};
+    poisoned_at_ = instant_of_ns(told.accepted_at_ns);
+    seen_serial_ = seen_life_ = 0;  // what was told is forgotten with the order, and told again where it is read again
+    listener_->poisoned(poison_order_);
+  }
+  if (client_) look_at_own_poison(told);
+}
+
+void PartnerLink::look_at_own_poison(const ccm::PoisonSelfLayout& told) {
+  const auto progress = static_cast<ccm::PoisonProgress>(told.progress);
+  if (poison_asked_ == 0 || told.asked != poison_asked_ || progress == poison_told_) return;
+  poison_told_ = progress;
+  const OnNews on_news = on_poison_news_;  // which may give another order
+  on_news({.progress = progress,
+           .reason = static_cast<ccm::PoisonReason>(told.partner_reason),
+           .error = told.partner_error,
+           .own_ccm_lost = false});
+}
+
+void PartnerLink::answer_poison(const ccm::PoisonOrder& order, bool obeyed) {
+  if (!client_ || order != poison_order_ || poison_known_ == 0) return;
+  if (obeyed) {
+    client_->poison_obeyed(poison_known_);
+  } else {
+    client_->poison_not_obeyed(poison_known_);
+  }
+}
+
+bool PartnerLink::poison(OnNews on_news) {
+  if (!client_) return false;
+  on_poison_news_ = std::move(on_news);
+  poison_told_ = ccm::PoisonProgress::none;
+  poison_asked_ = client_->ask_for_poison();
+  return true;
+}
+
+void PartnerLink::withdraw_poison() {
+  poison_asked_ = 0;
+  if (client_) client_->withdraw_poison();
 }
 
 std::expected<void, ccm::ClientError> PartnerLink::set_phase(ccm::BootPhase phase) {

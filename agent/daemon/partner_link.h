@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/shell/event_source.h"
+#include "agent/shell/poisoner.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/client/client.h"
@@ -18,6 +19,9 @@ namespace hapair::agent {
 
 class PartnerLinkListener {
  public:
+  // The partner's order to stop every pool here, that this node's CCM has taken and nobody has obeyed yet. No block that
+  // was read before it was taken is told after this.
+  virtual void poisoned(const ccm::PoisonOrder& order) = 0;
   virtual void partner_assessed(const heartbeat::Assessment& assessment) = 0;
   // A block that the partner published and proved to be its own; called when it is another one than before.
   virtual void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) = 0;
@@ -36,7 +40,7 @@ class PartnerLinkListener {
   ~PartnerLinkListener() = default;
 };
 
-class PartnerLink {
+class PartnerLink final : public Poisoner {
  public:
   // All of the arguments outlive this.
   PartnerLink(sd_event* loop, const Clock& clock, std::string ccm_socket, const heartbeat::WatchLimits& limits,
@@ -53,6 +57,11 @@ class PartnerLink {
   void feed(const std::optional<Instant>& until);
   // Takes what the CCM has observed and this agent was not woken for: whoever is about to decide wants all of it.
   void look();
+  // Of the order that the listener was told of last; of another one it says nothing.
+  void answer_poison(const ccm::PoisonOrder& order, bool obeyed);
+  // Poisoner
+  bool poison(OnNews on_news) override;
+  void withdraw_poison() override;
   // The partner reads that this agent left on purpose.
   void leave();
 
@@ -74,6 +83,8 @@ class PartnerLink {
   void beat_with_ccm();
   void look_at_watchdog();
   void give_feed();
+  void look_at_poison();
+  void look_at_own_poison(const ccm::PoisonSelfLayout& told);
 
   sd_event* loop_;
   const Clock* clock_;
@@ -91,6 +102,12 @@ class PartnerLink {
   ccm::WatchdogStanding told_standing_{};  // as the listener was told
   std::optional<Instant> told_fed_until_;
   std::optional<heartbeat::Sighting> told_sighting_;
+  std::uint64_t poison_known_ = 0;  // of this CCM's numbers, the last order that the listener was told of
+  ccm::PoisonOrder poison_order_;   // that one
+  Instant poisoned_at_;             // blocks that were read before say nothing any more
+  std::uint64_t poison_asked_ = 0;  // this agent's own order; 0: none
+  OnNews on_poison_news_;
+  ccm::PoisonProgress poison_told_ = ccm::PoisonProgress::none;
   std::uint64_t seen_serial_ = 0;
   std::uint64_t seen_life_ = 0;
   int ticks_without_news_ = 0;

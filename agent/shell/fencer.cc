@@ -37,14 +37,59 @@ std::optional<std::string> without_answer(std::string_view action, const Process
   return std::nullopt;
 }
 
+struct PoisonEnd {
+  FenceResult result = FenceResult::unknown;
+  std::string reason;
+};
+
+// Nothing while there is more to come.
+std::optional<PoisonEnd> end_of_poison(const PoisonNews& news, const std::string& partner) {
+  using ccm::PoisonProgress;
+  if (news.own_ccm_lost) {
+    return PoisonEnd{FenceResult::unknown, "this node's own ccmd was lost before " + partner + " had answered"};
+  }
+  switch (news.progress) {
+    case PoisonProgress::none:
+    case PoisonProgress::written:
+    case PoisonProgress::accepted:
+    case PoisonProgress::resetting:
+      return std::nullopt;
+    case PoisonProgress::stopped:
+      return PoisonEnd{FenceResult::confirmed, ""};
+    case PoisonProgress::cannot: {
+      const std::string errno_of = news.error == 0 ? "" : std::string(": ") + std::strerror(news.error);
+      return PoisonEnd{FenceResult::unknown, "a pool does not stop on " + partner + ", and it cannot reset itself (" +
+                                                 std::string(text_of(news.reason)) + errno_of +
+                                                 "); see hapair status there, or switch it off"};
+    }
+    case PoisonProgress::no_rail:
+      return PoisonEnd{FenceResult::failed, "no rail to " + partner + " is connected, so it was not told"};
+    case PoisonProgress::not_known:
+      return PoisonEnd{FenceResult::failed, "refused: the ccmd of " + partner +
+                                                " does not know poison; install the same version on both nodes"};
+    case PoisonProgress::lost:
+      return PoisonEnd{FenceResult::unknown, "every rail to " + partner + " was lost before it answered"};
+    case PoisonProgress::restarted:
+      return PoisonEnd{FenceResult::unknown, "the ccmd of " + partner + " restarted before it answered"};
+    case PoisonProgress::rebooted:
+      return PoisonEnd{FenceResult::unknown, partner + " was reset before it answered: its new boot id is the proof"};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string sentence_of(const FenceStep& step) {
+  const bool poison = step.method == FenceKind::poison;
   switch (step.kind) {
     case FenceStep::Kind::waiting:
       return step.device + ": waits its configured delay";
     case FenceStep::Kind::acting:
-      return step.device + ": its agent runs";
+      return step.device + (poison ? ": the partner's ccmd is told to stop every pool there" : ": its agent runs");
+    case FenceStep::Kind::taken:
+      return step.device + ": the partner's ccmd has the order, and its agent is to stop the pools";
+    case FenceStep::Kind::resets:
+      return step.device + ": the pools did not stop, so the partner resets itself; that it did shows when it boots";
     case FenceStep::Kind::checking:
       return step.device + ": reports success; it is asked for the status";
     case FenceStep::Kind::answered:
@@ -56,8 +101,9 @@ std::string sentence_of(const FenceStep& step) {
   return step.reason.empty() ? text : text + ": " + step.reason;
 }
 
-Fencer::Fencer(ProcessRunner& runner, sd_event* loop, const Clock& clock, const FencingConfig& config)
-    : runner_(&runner), loop_(loop), clock_(&clock), config_(&config) {}
+Fencer::Fencer(ProcessRunner& runner, sd_event* loop, const Clock& clock, const FencingConfig& config,
+               Poisoner& poisoner)
+    : runner_(&runner), loop_(loop), clock_(&clock), config_(&config), poisoner_(&poisoner) {}
 
 void Fencer::fence(const NodeName& target, OnStep on_step, Done done) {
   HAPAIR_CHECK(idle(), "one round of fencing at a time");
@@ -84,6 +130,7 @@ int Fencer::on_begin(sd_event_source*, void* context) {
 void Fencer::abandon() {
   timer_.reset();
   running_.reset();
+  poisoner_->withdraw_poison();
   round_.reset();
 }
 
@@ -107,7 +154,40 @@ int Fencer::on_timer(sd_event_source*, std::uint64_t, void* context) {
 
 void Fencer::act() {
   report_step(FenceStep::Kind::acting);
+  if (device().kind == FenceKind::poison) return give_poison();
   run_agent(text_of(device().action), &Fencer::acted);
+}
+
+// ---- poison --------------------------------------------------------------------------------------------------------
+
+void Fencer::give_poison() {
+  const bool given = poisoner_->poison([this](const PoisonNews& news) { hear_of_poison(news); });
+  if (!given) {
+    return device_answered(FenceResult::failed, "this node's ccmd is not there, so the partner was not told; start it");
+  }
+  timer_ = call_at(loop_, clock_->now() + device().timeout, on_poison_timeout, this);
+}
+
+int Fencer::on_poison_timeout(sd_event_source*, std::uint64_t, void* context) {
+  auto* self = static_cast<Fencer*>(context);
+  self->timer_.reset();
+  self->poisoner_->withdraw_poison();
+  self->device_answered(FenceResult::unknown,
+                        self->round_->target.text() +
+                            "'s ccmd has not answered in time (timeout_ms): its pools may run or not");
+  return 0;
+}
+
+void Fencer::hear_of_poison(const PoisonNews& news) {
+  if (!news.own_ccm_lost && news.progress == ccm::PoisonProgress::accepted) return report_step(FenceStep::Kind::taken);
+  if (!news.own_ccm_lost && news.progress == ccm::PoisonProgress::resetting) {
+    return report_step(FenceStep::Kind::resets);
+  }
+  const auto end = end_of_poison(news, round_->target.text());
+  if (!end) return;
+  timer_.reset();
+  poisoner_->withdraw_poison();
+  device_answered(end->result, end->reason);
 }
 
 void Fencer::run_agent(std::string_view action, void (Fencer::*next)(const ProcessResult&)) {
@@ -169,16 +249,18 @@ void Fencer::checked(const ProcessResult& result) {
 
 void Fencer::report_step(FenceStep::Kind kind) {
   if (round_->on_step) {
-    round_->on_step({kind, device().name, FenceResult::unknown, "", Duration::zero()});
+    round_->on_step({kind, device().name, device().kind, FenceResult::unknown, "", Duration::zero()});
   }
 }
 
 void Fencer::device_answered(FenceResult result, const std::string& reason) {
   const std::string name = device().name;
   if (round_->on_step) {
-    round_->on_step({FenceStep::Kind::answered, name, result, reason, clock_->now() - round_->device_started_at});
+    round_->on_step({FenceStep::Kind::answered, name, device().kind, result, reason,
+                     clock_->now() - round_->device_started_at});
   }
   if (result == FenceResult::confirmed) {
+    round_->by_partner = device().kind == FenceKind::poison;
     finish(FenceResult::confirmed);
     return;
   }
@@ -197,7 +279,8 @@ void Fencer::finish(FenceResult result) {
   round->done({.result = result,
                .device = round->last_device,
                .reason = result == FenceResult::confirmed ? "" : round->reasons,
-               .took = clock_->now() - round->started_at});
+               .took = clock_->now() - round->started_at,
+               .by_partner = round->by_partner});
 }
 
 }  // namespace hapair::agent

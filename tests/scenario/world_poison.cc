@@ -12,7 +12,7 @@ namespace {
 using agent::FenceResult;
 using ccm::PoisonProgress;
 
-constexpr Duration kPoisonTimeout = seconds(8);  // of the agent: longer than what the partner's CCM gives its pools
+constexpr Duration kPoisonTimeout = seconds(12); // of the agent: longer than what the partner's CCM gives its pools
 constexpr Duration kWatchdogTime = seconds(3);
 constexpr const char* kDevice = "poison";
 
