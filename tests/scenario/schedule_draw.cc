@@ -14,12 +14,13 @@ using agent::ResourceAction;
 
 class Drawer {
  public:
-  explicit Drawer(std::uint64_t seed) : random_(seed), seed_(seed) {}
+  explicit Drawer(std::uint64_t seed) : random_(seed), poisons_(~seed), seed_(seed) {}
 
   Plan draw() {
     plan_.seed = seed_;
     plan_.options = options();
     names_ = std::make_unique<World>(plan_.options);
+    add_poison();
     const int episodes = chance(50) ? 1 : 2 + pick(2);
     for (int episode = 0; episode < episodes; ++episode) {
       if (episode > 0) add(quiet());
@@ -80,6 +81,78 @@ class Drawer {
     static constexpr Duration kMonitorIntervals[] = {seconds(1), seconds(10), seconds(60), seconds(60)};
     options.monitor_interval = kMonitorIntervals[pick(4)];
     return options;
+  }
+
+  // In a third of the schedules fences are by poison, alone or before a device. Of a seed of its own: what the others
+  // draw stays as it is.
+  bool poisons(int percent) { return std::uniform_int_distribution<int>(0, 99)(poisons_) < percent; }
+  void add_poison() {
+    if (!poisons(35)) return;
+    plan_.options.poison_reset = poisons(60)   ? ccm::PoisonReset::watchdog
+                                 : poisons(50) ? ccm::PoisonReset::sysrq
+                                               : ccm::PoisonReset::none;
+    for (const NodeIndex n : {NodeIndex{0}, NodeIndex{1}}) {
+      std::deque<FenceBehaviour> answers{FenceBehaviour::poison};
+      if (poisons(50)) answers.push_back(FenceBehaviour::confirmed);
+      add({Act::Sort::command, "fence by poison",
+           fmt::format("fence-answers {} poison{}", names_->name(n), answers.size() > 1 ? " confirmed" : ""),
+           [n, answers](World& world) { world.set_fence(n, answers); }});
+    }
+    if (poisons(50)) add_forced_piece();
+  }
+  OperatorCommand force(agent::PoolIndex pool) {
+    OperatorCommand command;
+    command.force = true;
+    command.by = "root";
+    command.pools = {pool};
+    return command;
+  }
+  Duration poison_moment(int below_ms) {
+    return milliseconds(std::uniform_int_distribution<int>(0, below_ms - 1)(poisons_));
+  }
+  // Operators who want what the other node has, by force: both the same pool before it is settled whose it is, or, of
+  // two nodes that serve, one after the other.
+  void add_forced_piece() {
+    const Act boot{Act::Sort::repair, "boot", "boot a, boot b", [](World& world) {
+                     world.boot(0);
+                     world.boot(1);
+                   }};
+    const agent::PoolIndex pool = poisons(50) ? agent::PoolIndex{0} : agent::PoolIndex{1};
+    if (poisons(40)) {
+      add(boot, {});
+      return add({Act::Sort::command, "takeover force by both",
+                  fmt::format("takeover {} force on both, as soon as it is nobody's", names_->plan(pool).name.view()),
+                  [pool, command = force(pool)](World& world) {
+                    const auto nobodys = [&world, pool](NodeIndex n) {
+                      const agent::Engine* engine = world.engine(n);
+                      return engine != nullptr && engine->pool_report(pool).state == agent::PoolState::unsettled;
+                    };
+                    if (!world.advance_until([&] { return nobodys(0) && nobodys(1); }, seconds(5))) return;
+                    world.command(0, command);
+                    world.command(1, command);
+                  }},
+                 poison_moment(900));
+    }
+    add(boot, milliseconds(3000));
+    for (int left = 1 + static_cast<int>(poisons_() % 3); left > 0; --left) {
+      const NodeIndex n = poisons(50) ? 0 : 1;
+      if (poisons(20)) add(on_node(Act::Sort::fault, "hang-agent", 1 - n, &World::hang_agent), poison_moment(900));
+      add({Act::Sort::command, "takeover force",
+           fmt::format("takeover {} {} force", names_->name(n), names_->plan(1 - n).name.view()),
+           [n, command = force(1 - n)](World& world) { world.command(n, command); }},
+          poison_moment(poisons(50) ? 20 : 900));
+      if (!poisons(50)) continue;
+      const bool obeyed = poisons(70);
+      add({Act::Sort::fault, "kill-agent",
+           fmt::format("kill-agent {}{}", names_->name(1 - n), obeyed ? " when it has obeyed" : ""),
+           [n, obeyed](World& world) {
+             if (obeyed) world.advance_until([&world, n] { return world.poison_obeyed(1 - n); }, seconds(3));
+             world.kill_agent(1 - n);
+           }},
+          poison_moment(40));
+      if (poisons(50)) add(cut_all(), poison_moment(300));  // the next agent does not see what its partner has by then
+      add(on_node(Act::Sort::repair, "start-agent", 1 - n, &World::start_agent), poison_moment(900));
+    }
   }
 
   // So long that each resource is looked at so many times.
@@ -443,6 +516,7 @@ class Drawer {
   }
 
   std::mt19937_64 random_;
+  std::mt19937_64 poisons_;
   std::uint64_t seed_;
   Plan plan_;
   std::unique_ptr<World> names_;

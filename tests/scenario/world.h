@@ -162,6 +162,8 @@ class World {
   [[nodiscard]] bool fence_lied() const { return fence_lied_; }
   // An operator had a pool taken by a node that had not seen its partner: it cannot know the partner's epoch.
   [[nodiscard]] bool taken_blindly() const { return taken_blindly_; }
+  // Its partner's order is obeyed and answered, as its CCM has it.
+  [[nodiscard]] bool poison_obeyed(NodeIndex node) const;
   [[nodiscard]] bool record_reset(NodeIndex node) const { return nodes_[node].record_reset; }
   [[nodiscard]] bool forced(NodeIndex node) const { return nodes_[node].forced; }
   [[nodiscard]] std::string describe() const;

@@ -11,6 +11,11 @@ bool World::sound(NodeIndex index) const {
   return works && !node.agent->leaves && node.phase < ccm::BootPhase::storage_stopping;
 }
 
+bool World::poison_obeyed(NodeIndex index) const {
+  const std::optional<Ccm>& ccm = nodes_[index].ccm;
+  return ccm && ccm->poison_taker.state() == ccm::PoisonState::stopped;
+}
+
 bool World::in_touch() const { return sound(0) && sound(1) && (link_up_ || (options_.network && network_up_)); }
 
 }  // namespace hapair::world
