@@ -139,8 +139,20 @@ void check_policy(const AgentConfig& config, std::vector<TimeRelation>& out) {
   }
 }
 
+// The partner's bound is this node's, where the two are configured alike.
+void check_poison(const AgentConfig& config, std::vector<TimeRelation>& out) {
+  for (std::size_t i = 0; i < config.fencing.devices.size(); ++i) {
+    const FenceDeviceConfig& device = config.fencing.devices[i];
+    if (device.kind != FenceKind::poison) continue;
+    out.push_back({"fencing.devices[" + std::to_string(i) + "].timeout_ms", device.timeout,
+                   "ccm.poison.bound_ms (" + ms_text(config.pair.poison.bound) + ")", config.pair.poison.bound,
+                   "the answer of a partner that stops its pools in time would not be waited for"});
+  }
+}
+
 void check_times(const AgentConfig& config, ccm::ConfigProblems& problems) {
   std::vector<TimeRelation> relations;
+  check_poison(config, relations);
   check_heartbeat(config, relations);
   check_policy(config, relations);
   for (const TimeRelation& relation : relations) {

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -18,10 +19,18 @@ std::string time_text(Duration time) {
   return ms < 10'000 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.0f} s", ms / 1000);
 }
 
-std::string device_names(const AgentConfig& config) {
+// Whether the partner's ccmd runs and a rail to it is connected: poison needs both.
+enum class PartnersCcm : std::uint8_t { answers, gone };
+
+bool reaches(const FenceDeviceConfig& device, PartnersCcm ccm) {
+  return device.kind != FenceKind::poison || ccm == PartnersCcm::answers;
+}
+
+// Empty: there is none that could confirm a fence then.
+std::string device_names(const AgentConfig& config, PartnersCcm ccm = PartnersCcm::gone) {
   std::string names;
   for (const FenceDeviceConfig& device : config.fencing.devices)
-    names += (names.empty() ? "" : ", then ") + device.name;
+    if (reaches(device, ccm)) names += (names.empty() ? "" : ", then ") + device.name;
   return names;
 }
 
@@ -40,9 +49,10 @@ std::string channel_names(const AgentConfig& config, bool disks) {
 
 // What follows on a verdict that allows a takeover; `known` is the first half of the sentence.
 Forecast taken(const AgentConfig& config, std::string failure, const std::string& known,
-               std::string_view command = "hapair takeover") {
+               std::string_view command = "hapair takeover", PartnersCcm ccm = PartnersCcm::gone) {
   const std::string partner = config.pair.partner.text();
-  const bool devices = !config.fencing.devices.empty();
+  const std::string names = device_names(config, ccm);
+  const bool devices = !names.empty();
   if (!config.takeover.automatic) {
     return {std::move(failure),
             fmt::format("{} an operator decides, for takeover.automatic is false: {}", known,
@@ -57,13 +67,19 @@ Forecast taken(const AgentConfig& config, std::string failure, const std::string
             devices ? fmt::format(
                           "{} it is fenced by {}, and its pools are served here once that is confirmed, or, without "
                           "that, when its lease must be over, {}",
-                          known, device_names(config), then)
+                          known, names, then)
                     : fmt::format("{} its pools are served here when its lease must be over, {}", known, then),
             true};
   }
+  if (!devices) {
+    return {std::move(failure),
+            fmt::format("{} nothing is taken: poison needs its ccmd and a rail to it, and there is no other fence "
+                        "device; whoever sees that it has no power runs here: hapair confirm-down {}",
+                        known, partner),
+            false};
+  }
   return {std::move(failure),
-          fmt::format("{} it is fenced by {}, and its pools are served here once that is confirmed", known,
-                      device_names(config)),
+          fmt::format("{} it is fenced by {}, and its pools are served here once that is confirmed", known, names),
           true};
 }
 
@@ -89,7 +105,7 @@ Forecast all_links_lost(const AgentConfig& config) {
                         channel_names(config, true)),
             true};
   }
-  if (!config.takeover.automatic || config.fencing.devices.empty()) {
+  if (!config.takeover.automatic || device_names(config).empty()) {
     return {failure, "each takes the other for dead and does nothing by itself; both go on serving", false};
   }
   return {
@@ -146,7 +162,8 @@ Forecast stalled(const AgentConfig& config) {
             "takeover.storage_stalled_ms",
             false};
   }
-  return taken(config, failure, fmt::format("after {} more", time_text(*config.takeover.storage_stalled)));
+  return taken(config, failure, fmt::format("after {} more", time_text(*config.takeover.storage_stalled)),
+               "hapair takeover", PartnersCcm::answers);
 }
 
 // A fence by reservations stops writes and nothing else.
@@ -169,6 +186,27 @@ std::optional<Forecast> storage_fenced(const AgentConfig& config) {
       true};
 }
 
+// What the partner does that is poisoned, where it is configured like this node.
+std::optional<Forecast> poisoned(const AgentConfig& config) {
+  const auto device = std::ranges::find(config.fencing.devices, FenceKind::poison, &FenceDeviceConfig::kind);
+  if (device == config.fencing.devices.end()) return std::nullopt;
+  const ccm::PoisonConfig& poison = config.pair.poison;
+  const std::string partner = config.pair.partner.text();
+  const std::string_view reset =
+      poison.reset == ccm::PoisonReset::watchdog ? "its watchdog resets it, and its pools are served here when it is "
+                                                   "seen to boot"
+      : poison.reset == ccm::PoisonReset::sysrq  ? "it resets itself by sysrq, and its pools are served here when it is "
+                                                   "seen to boot"
+                                                 : "it says that it cannot, for ccm.poison.reset is \"none\", and the "
+                                                   "fence is not confirmed";
+  return Forecast{fmt::format("{} lives, and was fenced by {}", partner, device->name),
+                  fmt::format("told over a rail, it stops every pool and answers, and goes on; where its agent has not "
+                              "within {} (ccm.poison.bound_ms) {}. Without a connected rail {} is given up at once: "
+                              "it helps neither when the interconnect is lost nor when {} has no power",
+                              time_text(poison.bound), reset, device->name, partner),
+                  poison.reset != ccm::PoisonReset::none};
+}
+
 }  // namespace
 
 std::vector<Forecast> forecast(const AgentConfig& config) {
@@ -178,7 +216,8 @@ std::vector<Forecast> forecast(const AgentConfig& config) {
   std::vector<Forecast> all;
   all.push_back(taken(config, partner + " is dead, or everything in it stands",
                       fmt::format("known {} after its last beat;", time_text(silent_after(config) + takeover.hold))));
-  if (!config.fencing.devices.empty()) all.push_back(fence_fails(config));
+  if (!device_names(config).empty()) all.push_back(fence_fails(config));
+  if (auto poison = poisoned(config)) all.push_back(std::move(*poison));
   if (auto fenced = storage_fenced(config)) all.push_back(std::move(*fenced));
   all.push_back({partner + " boots, panics or was reset",
                  takeover.automatic
@@ -206,7 +245,7 @@ std::vector<Forecast> forecast(const AgentConfig& config) {
     all.push_back(
         taken(config, fmt::format("{}'s agent dies or stands, its pools run on", partner),
               fmt::format("nothing for {}, in which it may be restarted; then", time_text(takeover.agent_silent)),
-              "hapair takeover --force"));
+              "hapair takeover --force", PartnersCcm::answers));
     all.push_back(
         taken(config, fmt::format("{}'s ccmd dies, its pools run on", partner),
               fmt::format("nothing for {}, in which it may be restarted; then", time_text(takeover.ccm_silent)),
@@ -237,10 +276,15 @@ std::vector<TimelineStep> takeover_timeline(const AgentConfig& config) {
   steps.push_back({"the claim is on this node's disk", std::nullopt});
   Duration round{};
   for (const FenceDeviceConfig& device : config.fencing.devices) {
+    if (device.kind == FenceKind::poison) {
+      // Of one that died no rail is connected as soon as its unanswered read is given up.
+      round += device.delay + config.pair.operation_deadline;
+      continue;
+    }
     // Off is followed by a question for the status.
     round += device.delay + (device.action == FenceAction::off ? 2 : 1) * device.timeout;
   }
-  if (!config.fencing.devices.empty()) {
+  if (!device_names(config).empty()) {
     const int rounds = config.fencing.attempts;
     steps.push_back({fmt::format("a fence is confirmed by {} (its own time; given up after {} rounds)",
                                  device_names(config), rounds),

@@ -57,10 +57,6 @@ class LeasePair(Pair):
         super().configure(node)
         self.machines[node].must(f"modprobe -a i6300esb virtio_blk; until [ -b {MAILBOX} ]; do sleep 0.1; done")
 
-    def pools(self, node):
-        shown = self.hapair(node, "status")
-        return {pool["name"]: pool for pool in json.loads(shown)["pools"]} if shown else {}
-
     def under_leases(self):
         """Each pool at home and leased, and the partner may wait for the end of that."""
         for node in NODES:
@@ -69,17 +65,6 @@ class LeasePair(Pair):
             if not pools or not pools[home].get("leased") or pools[home]["state"] != "serving" or not pools[away].get("armed"):
                 return False
         return True
-
-    def runs(self, node, pool):
-        # The instance of the one resource that a pool has.
-        return self.machines[node].run(f"ls /tmp/resource-* 2>/dev/null | grep -c '{pool}'")[1].strip() != "0"
-
-    def told_ms(self, node, kind, pool, since_ms):
-        """When that was told of the pool for the first time, on the host's clock; nothing: not yet."""
-        offset_ms, _ = self.clock_ms(node)
-        found = [record["when_ns"] / 1e6 - offset_ms for record in self.records(node, since_ms + offset_ms)
-                 if record["kind"] == kind and record.get("pool") == pool]
-        return min(found) if found else None
 
 
 class Story:

@@ -157,6 +157,21 @@ class Pair:
         records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
         return [record for record in records if record["when_ns"] / 1e6 >= since_ms]
 
+    def pools(self, node):
+        shown = self.hapair(node, "status")
+        return {pool["name"]: pool for pool in json.loads(shown)["pools"]} if shown else {}
+
+    def runs(self, node, pool):
+        # The instance of the one resource that a pool has.
+        return self.machines[node].run(f"ls /tmp/resource-* 2>/dev/null | grep -c '{pool}'")[1].strip() != "0"
+
+    def told_ms(self, node, kind, pool, since_ms):
+        """When that was told of the pool for the first time, on the host's clock; nothing: not yet."""
+        offset_ms, _ = self.clock_ms(node)
+        found = [record["when_ns"] / 1e6 - offset_ms for record in self.records(node, since_ms + offset_ms)
+                 if record["kind"] == kind and record.get("pool") == pool]
+        return min(found) if found else None
+
     def wait(self, condition, what):
         until = time.monotonic() + self.patience_s
         while not (found := condition()):

@@ -27,9 +27,10 @@ class WatchedMachine(Machine):
 
 
 class Resets:
-    """What the machine's own watchdog does, as QEMU tells it while this is open."""
+    """What the machine's own watchdog does, or another event, as QEMU tells it while this is open."""
 
-    def __init__(self, machine):
+    def __init__(self, machine, event="WATCHDOG"):
+        self.event = event
         self.link = socket.socket(socket.AF_UNIX)
         self.link.connect(machine.path("qmp"))
         self.link.sendall(b'{"execute": "qmp_capabilities"}\n')
@@ -39,7 +40,7 @@ class Resets:
 
     def read(self):
         for line in self.link.makefile("r"):
-            if json.loads(line).get("event") == "WATCHDOG":
+            if json.loads(line).get("event") == self.event:
                 self.times.append(time.monotonic())
 
     def __enter__(self):

@@ -399,5 +399,22 @@ TEST_F(AgentConfigFile, TheHashTellsWhatBothNodesMustAgreeOn) {
   EXPECT_EQ(hashes.size(), variants.size());
 }
 
+TEST_F(AgentConfigFile, PoisonIsAFenceDeviceThatWaitsForItsPartnersBound) {
+  auto given = least();
+  const nlohmann::json rails = {{"name", "rails"}, {"type", "poison"}};
+  given["fencing"]["devices"].insert(given["fencing"]["devices"].begin(), rails);
+  const auto config = load(given);
+  ASSERT_TRUE(config) << testing::PrintToString(config.error().lines());
+  ASSERT_EQ(config->fencing.devices.size(), 2U);
+  EXPECT_EQ(config->fencing.devices[0].kind, FenceKind::poison);
+  EXPECT_EQ(config->fencing.devices[0].timeout, std::chrono::seconds(20));
+  given["ccm"]["poison"] = {{"bound_ms", 30'000}};
+  EXPECT_THAT(only_problem(given), HasSubstr("timeout_ms (20000) is shorter than ccm.poison.bound_ms (30000)"));
+  given["fencing"]["devices"][0]["timeout_ms"] = 30'000;
+  EXPECT_THAT(problems(given), testing::IsEmpty());
+  given["fencing"]["devices"][0]["action"] = "off";
+  EXPECT_THAT(only_problem(given), HasSubstr("action"));
+}
+
 }  // namespace
 }  // namespace hapair::agent

@@ -136,5 +136,45 @@ TEST_F(AForecast, with_the_arbiter_mailbox_counts_on_the_end_of_a_lease) {
   EXPECT_TRUE(of("beta is dead").starts_with("operator: "));
 }
 
+class AForecastWithPoison : public AForecast {
+ protected:
+  AForecastWithPoison() {
+    config_.fencing.devices.clear();
+    add_device("rails");
+    config_.fencing.devices.back().kind = FenceKind::poison;
+    config_.pair.poison = {.bound = seconds(15), .reset = ccm::PoisonReset::watchdog};
+  }
+};
+
+TEST_F(AForecastWithPoison, says_that_it_helps_neither_a_dead_partner_nor_a_lost_interconnect) {
+  EXPECT_TRUE(of("beta is dead, or").starts_with("operator: ")) << of("beta is dead, or");
+  EXPECT_NE(of("beta is dead, or").find("poison needs its ccmd and a rail to it"), std::string::npos);
+  EXPECT_TRUE(of("beta's ccmd dies").starts_with("operator: "));
+  EXPECT_TRUE(of("every rail and network is cut").starts_with("operator: "));
+  EXPECT_NE(of("beta lives, and was fenced by rails").find("neither when the interconnect is lost nor when beta has no"),
+            std::string::npos);
+}
+
+TEST_F(AForecastWithPoison, says_what_it_helps) {
+  EXPECT_EQ(of("beta's agent dies"),
+            "nothing for 30 s, in which it may be restarted; then it is fenced by rails, and its pools are served here "
+            "once that is confirmed");
+  EXPECT_NE(of("beta lives, and was fenced by rails").find("within 15 s (ccm.poison.bound_ms) its watchdog resets it"),
+            std::string::npos);
+  config_.pair.poison.reset = ccm::PoisonReset::none;
+  EXPECT_TRUE(of("beta lives, and was fenced by rails").starts_with("operator: "));
+}
+
+TEST_F(AForecastWithPoison, leaves_a_death_to_the_devices_behind_it) {
+  add_device("power");
+  EXPECT_NE(of("beta is dead, or").find("fenced by power, and"), std::string::npos) << of("beta is dead, or");
+  EXPECT_NE(of("beta's agent dies").find("fenced by rails, then power"), std::string::npos);
+  // Of a partner that died its rail is given up within the operation's deadline; each round, and what is between them.
+  const auto steps = takeover_timeline(config_);
+  const auto fence = std::ranges::find_if(steps, [](const TimelineStep& s) { return s.what.contains("a fence is"); });
+  ASSERT_NE(fence, steps.end());
+  EXPECT_EQ(fence->at_most, 3 * (seconds(1) + milliseconds(50) + seconds(1) + 2 * seconds(20)) + 2 * seconds(2));
+}
+
 }  // namespace
 }  // namespace hapair::agent

@@ -106,6 +106,8 @@ class Listener final : public PartnerLinkListener {
   std::vector<ccm::WatchdogStanding> standings;
   std::optional<Instant> fed;
   void own_ccm_changed(bool, const std::string&) override {}
+  void poisoned(const ccm::PoisonOrder& order) override { orders.push_back(order); }
+  std::vector<ccm::PoisonOrder> orders;
   std::vector<std::uint64_t> serials;
 };
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "tests/unit/agent/shell/event_loop.h"
 #include "tests/unit/agent/temp_folder.h"
@@ -14,6 +16,33 @@ namespace {
 using std::chrono::milliseconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
+
+// This node's CCM, as far as a fence by poison knows it.
+class FakePoisoner final : public Poisoner {
+ public:
+  bool poison(OnNews on_news) override {
+    if (!there) return false;
+    ++orders;
+    on_news_ = std::move(on_news);
+    return true;
+  }
+  void withdraw_poison() override { on_news_ = nullptr; }
+  void tell(ccm::PoisonProgress progress, ccm::PoisonReason reason = ccm::PoisonReason::none, bool lost = false) {
+    const OnNews on_news = on_news_;
+    PoisonNews news;
+    news.progress = progress;
+    news.reason = reason;
+    news.own_ccm_lost = lost;
+    if (on_news) on_news(news);
+  }
+  [[nodiscard]] bool waits() const { return on_news_ != nullptr; }
+
+  bool there = true;
+  int orders = 0;
+
+ private:
+  OnNews on_news_;
+};
 
 class AFencer : public testing::Test {
  protected:
@@ -50,7 +79,8 @@ class AFencer : public testing::Test {
   SystemClock clock_;
   SystemProcessRunner runner_{loop_.get(), clock_};
   FencingConfig config_;
-  Fencer fencer_{runner_, loop_.get(), clock_, config_};
+  FakePoisoner poisoner_;
+  Fencer fencer_{runner_, loop_.get(), clock_, config_, poisoner_};
   std::vector<std::string> steps_;
 };
 
@@ -195,6 +225,95 @@ TEST_F(AFencer, MayBeginTheNextRoundFromItsAnswer) {
   };
   fencer_.fence(*NodeName::parse("beta"), nullptr, again);
   EXPECT_TRUE(loop_.run_until([&] { return rounds == 3; }));
+  EXPECT_TRUE(fencer_.idle());
+}
+
+class AFencerByPoison : public AFencer {
+ protected:
+  AFencerByPoison() {
+    FenceDeviceConfig device;
+    device.name = "rails";
+    device.kind = FenceKind::poison;
+    device.timeout = std::chrono::seconds(20);
+    config_.devices.push_back(device);
+  }
+  // A round in which the CCM tells this, one after the other.
+  FenceReport fence_and_hear(const std::vector<PoisonNews>& all) {
+    std::optional<FenceReport> report;
+    steps_.clear();
+    fencer_.fence(
+        *NodeName::parse("beta"),
+        [this](const FenceStep& step) {
+          const std::string sentence = sentence_of(step);
+          steps_.push_back(sentence.substr(0, sentence.find(" after ")));
+        },
+        [&](const FenceReport& given) { report = given; });
+    EXPECT_TRUE(loop_.run_until([&] { return poisoner_.waits() || report.has_value(); }));
+    for (const PoisonNews& news : all) poisoner_.tell(news.progress, news.reason, news.own_ccm_lost);
+    EXPECT_TRUE(loop_.run_until([&] { return report.has_value(); }));
+    EXPECT_FALSE(poisoner_.waits()) << "an order that is over is withdrawn";
+    return report.value_or(FenceReport{});
+  }
+  static PoisonNews told(ccm::PoisonProgress progress) {
+    PoisonNews news;
+    news.progress = progress;
+    return news;
+  }
+};
+
+TEST_F(AFencerByPoison, ConfirmsWhatThePartnerItselfAnswers) {
+  using ccm::PoisonProgress;
+  const FenceReport report = fence_and_hear(
+      {told(PoisonProgress::written), told(PoisonProgress::accepted), told(PoisonProgress::stopped)});
+  EXPECT_EQ(report.result, FenceResult::confirmed);
+  EXPECT_TRUE(report.by_partner);
+  EXPECT_EQ(report.device, "rails");
+  EXPECT_THAT(steps_, ElementsAre("rails: the partner's ccmd is told to stop every pool there",
+                                  "rails: the partner's ccmd has the order, and its agent is to stop the pools",
+                                  "rails: answered confirmed"));
+}
+
+TEST_F(AFencerByPoison, NothingButThatAnswerConfirms) {
+  using ccm::PoisonProgress;
+  const std::pair<PoisonProgress, FenceResult> ends[] = {
+      {PoisonProgress::cannot, FenceResult::unknown},    {PoisonProgress::lost, FenceResult::unknown},
+      {PoisonProgress::restarted, FenceResult::unknown}, {PoisonProgress::rebooted, FenceResult::unknown},
+      {PoisonProgress::no_rail, FenceResult::failed},    {PoisonProgress::not_known, FenceResult::failed}};
+  for (const auto& [progress, result] : ends) {
+    const FenceReport report = fence_and_hear({told(PoisonProgress::written), told(progress)});
+    EXPECT_EQ(report.result, result) << report.reason;
+    EXPECT_FALSE(report.by_partner);
+    EXPECT_THAT(report.reason, HasSubstr("beta"));
+  }
+  EXPECT_THAT(fence_and_hear({told(PoisonProgress::not_known)}).reason, HasSubstr("does not know poison"));
+  PoisonNews lost;
+  lost.own_ccm_lost = true;
+  EXPECT_EQ(fence_and_hear({told(PoisonProgress::accepted), lost}).result, FenceResult::unknown);
+}
+
+TEST_F(AFencerByPoison, IsUnknownWhereThePartnerDoesNotAnswerInTime) {
+  config_.devices[0].timeout = milliseconds(50);
+  const FenceReport report = fence_and_hear({told(ccm::PoisonProgress::accepted)});
+  EXPECT_EQ(report.result, FenceResult::unknown);
+  EXPECT_THAT(report.reason, HasSubstr("has not answered in time"));
+}
+
+TEST_F(AFencerByPoison, FailsWithoutTheOwnCcmAndGoesOnToTheNextDevice) {
+  poisoner_.there = false;
+  EXPECT_EQ(fence().result, FenceResult::failed);
+  add_device("power", "[ $ACTION = status ] && exit 2; exit 0");
+  const FenceReport report = fence();
+  EXPECT_EQ(report.result, FenceResult::confirmed);
+  EXPECT_EQ(report.device, "power");
+  EXPECT_FALSE(report.by_partner);
+  EXPECT_EQ(poisoner_.orders, 0);
+}
+
+TEST_F(AFencerByPoison, WithdrawsItsOrderWhereTheRoundIsAbandoned) {
+  fencer_.fence(*NodeName::parse("beta"), nullptr, [](const FenceReport&) { ADD_FAILURE(); });
+  ASSERT_TRUE(loop_.run_until([&] { return poisoner_.waits(); }));
+  fencer_.abandon();
+  EXPECT_FALSE(poisoner_.waits());
   EXPECT_TRUE(fencer_.idle());
 }
 

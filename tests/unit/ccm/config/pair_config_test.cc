@@ -152,6 +152,26 @@ TEST(PairConfig, RailsThatCannotBeAreNamed) {
               ElementsAre(HasSubstr("both at /dev/shm/hapair")));
 }
 
+TEST(PairConfig, APoisonedNodeIsResetByItsWatchdogWhereItHasOne) {
+  const Read without = read(with(""));
+  EXPECT_EQ(without.config.poison.reset, PoisonReset::none);
+  EXPECT_EQ(without.config.poison.bound, std::chrono::seconds(15));
+  const std::string watchdog = R"(, "watchdog": {"device": "/dev/watchdog0", "timeout_ms": 10000})";
+  EXPECT_EQ(read(with(watchdog)).config.poison.reset, PoisonReset::watchdog);
+  const Read sysrq = read(with(watchdog + R"(, "poison": {"bound_ms": 8000, "reset": "sysrq"})"));
+  EXPECT_THAT(sysrq.problems, IsEmpty());
+  EXPECT_EQ(sysrq.config.poison.reset, PoisonReset::sysrq);
+  EXPECT_EQ(sysrq.config.poison.bound, std::chrono::seconds(8));
+}
+
+TEST(PairConfig, AResetOfAPoisonedNodeThatCannotBeIsRefused) {
+  EXPECT_THAT(read(with(R"(, "poison": {"reset": "watchdog"})")).problems,
+              ElementsAre(HasSubstr("ccm.watchdog is not given")));
+  EXPECT_THAT(read(with(R"(, "poison": {"reset": "axe"})")).problems, Contains(HasSubstr("ccm.poison.reset")));
+  EXPECT_THAT(read(with(R"(, "poison": {"bound_ms": 10})")).problems, Contains(HasSubstr("ccm.poison.bound_ms")));
+  EXPECT_THAT(read(with(R"(, "poison": {"bond_ms": 10000})")).problems, Contains(HasSubstr("bound_ms")));
+}
+
 TEST(PairConfig, AnUnknownKeyOfTheCcmIsNamedWithASuggestion) {
   EXPECT_THAT(read(with(R"(, "pace": 20)")).problems, ElementsAre(HasSubstr("did you mean \"pace_ms\"?")));
 }

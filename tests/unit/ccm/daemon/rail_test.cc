@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "ccm/base/crc32c.h"
 #include "ccm/base/random.h"
 #include "ccm/wire/mac.h"
 #include "ccm/wire/observation_ring.h"
@@ -19,6 +20,8 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+
+using Record = std::array<std::byte, kRecordBytes>;
 
 // Two nodes' memories, each in the other's reach; an operation is done when it is posted, and polled later.
 class NearFabric final : public Fabric {
@@ -190,6 +193,113 @@ TEST_F(RailTest, HasNewsWhereAPageTellsMoreThanThatThePartnerBeats) {
   turn();
   EXPECT_EQ(alpha_.rail.take_news(), RailNews::some);
   EXPECT_FALSE(alpha_.rail.shows_partner());
+}
+
+class RailPoison : public RailTest {
+ protected:
+  std::span<std::byte> slot() {
+    return beta_.fabric.mailbox_memory().subspan(record_offset(RecordKind::poison), kRecordBytes);
+  }
+  std::optional<PoisonOrder> taken(const PoisonOrder& newest = {}) { return beta_.rail.take_poison(now_, newest); }
+  // What alpha writes for its `serial`.
+  Record give(std::uint64_t serial) {
+    alpha_.rail.give_poison(serial);
+    turn();
+    Record bytes{};
+    std::ranges::copy(slot(), bytes.begin());
+    return bytes;
+  }
+  const RefusalCounters& refused() { return beta_.rail.handshake().refused(); }
+};
+
+TEST_F(RailPoison, AnOrderIsTakenOnceAndOnlyWhereItIsNewer) {
+  connect();
+  EXPECT_FALSE(taken());
+  give(5);
+  const PoisonOrder order{Incarnation(11), 5};
+  EXPECT_EQ(taken(), order);
+  EXPECT_FALSE(taken(order));
+  give(6);
+  EXPECT_FALSE(taken(PoisonOrder{Incarnation(11), 6})) << "it came over another rail already";
+  give(7);
+  EXPECT_EQ(taken(order), (PoisonOrder{Incarnation(11), 7}));
+  EXPECT_EQ(refused().stale + refused().key + refused().malformed + refused().identity, 0U);
+  EXPECT_EQ(alpha_.rail.handshake().state(), HandshakeState::connected);
+}
+
+TEST_F(RailPoison, AnOrderWhoseSerialDoesNotRiseIsStale) {
+  connect();
+  const Record old = give(5);
+  ASSERT_TRUE(taken());
+  give(6);
+  ASSERT_TRUE(taken(PoisonOrder{Incarnation(11), 5}));
+  std::ranges::copy(old, slot().begin());
+  EXPECT_FALSE(taken(PoisonOrder{Incarnation(11), 6}));
+  EXPECT_FALSE(taken(PoisonOrder{Incarnation(11), 6}));
+  EXPECT_EQ(refused().stale, 1U) << "once, not at each look";
+}
+
+TEST_F(RailPoison, AnOrderOfAnEarlierSessionIsStale) {
+  connect();
+  const Record old = give(5);
+  alpha_.fabric.next_error = FabricError::remote_access;
+  for (int i = 0; i < 40; ++i) turn();
+  ASSERT_EQ(beta_.rail.handshake().state(), HandshakeState::connected);
+  std::ranges::fill(slot(), std::byte{0});
+  EXPECT_FALSE(taken());
+  std::ranges::copy(old, slot().begin());
+  EXPECT_FALSE(taken());
+  EXPECT_EQ(refused().stale, 1U);
+}
+
+TEST_F(RailPoison, BytesWithoutTheSessionsMacChangeNothingButACounter) {
+  connect();
+  const Record whole = give(5);
+  std::ranges::fill(slot(), std::byte{0});
+  for (std::size_t at = 0; at < offsetof(RecordLayout, zero_c); at += 3) {
+    Record bytes = whole;
+    bytes[at] ^= std::byte{0x10};
+    RecordLayout layout;
+    std::memcpy(&layout, bytes.data(), sizeof layout);
+    if (at >= offsetof(RecordLayout, kind)) {  // by somebody who can compute a CRC
+      layout.crc = crc32c(std::span(bytes).subspan(offsetof(RecordLayout, kind)));
+      std::memcpy(bytes.data(), &layout, sizeof layout);
+    }
+    std::ranges::copy(bytes, slot().begin());
+    EXPECT_FALSE(taken()) << "byte " << at;
+    EXPECT_FALSE(taken()) << "byte " << at;
+  }
+  EXPECT_GT(refused().key, 0U);
+  EXPECT_GT(refused().malformed, 0U);
+  std::ranges::copy(whole, slot().begin());
+  EXPECT_TRUE(taken()) << "the order itself still counts";
+}
+
+TEST_F(RailPoison, AnOrderForAnotherLifeOfTheKernelIsStale) {
+  connect();
+  RecordView record{.kind = RecordKind::poison,
+                    .pair = *PairName::parse("pair"),
+                    .from = *NodeName::parse("alpha"),
+                    .from_incarnation = Incarnation(11),
+                    .to_incarnation = Incarnation(22),
+                    .from_boot_id = BootId{{1}},
+                    .from_nonce = alpha_.rail.handshake().nonce(),
+                    .to_nonce = beta_.rail.handshake().nonce(),
+                    .to_boot_id = BootId{{9}},
+                    .serial = 4};
+  std::ranges::copy(encode_record(record, *alpha_.rail.handshake().session()), slot().begin());
+  EXPECT_FALSE(taken());
+  EXPECT_EQ(refused().stale, 1U);
+  record.to_boot_id = BootId{{1}};
+  std::ranges::copy(encode_record(record, *alpha_.rail.handshake().session()), slot().begin());
+  EXPECT_TRUE(taken());
+}
+
+TEST_F(RailPoison, NothingIsGivenWithoutASession) {
+  alpha_.rail.give_poison(5);
+  connect();
+  for (int i = 0; i < 5; ++i) turn();
+  EXPECT_TRUE(std::ranges::all_of(slot(), [](std::byte b) { return b == std::byte{0}; }));
 }
 
 }  // namespace

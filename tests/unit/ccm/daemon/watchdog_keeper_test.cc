@@ -340,5 +340,36 @@ TEST(WatchdogBound, HoldsWhateverBecomesOfCcmd) {
   for (unsigned seed = 1; seed <= 2000; ++seed) suffer(seed);
 }
 
+TEST_F(WatchdogKeeperTest, AStarvedDeviceIsNeverFedAgainAndTheNextCcmdLeavesItAlone) {
+  run(seconds(2));
+  const Instant starved = clock_.now();
+  EXPECT_EQ(keeper_->starve(), reset_bound_of(kTimeout));
+  run(seconds(1));
+  die();  // the kernel feeds it once
+  start();
+  run(seconds(20));
+  ASSERT_TRUE(device_.resets_at());
+  EXPECT_LE(*device_.resets_at(), starved + reset_bound_of(kTimeout));
+  EXPECT_EQ(device_.holds, 1);
+}
+
+TEST_F(WatchdogKeeperTest, NoClientTakesBackThatItIsStarved) {
+  run(seconds(1));
+  const Instant starved = clock_.now();
+  (void)keeper_->starve();
+  keeper_->take(name_of("server"), ns_of(clock_.now() + seconds(600)));
+  keeper_->take(name_of("server"), kFedFreely);
+  run(seconds(20));
+  ASSERT_TRUE(device_.resets_at());
+  EXPECT_LE(*device_.resets_at(), starved + kTimeout);
+}
+
+TEST_F(WatchdogKeeperTest, NothingResetsWhereNoneIsHeld) {
+  device_.fault = WatchdogFault{WatchdogProblem::cannot_open, EACCES};
+  start();
+  run(seconds(1));
+  EXPECT_EQ(keeper_->starve(), std::nullopt);
+}
+
 }  // namespace
 }  // namespace hapair::ccm

@@ -89,6 +89,35 @@ TEST(Record, AChangedFieldWithAFittingCrcIsNotAuthentic) {
   EXPECT_FALSE(record_is_authentic(changed([](RecordLayout& r) { r.kind = 2; }), golden_key()));
 }
 
+RecordView poison_view() {
+  RecordView view = golden_view();
+  view.kind = RecordKind::poison;
+  std::iota(view.to_boot_id.bytes.begin(), view.to_boot_id.bytes.end(), std::uint8_t{200});
+  view.serial = 0x0807060504030201;
+  return view;
+}
+
+TEST(PoisonRecord, IsEncodedAsTheGoldenBytesAndReadFromThem) {
+  const Record record = encode_record(poison_view(), golden_key());
+  const auto golden = golden_bytes(kGoldenPoison, kRecordBytes);
+  EXPECT_EQ(std::vector<std::byte>(record.begin(), record.end()), golden);
+  const auto read = parse_record(golden, RecordKind::poison);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->serial, 0x0807060504030201U);
+  EXPECT_EQ(read->to_boot_id.bytes[15], 215);
+  EXPECT_TRUE(record_is_authentic(golden, golden_key()));
+  EXPECT_EQ(error_of(golden, RecordKind::connected), RecordError::malformed);
+}
+
+TEST(PoisonRecord, ThatNamesNoLifeOfTheTargetOrNoSerialIsMalformed) {
+  RecordView nobodys = poison_view();
+  nobodys.to_boot_id = BootId{};
+  EXPECT_EQ(error_of(encode_record(nobodys, golden_key()), RecordKind::poison), RecordError::malformed);
+  RecordView unnumbered = poison_view();
+  unnumbered.serial = 0;
+  EXPECT_EQ(error_of(encode_record(unnumbered, golden_key()), RecordKind::poison), RecordError::malformed);
+}
+
 TEST(Record, ZerosAreAnEmptySlot) { EXPECT_EQ(error_of(Record{}), RecordError::empty); }
 
 TEST(Record, AFieldOutOfItsRangeIsMalformed) {

@@ -1,0 +1,133 @@
+#include "ccm/poison/taker.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+namespace hapair::ccm {
+namespace {
+
+using std::chrono::seconds;
+using Deed = PoisonTaker::Deed;
+
+constexpr Duration kBound = seconds(5);
+
+class APoisonTaker : public ::testing::Test {
+ protected:
+  void start(PoisonReset reset) { taker_.emplace(PoisonSettings{kBound, reset}); }
+  void take(std::uint64_t serial) { taker_->take(now_, {Incarnation(7), serial}); }
+  PoisonReason reason() { return static_cast<PoisonReason>(taker_->answer().reason); }
+
+  Instant now_ = Instant(seconds(100));
+  std::optional<PoisonTaker> taker_;
+};
+
+TEST_F(APoisonTaker, SaysNothingBeforeAnOrder) {
+  start(PoisonReset::watchdog);
+  EXPECT_EQ(taker_->answer(), PoisonAnswerLayout{});
+  EXPECT_EQ(taker_->advance(now_ + seconds(1000)), Deed::none);
+  taker_->agent_says(0, 0);
+  EXPECT_EQ(taker_->state(), PoisonState::none);
+}
+
+TEST_F(APoisonTaker, AnswersStoppedForTheOrderThatTheAgentObeyed) {
+  start(PoisonReset::watchdog);
+  take(3);
+  EXPECT_TRUE(taker_->stands());
+  EXPECT_EQ(taker_->state(), PoisonState::accepted);
+  EXPECT_EQ(taker_->answer().from_incarnation, 7U);
+  EXPECT_EQ(taker_->answer().serial, 3U);
+  taker_->agent_says(taker_->number(), 0);
+  EXPECT_EQ(taker_->state(), PoisonState::stopped);
+  EXPECT_FALSE(taker_->stands()) << "an agent that comes later is not told of it";
+  EXPECT_EQ(taker_->advance(now_ + seconds(1000)), Deed::none);
+}
+
+TEST_F(APoisonTaker, WhatWasSaidOfAnEarlierOrderIsNoAnswerToTheNext) {
+  start(PoisonReset::watchdog);
+  take(3);
+  const std::uint64_t first = taker_->number();
+  taker_->agent_says(first, 0);
+  take(4);
+  taker_->agent_says(first, 0);
+  EXPECT_EQ(taker_->state(), PoisonState::accepted);
+  EXPECT_EQ(taker_->answer().serial, 4U);
+}
+
+TEST_F(APoisonTaker, StarvesTheWatchdogOnceWhereNobodyObeysWithinTheBound) {
+  start(PoisonReset::watchdog);
+  take(1);
+  EXPECT_EQ(taker_->advance(now_ + kBound - Duration(1)), Deed::none);
+  EXPECT_EQ(taker_->advance(now_ + kBound), Deed::starve_watchdog);
+  taker_->starved(now_ + kBound, seconds(7));
+  EXPECT_EQ(taker_->state(), PoisonState::resetting);
+  EXPECT_EQ(taker_->advance(now_ + kBound + seconds(6)), Deed::none);
+  EXPECT_EQ(taker_->advance(now_ + kBound + seconds(7)), Deed::none);
+  EXPECT_EQ(taker_->state(), PoisonState::cannot) << "a watchdog that does not reset is told, and not trusted";
+  EXPECT_EQ(reason(), PoisonReason::watchdog_failed);
+}
+
+TEST_F(APoisonTaker, DoesNotWaitForTheBoundWhereTheAgentSaysThatItCannot) {
+  start(PoisonReset::sysrq);
+  take(1);
+  taker_->agent_says(0, taker_->number());
+  EXPECT_EQ(taker_->advance(now_), Deed::reset_by_sysrq);
+}
+
+TEST_F(APoisonTaker, StarvesTheWatchdogWhereSysrqFailsAndSaysThatBothDid) {
+  start(PoisonReset::sysrq);
+  take(1);
+  ASSERT_EQ(taker_->advance(now_ + kBound), Deed::reset_by_sysrq);
+  taker_->sysrq_failed(EACCES);
+  taker_->starved(now_ + kBound, seconds(7));
+  EXPECT_EQ(taker_->state(), PoisonState::resetting);
+  start(PoisonReset::sysrq);
+  take(1);
+  ASSERT_EQ(taker_->advance(now_ + kBound), Deed::reset_by_sysrq);
+  taker_->sysrq_failed(EACCES);
+  taker_->starved(now_ + kBound, std::nullopt);
+  EXPECT_EQ(taker_->state(), PoisonState::cannot);
+  EXPECT_EQ(reason(), PoisonReason::sysrq_failed);
+  EXPECT_EQ(taker_->answer().error, EACCES);
+}
+
+TEST_F(APoisonTaker, CannotWithoutAReset) {
+  start(PoisonReset::none);
+  take(1);
+  EXPECT_EQ(taker_->advance(now_ + kBound), Deed::none);
+  EXPECT_EQ(taker_->state(), PoisonState::cannot);
+  EXPECT_EQ(reason(), PoisonReason::no_reset);
+  start(PoisonReset::watchdog);
+  take(1);
+  ASSERT_EQ(taker_->advance(now_ + kBound), Deed::starve_watchdog);
+  taker_->starved(now_ + kBound, std::nullopt);
+  EXPECT_EQ(reason(), PoisonReason::no_watchdog);
+  // An operator stops what runs: that is true, and said.
+  taker_->agent_says(taker_->number(), 0);
+  EXPECT_EQ(taker_->state(), PoisonState::stopped);
+}
+
+TEST_F(APoisonTaker, OrdersThatFollowEachOtherDoNotKeepANodeAlive) {
+  start(PoisonReset::watchdog);
+  take(1);
+  now_ += kBound - seconds(1);
+  take(2);
+  EXPECT_EQ(taker_->number(), 2U);
+  EXPECT_EQ(taker_->advance(now_ + seconds(1)), Deed::starve_watchdog);
+  take(3);
+  EXPECT_EQ(taker_->state(), PoisonState::resetting);
+}
+
+TEST_F(APoisonTaker, AnOrderAfterOneThatCouldNotBeObeyedHasItsOwnTime) {
+  start(PoisonReset::none);
+  take(1);
+  (void)taker_->advance(now_ + kBound);
+  now_ += 2 * kBound;
+  take(2);
+  EXPECT_EQ(taker_->state(), PoisonState::accepted);
+  EXPECT_EQ(taker_->advance(now_ + kBound - Duration(1)), Deed::none);
+  EXPECT_EQ(taker_->state(), PoisonState::accepted);
+}
+
+}  // namespace
+}  // namespace hapair::ccm
