@@ -195,10 +195,10 @@ std::optional<Forecast> poisoned(const AgentConfig& config) {
   const std::string_view reset =
       poison.reset == ccm::PoisonReset::watchdog ? "its watchdog resets it, and its pools are served here when it is "
                                                    "seen to boot"
-      : poison.reset == ccm::PoisonReset::sysrq  ? "it resets itself by sysrq, and its pools are served here when it is "
-                                                   "seen to boot"
-                                                 : "it says that it cannot, for ccm.poison.reset is \"none\", and the "
-                                                   "fence is not confirmed";
+      : poison.reset == ccm::PoisonReset::sysrq ? "it resets itself by sysrq, and its pools are served here when it is "
+                                                  "seen to boot"
+                                                : "it says that it cannot, for ccm.poison.reset is \"none\", and the "
+                                                  "fence is not confirmed";
   return Forecast{fmt::format("{} lives, and was fenced by {}", partner, device->name),
                   fmt::format("told over a rail, it stops every pool and answers, and goes on; where its agent has not "
                               "within {} (ccm.poison.bound_ms) {}. Without a connected rail {} is given up at once: "

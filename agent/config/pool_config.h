@@ -57,8 +57,8 @@ enum class FenceAction : std::uint8_t { off, reboot };
 std::string_view text_of(FenceAction action);
 
 enum class FenceKind : std::uint8_t {
-  agent,  // of the fence-agents package, or of the same form
-  scsi,   // hapair-reserve: takes the disks of all pools, and stops nothing but writes to them
+  agent,   // of the fence-agents package, or of the same form
+  scsi,    // hapair-reserve: takes the disks of all pools, and stops nothing but writes to them
   poison,  // no device: the partner's ccmd is told over a rail to stop its pools, or to reset itself
 };
 

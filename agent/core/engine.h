@@ -349,8 +349,8 @@ class Engine {
     bool fence_counted = false;   // its claim counts as a fence by itself, and none has begun yet
     bool fence_over = false;      // no fence was confirmed; the end of the partner's lease is waited for
     Lease lease;
-    bool start_wanted = false;  // by an operator, who said that the cause is repaired
-    bool held_back = false;     // it is looked at, and nothing is started: maintenance
+    bool start_wanted = false;   // by an operator, who said that the cause is repaired
+    bool held_back = false;      // it is looked at, and nothing is started: maintenance
     bool stopped_again = false;  // after a stop that failed, for the poison that stands
     bool failed_here = false;
     bool disk_refused = false;      // failed_here or takeover_refused is the disk's fault: over when a write succeeds

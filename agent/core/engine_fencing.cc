@@ -80,7 +80,8 @@ void Engine::on(Instant now, const FenceProgress& event) {
 
 void Engine::on(Instant now, const FenceDone& event) {
   if (!fence_in_flight_ || doubted_fence_) return;
-  // By poison it is the partner itself who says what it has stopped, under the session's key: it may well be seen to run.
+  // By poison it is the partner itself who says what it has stopped, under the session's key: it may well be seen to
+  // run.
   const bool confirmed = event.report.result == FenceResult::confirmed;
   if (!confirmed || event.report.by_partner || !partner_runs(now)) return take_fence_report(now, event.report);
   // A device that switched off another plug confirms it as well, and here is evidence against it: what is off answers
@@ -189,18 +190,18 @@ void Engine::conclude_fence(Instant now, const FenceReport& report, const std::v
   const bool confirmed = report.result == FenceResult::confirmed;
   fence_series_doubtful_ |= report.result == FenceResult::unknown;
   const std::uint64_t decision = concerned.empty() ? partner_decision_ : pools_[concerned.front()].decision;
-  record(now, confirmed ? Severity::notice : Severity::warning, confirmed ? "fence-confirmed" : "fence-failed",
-         std::nullopt, decision,
-         report.by_operator ? fmt::format("{} is down by the word of {}", config_.partner.view(), report.device)
-         : report.by_partner
-             ? fmt::format("{}, told by {}, answered after {:.0f} ms that it has stopped every pool, and goes on",
-                           config_.partner.view(), report.device, ms_of(report.took))
-                            : fmt::format("fence of {} by device {}: {} after {:.0f} ms{}{}", config_.partner.view(),
-                                          report.device, text_of(report.result), ms_of(report.took),
-                                          report.reason.empty() ? "" : ": ", report.reason),
-         {{"result", std::string(text_of(report.result))},
-          {"device", report.device},
-          {"took_ms", fmt::format("{:.3f}", ms_of(report.took))}});
+  record(
+      now, confirmed ? Severity::notice : Severity::warning, confirmed ? "fence-confirmed" : "fence-failed",
+      std::nullopt, decision,
+      report.by_operator ? fmt::format("{} is down by the word of {}", config_.partner.view(), report.device)
+      : report.by_partner
+          ? fmt::format("{}, told by {}, answered after {:.0f} ms that it has stopped every pool, and goes on",
+                        config_.partner.view(), report.device, ms_of(report.took))
+          : fmt::format("fence of {} by device {}: {} after {:.0f} ms{}{}", config_.partner.view(), report.device,
+                        text_of(report.result), ms_of(report.took), report.reason.empty() ? "" : ": ", report.reason),
+      {{"result", std::string(text_of(report.result))},
+       {"device", report.device},
+       {"took_ms", fmt::format("{:.3f}", ms_of(report.took))}});
   if (confirmed) {
     fence_tries_ = 0;
     if (!report.by_partner) {

@@ -2,9 +2,9 @@
 // ccm/poison/taker.h.
 //
 // While an order is not answered nothing is begun here that could end in a start: no claim, no question, no acceptance
-// of an offer. What was begun before is undone: claims are withdrawn, and the record holds no pool any more, so an agent
-// that comes after this one stops what it finds. What the partner published before the order is forgotten; the shell
-// hands on no page that was read before it.
+// of an offer. What was begun before is undone: claims are withdrawn, and the record holds no pool any more, so an
+// agent that comes after this one stops what it finds. What the partner published before the order is forgotten; the
+// shell hands on no page that was read before it.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -190,7 +190,8 @@ void Agent::run(const Command& command) {
   if (const auto* vetoes = std::get_if<AskVetoes>(&command)) return vetoes_.ask(vetoes->pool);
   if (const auto* phase = std::get_if<SetPhase>(&command)) return set_phase(phase->phase);
   if (const auto* feed = std::get_if<FeedUntil>(&command)) return link_.feed(feed->until);
-  if (const auto* answer = std::get_if<AnswerPoison>(&command)) return link_.answer_poison(answer->order, answer->obeyed);
+  if (const auto* answer = std::get_if<AnswerPoison>(&command))
+    return link_.answer_poison(answer->order, answer->obeyed);
   if (const auto* ballot = std::get_if<RunBallot>(&command)) {
     if (mailbox_) mailbox_->run(*ballot);
     return;

@@ -256,15 +256,16 @@ void PartnerLink::look_at_watchdog() {
   listener_->watchdog_changed(told_standing_, told_fed_until_);
 }
 
-// ---- poison ----------------------------------------------------------------------------------------------------------
+// ---- poison
+// ----------------------------------------------------------------------------------------------------------
 
 void PartnerLink::look_at_poison() {
   const auto self = client_ ? client_->self() : std::nullopt;
   if (!self) return;  // it is being written
   const ccm::PoisonSelfLayout& told = self->poison;
   const auto state = static_cast<ccm::PoisonState>(told.state);
-  const bool stands = state == ccm::PoisonState::accepted || state == ccm::PoisonState::resetting ||
-                      state == ccm::PoisonState::cannot;
+  const bool stands =
+      state == ccm::PoisonState::accepted || state == ccm::PoisonState::resetting || state == ccm::PoisonState::cannot;
   if (stands && told.number != poison_known_) {
     poison_known_ = told.number;
     poison_order_ = {Incarnation(told.from_incarnation), told.serial};

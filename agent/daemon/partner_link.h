@@ -19,8 +19,8 @@ namespace hapair::agent {
 
 class PartnerLinkListener {
  public:
-  // The partner's order to stop every pool here, that this node's CCM has taken and nobody has obeyed yet. No block that
-  // was read before it was taken is told after this.
+  // The partner's order to stop every pool here, that this node's CCM has taken and nobody has obeyed yet. No block
+  // that was read before it was taken is told after this.
   virtual void poisoned(const ccm::PoisonOrder& order) = 0;
   virtual void partner_assessed(const heartbeat::Assessment& assessment) = 0;
   // A block that the partner published and proved to be its own; called when it is another one than before.

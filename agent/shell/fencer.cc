@@ -172,9 +172,9 @@ int Fencer::on_poison_timeout(sd_event_source*, std::uint64_t, void* context) {
   auto* self = static_cast<Fencer*>(context);
   self->timer_.reset();
   self->poisoner_->withdraw_poison();
-  self->device_answered(FenceResult::unknown,
-                        self->round_->target.text() +
-                            "'s ccmd has not answered in time (timeout_ms): its pools may run or not");
+  self->device_answered(
+      FenceResult::unknown,
+      self->round_->target.text() + "'s ccmd has not answered in time (timeout_ms): its pools may run or not");
   return 0;
 }
 
@@ -256,8 +256,8 @@ void Fencer::report_step(FenceStep::Kind kind) {
 void Fencer::device_answered(FenceResult result, const std::string& reason) {
   const std::string name = device().name;
   if (round_->on_step) {
-    round_->on_step({FenceStep::Kind::answered, name, device().kind, result, reason,
-                     clock_->now() - round_->device_started_at});
+    round_->on_step(
+        {FenceStep::Kind::answered, name, device().kind, result, reason, clock_->now() - round_->device_started_at});
   }
   if (result == FenceResult::confirmed) {
     round_->by_partner = device().kind == FenceKind::poison;

@@ -5,7 +5,8 @@
 // succeeded and "status" says off afterwards, or "reboot" succeeded. An agent that hangs, dies or answers anything else
 // leaves the result unknown: the partner may be off, or not.
 //
-// Poison is no agent but an order to the partner's ccmd. Confirmed means: it answered that every pool has stopped there.
+// Poison is no agent but an order to the partner's ccmd. Confirmed means: it answered that every pool has stopped
+// there.
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -70,7 +71,7 @@ class Fencer {
     Instant device_started_at;
     bool any_unknown = false;
     bool by_partner = false;  // who confirmed
-    std::string reasons;  // of every device so far
+    std::string reasons;      // of every device so far
     std::string last_device;
   };
 

@@ -11,7 +11,7 @@ struct PoisonNews {
   ccm::PoisonProgress progress = ccm::PoisonProgress::none;
   ccm::PoisonReason reason = ccm::PoisonReason::none;  // of `cannot`, as the partner says
   int error = 0;                                       // likewise
-  bool own_ccm_lost = false;  // nothing more will be heard of it
+  bool own_ccm_lost = false;                           // nothing more will be heard of it
 };
 
 class Poisoner {

@@ -1,5 +1,5 @@
-// Poison in ccmd: joins the two halves (ccm/poison) with the rails, the agent, the watchdog and sysrq. What the agent is
-// to do or to know of it stands in the ring's head (PoisonSelfLayout). Real-time.
+// Poison in ccmd: joins the two halves (ccm/poison) with the rails, the agent, the watchdog and sysrq. What the agent
+// is to do or to know of it stands in the ring's head (PoisonSelfLayout). Real-time.
 #pragma once
 
 #include <cstdint>

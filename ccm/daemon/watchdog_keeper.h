@@ -31,8 +31,8 @@ class WatchdogKeeper final : public FedUntilTaker {
   [[nodiscard]] std::int64_t standing(const ClientName& name) const override { return feed_.standing(name); }
   // One beat of the loop, after what the clients say was taken.
   void turn();
-  // It is never fed again in this life of the kernel, also not by a ccmd that comes after this one. Within how much time
-  // it resets the node; nothing: none is held.
+  // It is never fed again in this life of the kernel, also not by a ccmd that comes after this one. Within how much
+  // time it resets the node; nothing: none is held.
   std::optional<Duration> starve();
   // ccmd ends as asked: the device is stopped, unless a client still has a time.
   void end();

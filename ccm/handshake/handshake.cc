@@ -458,8 +458,8 @@ void Handshake::write_if_due(Instant now, HandshakeOutput& out) {
 }
 
 RecordWrite Handshake::poison_record(std::uint64_t serial) const {
-  RecordView record{RecordKind::poison, identity_.pair, identity_.node, own_.incarnation, partner_->incarnation,
-                    own_.boot_id,       own_.nonce,     partner_->nonce};
+  RecordView record{RecordKind::poison,    identity_.pair, identity_.node, own_.incarnation,
+                    partner_->incarnation, own_.boot_id,   own_.nonce,     partner_->nonce};
   record.to_boot_id = partner_->boot_id;
   record.serial = serial;
   return {record_offset(RecordKind::poison), encode_record(record, session_.value())};

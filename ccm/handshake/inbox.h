@@ -69,9 +69,9 @@ class HandshakeInbox {
   void poll(std::span<const std::byte> mailbox, const Nonce& own_nonce, std::span<const Nonce> past_nonces,
             const HandshakeEnd* partner, const Key* session_key, RefusalList& refusals);
 
-  // The order in the poison slot, each time it is another one. `partner` and `session_key` are those of the session that
-  // stands; a record that is there before it waits for it. One whose serial is not above that of `newest`, the last
-  // order taken from that CCM over any rail, is none.
+  // The order in the poison slot, each time it is another one. `partner` and `session_key` are those of the session
+  // that stands; a record that is there before it waits for it. One whose serial is not above that of `newest`, the
+  // last order taken from that CCM over any rail, is none.
   std::optional<PoisonOrder> poison(std::span<const std::byte> mailbox, const Nonce& own_nonce,
                                     std::span<const Nonce> past_nonces, const HandshakeEnd& partner,
                                     const Key& session_key, const PoisonOrder& newest, RefusalList& refusals);

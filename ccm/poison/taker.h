@@ -4,7 +4,8 @@
 // Why at no instant both nodes run a pool because of it:
 //  - Whoever gives the order has made its claim durable, and has published it, before the order is written: a page that
 //    the target reads after it has taken the order shows the claim, or what came after it.
-//  - "stopped" is said by the target's agent alone, when no resource of any pool runs, its own claims are withdrawn, and
+//  - "stopped" is said by the target's agent alone, when no resource of any pool runs, its own claims are withdrawn,
+//  and
 //    its record on disk holds nothing: neither it nor an agent that comes after it starts anything on what it knew
 //    before. What it starts later it starts by a permit that rests on pages which it read after the order.
 //  - That answer names the order and counts only under the session's MAC, so it is of this life of the target's kernel

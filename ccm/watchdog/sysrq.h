@@ -1,5 +1,5 @@
-// The kernel's own reset (Documentation/admin-guide/sysrq.rst, "b"): at once, without a sync or an unmount. It is not of
-// one container: whoever writes there resets the machine.
+// The kernel's own reset (Documentation/admin-guide/sysrq.rst, "b"): at once, without a sync or an unmount. It is not
+// of one container: whoever writes there resets the machine.
 #pragma once
 
 #include <string>

@@ -24,9 +24,7 @@ inline constexpr std::uint32_t kRecordMagic = 0x31525048;  // "HPR1"
 enum class RecordKind : std::uint16_t { hello = 1, connected = 2, poison = 3 };
 
 // The slot of a kind, as an offset into the mailbox page.
-constexpr std::size_t record_offset(RecordKind kind) {
-  return (static_cast<std::size_t>(kind) - 1) * kRecordBytes;
-}
+constexpr std::size_t record_offset(RecordKind kind) { return (static_cast<std::size_t>(kind) - 1) * kRecordBytes; }
 
 struct RecordLayout {
   std::uint32_t magic;
@@ -40,7 +38,7 @@ struct RecordLayout {
   std::uint64_t to_incarnation;  // "I saw i"
   std::array<std::uint8_t, 16> from_boot_id;
   Nonce from_nonce;
-  Nonce to_nonce;  // the nonce read in step 1: a record for an older nonce is stale
+  Nonce to_nonce;                           // the nonce read in step 1: a record for an older nonce is stale
   std::array<std::uint8_t, 16> to_boot_id;  // of poison, as what follows; zero in the others
   std::uint64_t serial;                     // rises in the life of the writer
   std::uint64_t zero_b;

@@ -193,7 +193,7 @@ struct ClientBlock {
   std::uint64_t poison_asked;    // another number each time it wants its partner poisoned; 0: it does not, or no more
   std::uint64_t poison_stopped;  // PoisonSelfLayout::number of the last order that it has obeyed
   std::uint64_t poison_cannot;   // and of the last that it cannot obey
-  AgentBlockLayout agent;           // only the client named kAgentClientName publishes one
+  AgentBlockLayout agent;        // only the client named kAgentClientName publishes one
 };
 static_assert(offsetof(ClientBlock, agent_sequence) == 32);
 static_assert(offsetof(ClientBlock, fed_until_ns) == 40);

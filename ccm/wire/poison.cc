@@ -23,7 +23,7 @@ std::string_view text_of(PoisonReason reason) {
     case PoisonReason::none:
       return "nothing is wrong";
     case PoisonReason::no_reset:
-      return "ccm.poison.reset is \"none\" there";
+      return "its ccm.poison.reset is \"none\"";
     case PoisonReason::no_watchdog:
       return "its ccmd holds no watchdog";
     case PoisonReason::watchdog_failed:

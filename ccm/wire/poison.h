@@ -72,11 +72,11 @@ enum class PoisonProgress : std::uint8_t {
   resetting = 3,  // goes on until the partner is seen no more, or in another life
   stopped = 4,
   cannot = 5,
-  no_rail = 6,     // no rail is connected, so nothing was written
-  not_known = 7,   // the partner's CCM does not know poison, so nothing was written
-  lost = 8,        // every rail was lost before there was an answer
-  restarted = 9,   // the partner's CCM restarted before there was an answer
-  rebooted = 10,   // the partner is in another life of its kernel
+  no_rail = 6,    // no rail is connected, so nothing was written
+  not_known = 7,  // the partner's CCM does not know poison, so nothing was written
+  lost = 8,       // every rail was lost before there was an answer
+  restarted = 9,  // the partner's CCM restarted before there was an answer
+  rebooted = 10,  // the partner is in another life of its kernel
 };
 // Nothing more comes of that order.
 bool is_final(PoisonProgress progress);

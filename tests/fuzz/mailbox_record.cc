@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::Input input(data, size);
   const std::uint8_t options = input.byte();
   const auto bytes = input.rest();
-  for (const RecordKind kind : {RecordKind::hello, RecordKind::connected}) (void)parse_record(bytes, kind);
+  for (const RecordKind kind : {RecordKind::hello, RecordKind::connected, RecordKind::poison})
+    (void)parse_record(bytes, kind);
   std::array<std::byte, kPageBytes> mailbox{};
   std::ranges::copy(bytes.first(std::min(bytes.size(), mailbox.size())), mailbox.begin());
   for (const RecordKind kind : {RecordKind::hello, RecordKind::connected}) {

@@ -62,12 +62,10 @@ std::expected<ResourceAction, std::string> action_of(const std::string& text) {
 }
 
 std::expected<FenceBehaviour, std::string> fence_of(const std::string& text) {
-  static const std::map<std::string, FenceBehaviour> known = {{"confirmed", FenceBehaviour::confirmed},
-                                                              {"failed", FenceBehaviour::failed},
-                                                              {"unknown", FenceBehaviour::unknown},
-                                                              {"unknown-but-done", FenceBehaviour::unknown_but_done},
-                                                              {"lies", FenceBehaviour::confirmed_but_lies},
-                                                              {"poison", FenceBehaviour::poison}};
+  static const std::map<std::string, FenceBehaviour> known = {
+      {"confirmed", FenceBehaviour::confirmed},     {"failed", FenceBehaviour::failed},
+      {"unknown", FenceBehaviour::unknown},         {"unknown-but-done", FenceBehaviour::unknown_but_done},
+      {"lies", FenceBehaviour::confirmed_but_lies}, {"poison", FenceBehaviour::poison}};
   const auto it = known.find(text);
   if (it == known.end()) {
     return std::unexpected(
@@ -313,7 +311,7 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     } else if (words[1] == "giveback-limit") {
       policy_.giveback_limit = std::stoi(words[2]);
     } else if (words[1] == "poison-reset") {
-      poison_reset_ = words[2] == "sysrq" ? ccm::PoisonReset::sysrq
+      poison_reset_ = words[2] == "sysrq"  ? ccm::PoisonReset::sysrq
                       : words[2] == "none" ? ccm::PoisonReset::none
                                            : ccm::PoisonReset::watchdog;
     } else if (words[1] == "takeover-hold" || words[1] == "storage-stalled") {

@@ -253,7 +253,9 @@ void World::agent_gone(NodeIndex index, ccm::ClientState how) {
   node.agent_hung = false;
   for (auto& resources : node.pools) {
     for (Resource& each : resources) {
-      if (each.busy && *each.busy != ResourceAction::monitor) each.state = RealState::broken;
+      // A stop leaves a part of what it did not finish, and never makes one of what was not there.
+      const bool nothing = each.state == RealState::stopped;
+      if (each.busy && *each.busy != ResourceAction::monitor && !nothing) each.state = RealState::broken;
       each.busy.reset();
     }
   }

@@ -387,7 +387,8 @@ void World::finish_action(NodeIndex index, const agent::RunResource& action, boo
   if (hung) {
     result.outcome = ActionOutcome::timed_out;
     result.reason = "ended at its timeout";
-    if (action.action != ResourceAction::monitor) resource.state = RealState::broken;
+    const bool nothing = resource.state == RealState::stopped;  // a stop makes no part of what was not there
+    if (action.action != ResourceAction::monitor && !nothing) resource.state = RealState::broken;
   } else if (resource.fails[static_cast<std::size_t>(action.action)]) {
     result.outcome = ActionOutcome::failed;
     result.code = 1;

@@ -12,7 +12,7 @@ namespace {
 using agent::FenceResult;
 using ccm::PoisonProgress;
 
-constexpr Duration kPoisonTimeout = seconds(12); // of the agent: longer than what the partner's CCM gives its pools
+constexpr Duration kPoisonTimeout = seconds(12);  // of the agent: longer than what the partner's CCM gives its pools
 constexpr Duration kWatchdogTime = seconds(3);
 constexpr const char* kDevice = "poison";
 
@@ -58,8 +58,7 @@ void World::poison_turn(NodeIndex index, bool sees_partner) {
   Node& partner = nodes_[1 - index];
   if (sees_partner) {
     const Ccm& other = *partner.ccm;
-    own.poison_giver.sees(
-        {other.page.incarnation, other.page.boot_id, ccm::kCapabilityPoison, other.poison_answer});
+    own.poison_giver.sees({other.page.incarnation, other.page.boot_id, ccm::kCapabilityPoison, other.poison_answer});
   }
   const bool keys = !node.wrong_key && !partner.wrong_key;
   const auto serial = own.poison_giver.advance(now_, keys && own.session.value() != 0);

@@ -151,8 +151,9 @@ TEST_F(AForecastWithPoison, says_that_it_helps_neither_a_dead_partner_nor_a_lost
   EXPECT_NE(of("beta is dead, or").find("poison needs its ccmd and a rail to it"), std::string::npos);
   EXPECT_TRUE(of("beta's ccmd dies").starts_with("operator: "));
   EXPECT_TRUE(of("every rail and network is cut").starts_with("operator: "));
-  EXPECT_NE(of("beta lives, and was fenced by rails").find("neither when the interconnect is lost nor when beta has no"),
-            std::string::npos);
+  EXPECT_NE(
+      of("beta lives, and was fenced by rails").find("neither when the interconnect is lost nor when beta has no"),
+      std::string::npos);
 }
 
 TEST_F(AForecastWithPoison, says_what_it_helps) {

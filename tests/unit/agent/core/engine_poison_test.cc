@@ -11,7 +11,9 @@ class APoisonedEngine : public EngineContract {
   static constexpr ccm::PoisonOrder kOrder{Incarnation(7), 1};
 
   EngineOutput poison(const ccm::PoisonOrder& order = kOrder) { return step(Poisoned{order}); }
-  EngineOutput durable(const EngineOutput& of) { return step(Durable{of.persist.value_or(PersistRequest{}).generation}); }
+  EngineOutput durable(const EngineOutput& of) {
+    return step(Durable{of.persist.value_or(PersistRequest{}).generation});
+  }
   EngineOutput stopped(ActionOutcome outcome = ActionOutcome::succeeded) {
     return step(ActionDone{{0, 0}, ResourceAction::stop, {outcome, 0, "", Duration{}}});
   }
@@ -129,7 +131,8 @@ TEST_F(APoisonedEngine, SaysThatItCannotWhileItsRecordIsNotUsable) {
 TEST_F(APoisonedEngine, TakesNoCommandThatBeginsATakeoverBeforeTheAnswer) {
   serve();
   poison();
-  const EngineOutput refused = step(OperatorCommand{.kind = OperatorCommand::Kind::takeover, .pools = {0}, .force = true});
+  const EngineOutput refused =
+      step(OperatorCommand{.kind = OperatorCommand::Kind::takeover, .pools = {0}, .force = true});
   ASSERT_TRUE(refused.reply);
   EXPECT_FALSE(refused.reply->accepted);
   EXPECT_NE(refused.reply->text.find("poisons this node"), std::string::npos) << refused.reply->text;
@@ -138,18 +141,20 @@ TEST_F(APoisonedEngine, TakesNoCommandThatBeginsATakeoverBeforeTheAnswer) {
 // The other side: what a fence that the partner itself confirmed means.
 TEST_F(APoisonedEngine, TakesAPoolByThePartnersAnswerWhileItIsSeenToRun) {
   settle();
-  const EngineOutput claims = step(OperatorCommand{.kind = OperatorCommand::Kind::takeover, .pools = {0}, .force = true});
+  const EngineOutput claims =
+      step(OperatorCommand{.kind = OperatorCommand::Kind::takeover, .pools = {0}, .force = true});
   durable(claims);
   ASSERT_EQ(state(), PoolState::fencing);
-  step(FenceDone{FenceReport{
-      .result = FenceResult::confirmed, .device = "rails", .reason = "", .took = {}, .by_partner = true}});
+  step(FenceDone{
+      FenceReport{.result = FenceResult::confirmed, .device = "rails", .reason = "", .took = {}, .by_partner = true}});
   EXPECT_EQ(state(), PoolState::acquiring);
   EXPECT_TRUE(engine_->partner()) << "it goes on, and so does its page";
 }
 
 TEST_F(APoisonedEngine, DoubtsADeviceThatSaysSoOfOneThatIsSeenToRun) {
   settle();
-  const EngineOutput claims = step(OperatorCommand{.kind = OperatorCommand::Kind::takeover, .pools = {0}, .force = true});
+  const EngineOutput claims =
+      step(OperatorCommand{.kind = OperatorCommand::Kind::takeover, .pools = {0}, .force = true});
   durable(claims);
   step(FenceDone{FenceReport{.result = FenceResult::confirmed, .device = "ipmi", .reason = "", .took = {}}});
   EXPECT_EQ(state(), PoolState::fencing);

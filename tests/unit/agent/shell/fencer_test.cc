@@ -263,8 +263,8 @@ class AFencerByPoison : public AFencer {
 
 TEST_F(AFencerByPoison, ConfirmsWhatThePartnerItselfAnswers) {
   using ccm::PoisonProgress;
-  const FenceReport report = fence_and_hear(
-      {told(PoisonProgress::written), told(PoisonProgress::accepted), told(PoisonProgress::stopped)});
+  const FenceReport report =
+      fence_and_hear({told(PoisonProgress::written), told(PoisonProgress::accepted), told(PoisonProgress::stopped)});
   EXPECT_EQ(report.result, FenceResult::confirmed);
   EXPECT_TRUE(report.by_partner);
   EXPECT_EQ(report.device, "rails");
