@@ -6,14 +6,21 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <fstream>
+#include <iterator>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "ccm/base/crc32c.h"
 #include "ccm/base/random.h"
+#include "ccm/daemon/poison_keeper.h"
 #include "ccm/wire/mac.h"
 #include "ccm/wire/observation_ring.h"
+#include "tests/unit/ccm/temp_folder.h"
+#include "tests/unit/ccm/watchdog/simulated_watchdog.h"
 
 namespace hapair::ccm {
 namespace {
@@ -300,6 +307,88 @@ TEST_F(RailPoison, NothingIsGivenWithoutASession) {
   connect();
   for (int i = 0; i < 5; ++i) turn();
   EXPECT_TRUE(std::ranges::all_of(slot(), [](std::byte b) { return b == std::byte{0}; }));
+}
+
+// beta's half as its ccmd runs it, with a trigger and a device of the test's own.
+class KeptPoison : public RailPoison {
+ protected:
+  void keep(PoisonReset reset) {
+    std::ofstream(folder_ / "trigger").close();
+    config_.partner = *NodeName::parse("alpha");
+    config_.pace = milliseconds(10);
+    config_.poison = {.bound = seconds(1), .reset = reset};
+    keeper_.emplace(config_, Incarnation(22), watchdog_, sysrq_);
+  }
+  bool turn_kept(const PoisonWords& agent = {}) {
+    turn();
+    const bool told = keeper_->turn(now_, std::span(&beta_.rail, 1), agent);
+    beta_.rail.page().poison = keeper_->answer();
+    clock_.advance(milliseconds(10));
+    watchdog_.turn();
+    return told;
+  }
+  [[nodiscard]] PoisonState state() const { return static_cast<PoisonState>(keeper_->answer().state); }
+  [[nodiscard]] std::string triggered() const {
+    std::ifstream in(folder_ / "trigger");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  TempFolder folder_;
+  PairConfig config_;
+  TestClock clock_{Instant(seconds(50))};
+  SimulatedWatchdog device_{clock_};
+  std::array<FedUntilEntry, kMaxClients> table_{};
+  RunningWatchdog running_{};
+  WatchdogKeeper watchdog_{WatchdogConfig{.device = "/dev/watchdog7", .timeout = seconds(4), .pretimeout = {}},
+                           milliseconds(10),
+                           device_,
+                           FedUntilTable(table_),
+                           running_,
+                           true,
+                           clock_};
+  const SysrqTrigger sysrq_{folder_ / "trigger"};
+  std::optional<PoisonKeeper> keeper_;
+};
+
+TEST_F(KeptPoison, IsAnsweredByTheAgentsWordAndResetsNothing) {
+  keep(PoisonReset::sysrq);
+  connect();
+  turn_kept();
+  alpha_.rail.give_poison(5);
+  while (!turn_kept()) ASSERT_LT(now_, Instant(seconds(60)));
+  EXPECT_EQ(state(), PoisonState::accepted);
+  EXPECT_EQ(keeper_->self().number, 1U);
+  EXPECT_TRUE(turn_kept({.asked = 0, .stopped = 1, .cannot = 0}));
+  EXPECT_EQ(state(), PoisonState::stopped);
+  for (int i = 0; i < 300; ++i) turn_kept();
+  EXPECT_EQ(triggered(), "");
+  EXPECT_FALSE(device_.resets_at() && *device_.resets_at() <= clock_.now());
+}
+
+TEST_F(KeptPoison, StarvesTheWatchdogWhereNobodyObeys) {
+  keep(PoisonReset::watchdog);
+  connect();
+  turn_kept();
+  alpha_.rail.give_poison(5);
+  for (int i = 0; i < 120; ++i) turn_kept();
+  EXPECT_EQ(state(), PoisonState::resetting);
+  const int feeds = device_.feeds;
+  for (int i = 0; i < 600; ++i) turn_kept({.asked = 0, .stopped = 0, .cannot = 0});
+  EXPECT_EQ(device_.feeds, feeds);
+  EXPECT_EQ(triggered(), "");
+}
+
+TEST_F(KeptPoison, TriggersSysrqWhereNobodyObeysAndStarvesTheWatchdogWhereThatReturns) {
+  keep(PoisonReset::sysrq);
+  connect();
+  turn_kept();
+  alpha_.rail.give_poison(5);
+  for (int i = 0; i < 120; ++i) turn_kept();
+  EXPECT_EQ(triggered(), "b");
+  EXPECT_EQ(state(), PoisonState::resetting);
+  const int feeds = device_.feeds;
+  for (int i = 0; i < 600; ++i) turn_kept();
+  EXPECT_EQ(device_.feeds, feeds);
 }
 
 }  // namespace
