@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <vector>
@@ -58,8 +59,12 @@ ccm::ObservationLayout look(std::uint64_t serial, ccm::PageProof proof) {
   return seen;
 }
 
-// The clients' side of a CCM, in a process of its own. It tells its first client the `looks`, one a turn.
-[[noreturn]] void serve(const std::string& socket, const std::vector<ccm::ObservationLayout>& looks, int ready) {
+constexpr ccm::PoisonOrder kOrder{Incarnation(70), 3};
+
+// The clients' side of a CCM, in a process of its own. It tells its first client the `looks`, one a turn; where it is
+// `poisoned`, it takes the partner's order after the first.
+[[noreturn]] void serve(const std::string& socket, const std::vector<ccm::ObservationLayout>& looks, int ready,
+                        bool poisoned = false) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ccm::SystemRandom random;
   NoPhases phases;
@@ -81,6 +86,15 @@ ccm::ObservationLayout look(std::uint64_t serial, ccm::PageProof proof) {
     const bool registered = page.clients[0].state == static_cast<std::uint8_t>(ccm::ClientState::registered);
     if (!registered || told == looks.size()) continue;
     ccm::ObservationLayout seen = looks[told++];
+    if (poisoned && told == 2) {
+      ccm::CcmSelfLayout self{};
+      self.poison.number = 1;
+      self.poison.from_incarnation = kOrder.from.value();
+      self.poison.serial = kOrder.serial;
+      self.poison.accepted_at_ns = ns_of(SystemClock().now());
+      self.poison.state = static_cast<std::uint8_t>(ccm::PoisonState::accepted);
+      registry.observations().write_self(self);
+    }
     registry.observations().write(seen);
     registry.wake_clients(SystemClock().now(), milliseconds(10), true);
   }
@@ -141,6 +155,37 @@ TEST(PartnerLink, BelievesWhatIsSaidOfPoolsOnlyUnderTheSessionsMac) {
     EXPECT_GE(listener.late, 1) << "what it was told was seen when this machine started";
     EXPECT_GT(link.take_latest(), milliseconds(30));
     EXPECT_EQ(link.take_latest(), Duration{}) << "since it was asked last";
+    link.leave();
+  }
+  ::kill(ccm, SIGKILL);
+  ::waitpid(ccm, nullptr, 0);
+}
+
+TEST(PartnerLink, TellsNoBlockThatWasReadBeforeThePoisonThatStands) {
+  const test::TempFolder folder;
+  std::array<int, 2> ready{};
+  ASSERT_EQ(::pipe(ready.data()), 0);
+  const pid_t ccm = ::fork();
+  if (ccm == 0) {
+    using ccm::PageProof;
+    ccm::ObservationLayout after = look(9, PageProof::session);
+    after.posted_ns = ns_of(SystemClock().now() + std::chrono::hours(1));
+    serve(folder / "ccm.sock", {look(7, PageProof::session), look(8, PageProof::session), after}, ready[1], true);
+  }
+  ::close(ready[1]);
+  char said = 0;
+  ASSERT_EQ(::read(ready[0], &said, 1), 1);
+  ::close(ready[0]);
+  {
+    test::EventLoop loop;
+    const SystemClock clock;
+    Listener listener;
+    PartnerLink link(loop.get(), clock, folder / "ccm.sock",
+                     {milliseconds(10), milliseconds(30), milliseconds(60), milliseconds(500)}, listener);
+    link.start();
+    EXPECT_TRUE(loop.run_until([&] { return !listener.serials.empty() && listener.serials.back() == 9; }));
+    EXPECT_EQ(std::ranges::count(listener.serials, 8U), 0) << "it was read before the order was taken";
+    EXPECT_EQ(listener.orders, std::vector<ccm::PoisonOrder>{kOrder});
     link.leave();
   }
   ::kill(ccm, SIGKILL);
