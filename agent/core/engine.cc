@@ -83,7 +83,9 @@ void Engine::on(Instant now, const Started& event) {
     for (const PoolDurable& entry : event.durable->pools) {
       const auto it = std::ranges::find(wanted_.pools, entry.pool, &PoolDurable::pool);
       if (it == wanted_.pools.end()) {  // a pool that the configuration no longer has
-        if (entry.leased && event.durable->boot_id == boot_id_) dropped = entry.pool.text();
+        if (event.durable->boot_id != boot_id_) continue;
+        if (entry.leased) dropped = entry.pool.text();
+        if (entry.held) unlisted_ = entry.pool.text();
         continue;
       }
       *it = entry;

@@ -160,11 +160,15 @@ struct BallotDone {  // answers RunBallot
 struct Poisoned {
   ccm::PoisonOrder order;
 };
+// Nobody waits for the answer to that order any more, and this node has not obeyed it yet.
+struct PoisonOver {
+  ccm::PoisonOrder order;
+};
 struct ShutdownAsked {};
 struct Tick {};
 using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, Durable, NotDurable,
                            FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, LeaseGround, OwnershipSeen,
-                           BallotDone, Poisoned, ShutdownAsked, Tick>;
+                           BallotDone, Poisoned, PoisonOver, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -439,10 +443,11 @@ class Engine {
 
   // engine_poison.cc: the partner has this node stop everything
   void on(Instant now, const Poisoned& event);
+  void on(Instant now, const PoisonOver& event);
   [[nodiscard]] bool poisoned() const { return poison_.has_value(); }
   void obey_poison(Instant now);
   void answer_poison(Instant now);
-  [[nodiscard]] bool poison_fails() const;
+  [[nodiscard]] std::string poison_fails() const;
   [[nodiscard]] bool holds_nothing_here(PoolIndex index) const;
 
   // engine_vetoes.cc: planned moves
@@ -589,6 +594,7 @@ class Engine {
   ccm::PoisonOrder poison_known_;           // the last one
   std::uint64_t poison_decision_ = 0;
   bool poison_failed_ = false;  // and the CCM was told that it cannot be
+  std::string unlisted_;        // a pool that this node had started and its configuration no longer has; else empty
   // An operator's word that the partner is down, while the verdict stays what it was when it was given.
   std::optional<FenceReport> operator_word_;
   std::optional<FenceReport> doubted_fence_;                       // confirmed, while the partner was still seen to run

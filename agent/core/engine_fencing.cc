@@ -83,6 +83,15 @@ void Engine::on(Instant now, const FenceDone& event) {
   // By poison it is the partner itself who says what it has stopped, under the session's key: it may well be seen to
   // run.
   const bool confirmed = event.report.result == FenceResult::confirmed;
+  if (confirmed && event.report.by_partner && config_differs_) {
+    FenceReport doubted = event.report;
+    doubted.result = FenceResult::unknown;
+    doubted.reason = fmt::format(
+        "{} stopped the pools of its own configuration, which is another one than here: "
+        "compare the two files",
+        config_.partner.view());
+    return take_fence_report(now, doubted);
+  }
   if (!confirmed || event.report.by_partner || !partner_runs(now)) return take_fence_report(now, event.report);
   // A device that switched off another plug confirms it as well, and here is evidence against it: what is off answers
   // no more. It is waited for, since it takes a moment to be seen.

@@ -30,6 +30,16 @@ void Engine::on(Instant now, const Poisoned& event) {
   if (started_ && offline_) answer_poison(now);
 }
 
+// What was stopped for it is settled as after a start: by the partner's word, which no longer claims it, or not at all.
+void Engine::on(Instant now, const PoisonOver& event) {
+  if (!poison_ || *poison_ != event.order) return;
+  poison_.reset();
+  poison_failed_ = false;
+  record(now, Severity::notice, "poison-over", std::nullopt, poison_decision_,
+         fmt::format("{} waits no more for what it told this node to do: what has stopped here is settled with it anew",
+                     config_.partner.view()));
+}
+
 // Again and again until it is answered: what is under way leads to states in which there is more to undo.
 void Engine::obey_poison(Instant now) {
   if (!poisoned()) return;
@@ -79,23 +89,29 @@ bool Engine::holds_nothing_here(PoolIndex index) const {
   return !durable(index).held && durable(index).claim.value() == 0 && !wanted_.pools[index].held;
 }
 
-// It cannot be obeyed: a resource did not stop, twice, or nothing may be touched.
-bool Engine::poison_fails() const {
-  return offline_ || std::ranges::any_of(pools_, [](const Pool& pool) {
-           return pool.state == PoolState::failed && pool.stopped_again;
-         });
+// Why it cannot be obeyed: nothing may be touched, or a resource did not stop, twice. Empty: it can.
+std::string Engine::poison_fails() const {
+  if (offline_) return offline_reason_;
+  if (!unlisted_.empty()) return fmt::format("{} was started here, and the configuration no longer has it", unlisted_);
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    const Pool& pool = pools_[i];
+    if (pool.state != PoolState::failed || !pool.stopped_again) continue;
+    const std::string failure = pool.sequence.failure();
+    return fmt::format("{} did not stop{}", plan(i).name.view(), failure.empty() ? "" : ": " + failure);
+  }
+  return {};
 }
 
 void Engine::answer_poison(Instant now) {
   const std::string_view partner = config_.partner.view();
-  if (poison_fails()) {
+  if (const std::string why = poison_fails(); !why.empty()) {
     const ccm::PoisonOrder order = *poison_;
     // It stands all the same: nothing is started here.
     if (!std::exchange(poison_failed_, true)) {
       record(now, Severity::error, "poison-not-obeyed", std::nullopt, poison_decision_,
              fmt::format("{} has this node stop every pool, and that cannot be done ({}): its ccmd resets it, where it "
                          "can (ccm.poison.reset); else stop what runs here by hand",
-                         partner, node_reason().why));
+                         partner, why));
       out_.commands.emplace_back(AnswerPoison{order, false});
     }
     return;

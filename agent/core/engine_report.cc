@@ -368,6 +368,12 @@ NodeReason Engine::node_reason() const {
   if (offline_) {
     return {offline_reason_, "when it is certain which node serves the pools, run: hapair reset-state --yes"};
   }
+  if (poisoned()) {
+    const std::string why = poison_fails();
+    return {fmt::format("{} poisons this node: every pool stops here{}", partner, why.empty() ? "" : ", and " + why),
+            why.empty() ? fmt::format("see hapair why on {}", partner)
+                        : fmt::format("stop what runs here by hand, or see hapair why on {}", partner)};
+  }
   if (inhibited(Inhibited::maintenance)) {
     return {"an operator has it leave everything as it is", "when the work is done, run: hapair maintenance off"};
   }

@@ -269,6 +269,7 @@ void Agent::partner_seen(const heartbeat::Sighting& sighting) { step(PartnerSeen
 bool Agent::partner_sighting_wanted() const { return engine_.wants_sighting(); }
 
 void Agent::poisoned(const ccm::PoisonOrder& order) { step(Poisoned{order}); }
+void Agent::poison_over(const ccm::PoisonOrder& order) { step(PoisonOver{order}); }
 
 void Agent::came_late() { look_at_self(); }
 

@@ -64,6 +64,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void watchdog_changed(const ccm::WatchdogStanding& standing, const std::optional<Instant>& fed_until) override;
   void own_ccm_changed(bool there, const std::string& why) override;
   void poisoned(const ccm::PoisonOrder& order) override;
+  void poison_over(const ccm::PoisonOrder& order) override;
 
   // ControlHandler
   control::v1::StatusReply status() override;

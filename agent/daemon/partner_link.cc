@@ -217,7 +217,7 @@ void PartnerLink::take(const ccm::ObservationLayout& raw) {
   if (!sealed) return;
   const ccm::AgentBlockLayout& block = seen.page->agent;
   if (block.serial == 0 || (block.serial == seen_serial_ && block.agent_life == seen_life_)) return;
-  if (instant_of_ns(raw.posted_ns) < poisoned_at_) return;
+  if (instant_of_ns(raw.posted_ns) <= poisoned_at_) return;
   seen_serial_ = block.serial;
   seen_life_ = block.agent_life;
   listener_->partner_published(block, seen.page->boot_id);
@@ -266,10 +266,15 @@ void PartnerLink::look_at_poison() {
   const auto state = static_cast<ccm::PoisonState>(told.state);
   const bool stands =
       state == ccm::PoisonState::accepted || state == ccm::PoisonState::resetting || state == ccm::PoisonState::cannot;
+  // Also of an order that an agent before this one has answered.
+  if (told.number != 0) poisoned_at_ = instant_of_ns(told.accepted_at_ns);
+  if (state == ccm::PoisonState::none && poison_known_ != 0 && told.number == poison_known_) {
+    poison_known_ = 0;
+    listener_->poison_over(poison_order_);
+  }
   if (stands && told.number != poison_known_) {
     poison_known_ = told.number;
     poison_order_ = {Incarnation(told.from_incarnation), told.serial};
-    poisoned_at_ = instant_of_ns(told.accepted_at_ns);
     seen_serial_ = seen_life_ = 0;  // what was told is forgotten with the order, and told again where it is read again
     listener_->poisoned(poison_order_);
   }

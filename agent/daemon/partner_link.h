@@ -22,6 +22,8 @@ class PartnerLinkListener {
   // The partner's order to stop every pool here, that this node's CCM has taken and nobody has obeyed yet. No block
   // that was read before it was taken is told after this.
   virtual void poisoned(const ccm::PoisonOrder& order) = 0;
+  // Nobody waits for its answer any more, and it was not obeyed.
+  virtual void poison_over(const ccm::PoisonOrder& order) = 0;
   virtual void partner_assessed(const heartbeat::Assessment& assessment) = 0;
   // A block that the partner published and proved to be its own; called when it is another one than before.
   virtual void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) = 0;
@@ -102,10 +104,10 @@ class PartnerLink final : public Poisoner {
   ccm::WatchdogStanding told_standing_{};  // as the listener was told
   std::optional<Instant> told_fed_until_;
   std::optional<heartbeat::Sighting> told_sighting_;
-  std::uint64_t poison_known_ = 0;  // of this CCM's numbers, the last order that the listener was told of
-  ccm::PoisonOrder poison_order_;   // that one
-  Instant poisoned_at_;             // blocks that were read before say nothing any more
-  std::uint64_t poison_asked_ = 0;  // this agent's own order; 0: none
+  std::uint64_t poison_known_ = 0;        // of this CCM's numbers, the last order that the listener was told of
+  ccm::PoisonOrder poison_order_;         // that one
+  Instant poisoned_at_ = Instant::min();  // blocks that were read before say nothing any more
+  std::uint64_t poison_asked_ = 0;        // this agent's own order; 0: none
   OnNews on_poison_news_;
   ccm::PoisonProgress poison_told_ = ccm::PoisonProgress::none;
   std::uint64_t seen_serial_ = 0;

@@ -33,7 +33,7 @@ Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vec
       phase_(std::move(phase)),
       ports_(config_.node, config_.partner, identity.incarnation, config_.port_memory_bytes, ports),
       watchdog_(&watchdog),
-      poison_(config_, identity.incarnation, watchdog, sysrq),
+      poison_(config_, clock, identity.incarnation, watchdog, sysrq),
       clients_(identity.incarnation, random, *this, ports_, watchdog),
       networks_(std::move(networks)),
       grid_(clock.now(), config_.pace) {

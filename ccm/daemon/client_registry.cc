@@ -288,7 +288,11 @@ void ClientRegistry::close(Connection& connection, ClientState end) {
     Slot& slot = slots_[static_cast<std::size_t>(connection.slot)];
     slot.state = end;
     take_fed_until(slot);  // its last word: it may have said since the last beat that it has stopped all that it serves
-    if (name_in(slot.name) == kAgentClientName) poison_words_ = {};
+    // As is what it said of an order against this node; it asks for none any more.
+    if (name_in(slot.name) == kAgentClientName && !slot.block.bytes().empty()) {
+      const PoisonWords last = words_of(*reinterpret_cast<ClientBlock*>(slot.block.bytes().data()));
+      poison_words_ = {.asked = 0, .stopped = last.stopped, .cannot = last.cannot};
+    }
     slot.block = Mapping();
     slot.event.reset();
     connection.slot = -1;

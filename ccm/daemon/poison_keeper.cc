@@ -18,10 +18,11 @@ std::string ms_text(Duration time) {
 
 }  // namespace
 
-PoisonKeeper::PoisonKeeper(const PairConfig& config, Incarnation own, WatchdogKeeper& watchdog,
+PoisonKeeper::PoisonKeeper(const PairConfig& config, const Clock& clock, Incarnation own, WatchdogKeeper& watchdog,
                            const SysrqTrigger& sysrq)
     : partner_(config.partner),
       bound_(config.poison.bound),
+      clock_(&clock),
       watchdog_(&watchdog),
       sysrq_(&sysrq),
       taker_({config.poison.bound, config.poison.reset}),
@@ -39,9 +40,11 @@ bool PoisonKeeper::turn(Instant now, std::span<Rail> rails, const PoisonWords& a
   return true;
 }
 
+// The time is that at which the mailbox was read, for this process may have stood since the turn began: a page that was
+// asked for before says nothing of what the partner knew when it gave the order, and the agent's time begins now.
 void PoisonKeeper::take_orders(Instant now, std::span<Rail> rails) {
   for (Rail& rail : rails) {
-    if (const auto order = rail.take_poison(now, taker_.newest())) taker_.take(now, *order);
+    if (const auto order = rail.take_poison(now, taker_.newest())) taker_.take(clock_->now(), *order);
   }
 }
 
@@ -50,7 +53,8 @@ void PoisonKeeper::carry_out(Instant now) {
     case PoisonTaker::Deed::none:
       return;
     case PoisonTaker::Deed::reset_by_sysrq:
-      say(0, "ccmd: " + partner_.text() + " poisoned this node and its pools did not stop: it is reset by sysrq now");
+      say(0, "ccmd: " + partner_.text() +
+                 " poisoned this node and its agent has not said that everything is stopped: it is reset by sysrq now");
       taker_.sysrq_failed(sysrq_->reset());
       [[fallthrough]];
     case PoisonTaker::Deed::starve_watchdog:
@@ -60,16 +64,15 @@ void PoisonKeeper::carry_out(Instant now) {
 }
 
 void PoisonKeeper::give_order(Instant now, std::span<Rail> rails) {
-  for (const Rail& rail : rails) {
-    const auto page = rail.sealed_page();
-    if (!page) continue;
-    StatusPageLayout layout;
-    std::memcpy(&layout, page->data(), sizeof layout);
-    giver_.sees({Incarnation(layout.incarnation), BootId{layout.boot_id}, layout.session.capabilities, layout.poison});
+  for (Rail& rail : rails) {
+    const auto sight = rail.take_poison_sight();
+    if (!sight) continue;
+    taker_.sees_giver(sight->incarnation);
+    giver_.sees(*sight);
   }
-  const auto serial = giver_.advance(now, std::ranges::any_of(rails, &Rail::connected));
-  if (!serial) return;
-  for (Rail& rail : rails) rail.give_poison(*serial);
+  const auto order = giver_.advance(now, std::ranges::any_of(rails, &Rail::connected));
+  if (!order) return;
+  for (Rail& rail : rails) rail.give_poison(*order);
 }
 
 void PoisonKeeper::tell(const PoisonAnswerLayout& before) const {
@@ -78,16 +81,20 @@ void PoisonKeeper::tell(const PoisonAnswerLayout& before) const {
       "ccmd: poison " + std::to_string(answer.serial) + " of " + partner_.text() + " against this node: ";
   switch (taker_.state()) {
     case PoisonState::none:
-      return;
+      return say(5, order + "it waits for no answer any more; what is stopped comes back by the usual proofs");
     case PoisonState::accepted:
+      if (before.state == answer.state)
+        return say(2, order + "takes the place of the one before, and leaves it its time");
       return say(2, order + "its agent is to stop every pool within " + ms_text(bound_));
     case PoisonState::stopped:
       return say(5, order + "obeyed, nothing of any pool runs here");
     case PoisonState::resetting:
       if (before.state == answer.state) return;
-      return say(0, order + "the pools did not stop, so the watchdog is not fed any more and resets this node");
+      return say(0, order +
+                        "its agent has not said that everything is stopped, so the watchdog is not fed any more and "
+                        "resets this node");
     case PoisonState::cannot:
-      return say(2, order + "the pools did not stop, and this node cannot reset itself (" +
+      return say(2, order + "its agent has not said that everything is stopped, and this node cannot reset itself (" +
                         std::string(text_of(static_cast<PoisonReason>(answer.reason))) +
                         "): it is not fenced. Stop them, or switch this node off");
   }

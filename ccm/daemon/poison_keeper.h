@@ -21,7 +21,8 @@ namespace hapair::ccm {
 class PoisonKeeper {
  public:
   // What is referred to outlives this.
-  PoisonKeeper(const PairConfig& config, Incarnation own, WatchdogKeeper& watchdog, const SysrqTrigger& sysrq);
+  PoisonKeeper(const PairConfig& config, const Clock& clock, Incarnation own, WatchdogKeeper& watchdog,
+               const SysrqTrigger& sysrq);
 
   // One turn, after the rails' own and before their pages are taken. True: answer() is another one, which the partner
   // must see now.
@@ -38,6 +39,7 @@ class PoisonKeeper {
 
   NodeName partner_;
   Duration bound_;
+  const Clock* clock_;
   WatchdogKeeper* watchdog_;
   const SysrqTrigger* sysrq_;
   PoisonTaker taker_;

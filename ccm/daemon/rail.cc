@@ -73,16 +73,22 @@ std::optional<std::span<const std::byte>> Rail::take_sealed_page() {
   return read_buffer_;
 }
 
-std::optional<std::span<const std::byte>> Rail::sealed_page() const {
-  if (!sealed_) return std::nullopt;
-  return read_buffer_;
-}
+std::optional<PoisonSight> Rail::take_poison_sight() { return std::exchange(poison_sight_, std::nullopt); }
 
 std::optional<PoisonOrder> Rail::take_poison(Instant now, const PoisonOrder& newest) {
   RefusalList refusals;
   const auto order = handshake_.take_poison(fabric_->mailbox_memory(), newest, refusals);
   log_refusals(now, refusals);
   return order;
+}
+
+// Now: the next read goes into the same memory.
+void Rail::note_poison_sight() {
+  poison_sight_.reset();
+  if (!sealed_) return;
+  StatusPageLayout page;
+  std::memcpy(&page, read_buffer_.data(), sizeof page);
+  poison_sight_ = {Incarnation(page.incarnation), BootId{page.boot_id}, page.session.capabilities, page.poison};
 }
 
 void Rail::count_error(FabricError error) {
@@ -146,6 +152,7 @@ void Rail::take(Instant now, const FabricEvent& event) {
       const HandshakeOutput output = handshake_.page(now, read_buffer_, still_);
       if (output.page) sealed_ = output.page->readable && output.page->proof == PageProof::session;
       still_known_ = output.page && sealed_;
+      note_poison_sight();
       // A torn page is no news: it is read again.
       if (output.page && (output.page->readable || output.page->error != PageError::torn)) {
         observe(now, output.page->readable ? ObservationKind::page : ObservationKind::unreadable, FabricError::none,

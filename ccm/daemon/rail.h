@@ -13,6 +13,7 @@
 #include "ccm/base/time.h"
 #include "ccm/fabric/fabric.h"
 #include "ccm/handshake/handshake.h"
+#include "ccm/poison/giver.h"
 #include "ccm/wire/observation.h"
 #include "ccm/wire/observation_ring.h"
 #include "ccm/wire/page_news.h"
@@ -57,12 +58,12 @@ class Rail {
   [[nodiscard]] const RailSelfLayout& self() const { return self_; }
   // The partner's page as the last turn read it, where it carries the session's MAC; once a page.
   std::optional<std::span<const std::byte>> take_sealed_page();
-  // The same, and leaves it to be taken.
-  [[nodiscard]] std::optional<std::span<const std::byte>> sealed_page() const;
+  // What concerns poison of such a page, as it was when it was judged; once a page.
+  std::optional<PoisonSight> take_poison_sight();
   // A session stands, so that orders can be given and taken.
   [[nodiscard]] bool connected() const { return handshake_.session().has_value(); }
   // Gives the partner that order at the next turn; takes one that it gave over this rail, newer than `newest`.
-  void give_poison(std::uint64_t serial) { handshake_.give_poison(serial); }
+  void give_poison(const PoisonWrite& order) { handshake_.give_poison(order); }
   std::optional<PoisonOrder> take_poison(Instant now, const PoisonOrder& newest);
 
  private:
@@ -71,6 +72,7 @@ class Rail {
   void carry_out(Instant now, const HandshakeOutput& output);
   void observe(Instant now, ObservationKind kind, FabricError error, const PageJudgement* judgement);
   void measure_round_trip();
+  void note_poison_sight();
   bool post_read(Instant now, std::size_t bytes);
   void count_error(FabricError error);
   void log_refusals(Instant now, const RefusalList& refusals);
@@ -92,6 +94,7 @@ class Rail {
   RailNews news_ = RailNews::none;
   bool shows_partner_ = false;
   PageNews page_news_;
+  std::optional<PoisonSight> poison_sight_;
   bool sealed_ = false;
   std::uint64_t next_operation_ = 1;
   std::optional<Instant> read_posted_;

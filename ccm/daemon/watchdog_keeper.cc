@@ -10,8 +10,6 @@ namespace hapair::ccm {
 namespace {
 
 constexpr Duration kRetry = std::chrono::seconds(1);
-// No client has a name with blanks, so none can take back what stands under it.
-constexpr std::string_view kStarvedFor = "a poison of the partner";
 
 std::uint32_t whole_ms(Duration time) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
@@ -167,11 +165,11 @@ void WatchdogKeeper::succeed() {
 
 // The table is full only where every place has the time of a client: then this life of ccmd remembers it alone.
 std::optional<Duration> WatchdogKeeper::starve() {
+  if (!held_) return std::nullopt;
   starved_ = true;
   ClientName name{};
   put_name(name, kStarvedFor);
   (void)feed_.take(name, ns_of(clock_->now()));
-  if (!held_) return std::nullopt;
   show_first();
   return reset_bound_of(std::chrono::milliseconds(self_.timeout_ms));
 }
@@ -183,12 +181,15 @@ void WatchdogKeeper::end() {
   const std::string device = "the watchdog " + config_->device;
   const std::string resets = " resets this node in " + seconds_text(std::chrono::milliseconds(self_.timeout_ms)) +
                              " unless a ccmd is back by then";
+  if (starved_) {
+    say(0, "ccmd ends after its partner poisoned this node and its pools did not stop: " + device + " resets it");
+    return device_->leave_running();
+  }
   if (const auto first = feed_.first()) {
     say(4,
         "ccmd ends while client " + std::string(name_in(first->name)) + " wants this node watched: " + device + resets);
     return device_->leave_running();
   }
-  if (starved_) return device_->leave_running();
   if (self_.cannot_stop != 0) {
     say(4, "ccmd ends, and " + device + " cannot be stopped (nowayout): it" + resets);
     return device_->leave_running();

@@ -303,7 +303,7 @@ void Handshake::adopt_partner(Instant now, const HandshakeEnd& end, HandshakeOut
 void Handshake::end_session(SessionEnd why, HandshakeOutput& out) {
   if (session_) out.ended = why;
   session_.reset();
-  poison_to_give_ = 0;
+  poison_to_give_.reset();
 }
 
 void Handshake::fail_link(Instant now, SessionEnd why, std::optional<FabricError> drop, HandshakeOutput& out) {
@@ -434,8 +434,8 @@ void Handshake::enforce_deadline(Instant now, HandshakeOutput& out) {
 
 void Handshake::write_if_due(Instant now, HandshakeOutput& out) {
   if (write_out_ || !partner_) return;
-  if (poison_to_give_ != 0) {
-    out.write = poison_record(std::exchange(poison_to_give_, 0));
+  if (poison_to_give_) {
+    out.write = poison_record(*std::exchange(poison_to_give_, std::nullopt));
     write_out_ = PendingWrite{RecordKind::poison, round_number_, now};
     return;
   }
@@ -457,11 +457,12 @@ void Handshake::write_if_due(Instant now, HandshakeOutput& out) {
   round_.rewrite_at = now + settings_.pace * (refusing() ? kRefusedRewritePaces : kRewritePaces);
 }
 
-RecordWrite Handshake::poison_record(std::uint64_t serial) const {
+RecordWrite Handshake::poison_record(const PoisonWrite& order) const {
   RecordView record{RecordKind::poison,    identity_.pair, identity_.node, own_.incarnation,
                     partner_->incarnation, own_.boot_id,   own_.nonce,     partner_->nonce};
   record.to_boot_id = partner_->boot_id;
-  record.serial = serial;
+  record.serial = order.serial;
+  record.withdrawn = order.withdrawn;
   return {record_offset(RecordKind::poison), encode_record(record, session_.value())};
 }
 

@@ -101,9 +101,11 @@ class Handshake {
   void read_goes_on(Instant now);
   HandshakeOutput write_done(Instant now, FabricError error);
 
-  // Poison, over the session that stands: gives the partner the order of that serial, at the next tick(); nothing where
+  // Poison, over the session that stands: gives the partner that order, at the next tick(); nothing where
   // there is no session. It is written once a call, and lost with the session.
-  void give_poison(std::uint64_t serial) { poison_to_give_ = session_ ? serial : 0; }
+  void give_poison(const PoisonWrite& order) {
+    if (session_) poison_to_give_ = order;
+  }
   // The partner's order in this node's own mailbox; `newest` as HandshakeInbox has it.
   std::optional<PoisonOrder> take_poison(std::span<const std::byte> mailbox, const PoisonOrder& newest,
                                          RefusalList& refusals);
@@ -194,7 +196,7 @@ class Handshake {
   void establish_if_complete(Instant now, HandshakeOutput& out);
   void enforce_deadline(Instant now, HandshakeOutput& out);
   void write_if_due(Instant now, HandshakeOutput& out);
-  [[nodiscard]] RecordWrite poison_record(std::uint64_t serial) const;
+  [[nodiscard]] RecordWrite poison_record(const PoisonWrite& order) const;
   void read_if_due(Instant now, HandshakeOutput& out);
   HandshakeOutput finish(HandshakeOutput out);
 
@@ -229,7 +231,7 @@ class Handshake {
 
   int quick_left_ = 0;
   Duration wait_{};
-  std::uint64_t poison_to_give_ = 0;  // 0: none
+  std::optional<PoisonWrite> poison_to_give_;
   Published published_;
   RefusalCounters refused_;
 };

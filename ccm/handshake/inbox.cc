@@ -142,9 +142,10 @@ std::optional<PoisonOrder> HandshakeInbox::poison(std::span<const std::byte> mai
     return std::nullopt;
   }
   poison_.settled = true;
-  const PoisonOrder order{record->from_incarnation, record->serial};
+  const PoisonOrder order{record->from_incarnation, record->serial, record->withdrawn};
   if (order == newest) return std::nullopt;  // over another rail, or once more
-  if (order.from == newest.from && order.serial < newest.serial) {
+  const bool undone = newest.withdrawn && order.serial == newest.serial;
+  if (order.from == newest.from && (order.serial < newest.serial || undone)) {
     refuse(poison_, RefusalKind::stale, *record, refusals);
     return std::nullopt;
   }

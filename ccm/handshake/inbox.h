@@ -71,7 +71,7 @@ class HandshakeInbox {
 
   // The order in the poison slot, each time it is another one. `partner` and `session_key` are those of the session
   // that stands; a record that is there before it waits for it. One whose serial is not above that of `newest`, the
-  // last order taken from that CCM over any rail, is none.
+  // last order taken from that CCM over any rail, is none, but for one that withdraws it.
   std::optional<PoisonOrder> poison(std::span<const std::byte> mailbox, const Nonce& own_nonce,
                                     std::span<const Nonce> past_nonces, const HandshakeEnd& partner,
                                     const Key& session_key, const PoisonOrder& newest, RefusalList& refusals);

@@ -4,12 +4,36 @@ namespace hapair::ccm {
 
 void PoisonGiver::ask(std::uint64_t number) {
   if (number == asked_) return;
+  withdraw();
   asked_ = number;
   target_.reset();
   progress_ = PoisonProgress::none;
   partner_reason_ = 0;
   partner_error_ = 0;
   if (number != 0) ++serial_;
+}
+
+// Of another order nothing needs to be withdrawn: the target takes the newer one in its place.
+void PoisonGiver::withdraw() {
+  if (!target_ || progress_ == PoisonProgress::stopped) return;
+  let_go_ = target_;
+  let_go_serial_ = serial_;
+  write_at_ = Instant();
+}
+
+std::optional<PoisonWrite> PoisonGiver::withdrawal(Instant now, bool connected) {
+  if (!let_go_ || !connected || !sight_ || now < write_at_) return std::nullopt;
+  const PoisonAnswerLayout& answer = sight_->answer;
+  const bool ours = answer.from_incarnation == own_.value() && answer.serial == let_go_serial_;
+  const bool done = ours && (answer.state == static_cast<std::uint8_t>(PoisonState::none) ||
+                             answer.state == static_cast<std::uint8_t>(PoisonState::stopped) ||
+                             answer.state == static_cast<std::uint8_t>(PoisonState::resetting));
+  if (done || sight_->incarnation != let_go_->incarnation || sight_->boot_id != let_go_->boot_id) {
+    let_go_.reset();
+    return std::nullopt;
+  }
+  write_at_ = now + again_;
+  return PoisonWrite{let_go_serial_, true};
 }
 
 void PoisonGiver::sees(const PoisonSight& sight) {
@@ -47,9 +71,9 @@ void PoisonGiver::take_answer(const PoisonAnswerLayout& answer) {
   }
 }
 
-std::optional<std::uint64_t> PoisonGiver::advance(Instant now, bool connected) {
+std::optional<PoisonWrite> PoisonGiver::advance(Instant now, bool connected) {
   if (!connected) sight_.reset();
-  if (!pending()) return std::nullopt;
+  if (!pending()) return withdrawal(now, connected);
   if (!connected) {
     progress_ = target_ ? PoisonProgress::lost : PoisonProgress::no_rail;
     return std::nullopt;
@@ -62,9 +86,10 @@ std::optional<std::uint64_t> PoisonGiver::advance(Instant now, bool connected) {
   const bool taken = progress_ == PoisonProgress::accepted || progress_ == PoisonProgress::resetting;
   if (taken || (target_ && now < write_at_)) return std::nullopt;
   target_ = Target{sight_->incarnation, sight_->boot_id};
+  let_go_.reset();
   write_at_ = now + again_;
   progress_ = PoisonProgress::written;
-  return serial_;
+  return PoisonWrite{serial_, false};
 }
 
 }  // namespace hapair::ccm

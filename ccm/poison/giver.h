@@ -31,8 +31,9 @@ class PoisonGiver {
   // What the agent wants, as often as it is looked at: another number is another order, 0 is none any more.
   void ask(std::uint64_t number);
   void sees(const PoisonSight& sight);
-  // `connected`: a session over any rail stands. The serial that is to be written now over each of them.
-  std::optional<std::uint64_t> advance(Instant now, bool connected);
+  // `connected`: a session over any rail stands. What is to be written now over each of them: the order, or, when
+  // nobody waits for it any more and the target may still act upon it, that it is withdrawn.
+  std::optional<PoisonWrite> advance(Instant now, bool connected);
 
   [[nodiscard]] std::uint64_t asked() const { return asked_; }
   [[nodiscard]] PoisonProgress progress() const { return progress_; }
@@ -48,12 +49,16 @@ class PoisonGiver {
     BootId boot_id;
   };
   void take_answer(const PoisonAnswerLayout& answer);
+  void withdraw();
+  std::optional<PoisonWrite> withdrawal(Instant now, bool connected);
 
   Incarnation own_;
   Duration again_;
   std::uint64_t asked_ = 0;
   std::uint64_t serial_ = 0;      // of the last order
   std::optional<Target> target_;  // once it was written
+  std::optional<Target> let_go_;  // of the order that was withdrawn, until it is seen to know
+  std::uint64_t let_go_serial_ = 0;
   Instant write_at_;
   PoisonProgress progress_ = PoisonProgress::none;
   std::uint8_t partner_reason_ = 0;

@@ -6,6 +6,13 @@ namespace hapair::ccm {
 
 void PoisonTaker::take(Instant now, const PoisonOrder& order) {
   HAPAIR_CHECK(order.serial != 0, "a record without a serial is none");
+  if (order.withdrawn) {
+    const bool same = order_.from == order.from && order_.serial == order.serial;
+    lapse();
+    if (!same && state_ == PoisonState::stopped) state_ = PoisonState::none;
+    order_ = order;
+    return;
+  }
   const bool under_way = state_ == PoisonState::accepted || state_ == PoisonState::resetting;
   order_ = order;
   ++number_;
@@ -16,6 +23,18 @@ void PoisonTaker::take(Instant now, const PoisonOrder& order) {
   reason_ = PoisonReason::none;
   error_ = 0;
   bound_at_ = now + settings_.bound;
+}
+
+void PoisonTaker::sees_giver(const Incarnation& ccm) {
+  if (stands() && ccm != order_.from) lapse();
+}
+
+void PoisonTaker::lapse() {
+  if (state_ != PoisonState::accepted && state_ != PoisonState::cannot) return;
+  state_ = PoisonState::none;
+  reason_ = PoisonReason::none;
+  error_ = 0;
+  agent_cannot_ = false;
 }
 
 void PoisonTaker::agent_says(std::uint64_t stopped, std::uint64_t cannot) {

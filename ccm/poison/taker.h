@@ -39,7 +39,10 @@ class PoisonTaker {
 
   // An order that is authentic and newer than newest(). One that comes while another is under way takes its place, and
   // leaves it its time: whoever asks again and again is not to keep a node alive that cannot stop.
+  // One that is withdrawn ends without having been obeyed, unless a reset is under way: that cannot be called back.
   void take(Instant now, const PoisonOrder& order);
+  // The partner's CCM is another one than gave the order: nobody waits for the answer any more.
+  void sees_giver(const Incarnation& ccm);
   // What the agent has said last: number() of the order that it has obeyed, and of that which it cannot obey.
   void agent_says(std::uint64_t stopped, std::uint64_t cannot);
 
@@ -64,6 +67,7 @@ class PoisonTaker {
   [[nodiscard]] PoisonAnswerLayout answer() const;
 
  private:
+  void lapse();
   Deed reset();
   void fail(PoisonReason reason, int error);
 

@@ -43,6 +43,7 @@ std::array<std::byte, kRecordBytes> encode_record(const RecordView& record, cons
   out.to_nonce = record.to_nonce;
   out.to_boot_id = record.to_boot_id.bytes;
   out.serial = record.serial;
+  out.withdrawn = record.withdrawn ? 1 : 0;
   const auto bytes = std::as_bytes(std::span(&out, 1));
   out.mac = mac_of_record(bytes, key);
   out.crc = crc32c(bytes.subspan(kCoveredFrom));
@@ -78,7 +79,9 @@ std::expected<RecordView, RecordError> parse_record(std::span<const std::byte> b
   if (expected_kind != RecordKind::poison) return record;
   record.to_boot_id = BootId{in.to_boot_id};
   record.serial = in.serial;
-  if (!record.to_boot_id.known() || record.serial == 0) return std::unexpected(RecordError::malformed);
+  record.withdrawn = in.withdrawn == 1;
+  if (!record.to_boot_id.known() || record.serial == 0 || in.withdrawn > 1)
+    return std::unexpected(RecordError::malformed);
   return record;
 }
 

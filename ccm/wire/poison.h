@@ -3,7 +3,8 @@
 //
 // The order is a record of the mailbox page (mailbox_page.h, slot 2), under the session's key. It names the two CCMs by
 // their incarnations and this session's nonces, the life of the target's kernel, and a serial: one that is late,
-// repeated, or for another life of the target changes nothing but a counter.
+// repeated, or for another life of the target changes nothing but a counter. One that the giver waits for no more is
+// written again with the mark that it is withdrawn: else a node that was hung would stop everything for nobody.
 //
 // The answer is on the target's status page, in the part that seldom changes. It counts only from a page with the
 // session's MAC, which covers it together with the incarnation and the boot id of whoever answers: so it has no MAC of
@@ -25,7 +26,15 @@ inline constexpr std::uint64_t kCapabilityPoison = 1;
 struct PoisonOrder {
   Incarnation from;          // of the CCM that gives it
   std::uint64_t serial = 0;  // 0: none was given
+  bool withdrawn = false;    // nobody waits for it any more: what has not been done for it need not be done
   bool operator==(const PoisonOrder&) const = default;
+};
+
+// What is to be written of this node's own order.
+struct PoisonWrite {
+  std::uint64_t serial = 0;
+  bool withdrawn = false;
+  bool operator==(const PoisonWrite&) const = default;
 };
 
 // How far the target is. Wire format.

@@ -73,6 +73,11 @@ std::string problem_of(const WatchdogSelfLayout& watchdog) {
              " cannot be kept in run_dir for a ccmd that restarts (see its log), so it is not "
              "taken up: a time that has passed could be forgotten";
     case WatchdogProblem::time_has_passed:
+      if (name_in(watchdog.fed_for) == kStarvedFor) {
+        return device +
+               " is not fed any more, because the partner poisoned this node and its pools did not stop: it "
+               "resets this node";
+      }
       return device + " is not taken up, because the time of client " + std::string(name_in(watchdog.fed_for)) +
              " has passed; it is, once that client is back";
   }

@@ -61,6 +61,10 @@ enum class WatchdogProblem : std::uint8_t {
   software = 9,         // softdog: it dies with the kernel
 };
 
+// In the place of a client whose time has passed: the watchdog is not fed any more, so that it resets a poisoned node.
+// No client has a name with blanks, so none can take that back.
+inline constexpr std::string_view kStarvedFor = "a poison of the partner";
+
 struct WatchdogSelfLayout {
   std::array<char, 48> device;  // its path, cut where it is longer
   std::uint8_t state;           // WatchdogState

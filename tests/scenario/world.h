@@ -242,9 +242,10 @@ class World {
     std::uint64_t poison_asked = 0;
     std::uint64_t poison_stopped = 0;
     std::uint64_t poison_cannot = 0;
-    std::uint64_t poison_known = 0;  // PoisonTaker::number() of the last that it was told of
-    Incarnation poison_ccm;          // by this CCM
-    Instant poisoned_at;             // pages that were read before say nothing any more
+    std::uint64_t poison_known = 0;        // PoisonTaker::number() of the last that it was told of
+    std::uint64_t poison_serial = 0;       // of that order
+    Incarnation poison_ccm;                // by this CCM
+    Instant poisoned_at = Instant::min();  // pages that were read before say nothing any more
     Instant poison_asked_at;
   };
   struct Ccm {

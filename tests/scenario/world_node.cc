@@ -233,7 +233,7 @@ void World::drain(NodeIndex index) {
       step(index, agent::PartnerSeen{own.clock.world_time(*sighting)});
     }
     if (assessment) step(index, agent::PartnerAssessed{own.clock.world_time(*assessment)});
-    if (!sealed || seen.when < own.poisoned_at) continue;
+    if (!sealed || seen.when <= own.poisoned_at) continue;
     const ccm::AgentBlockLayout& block = seen.page->agent;
     if (block.serial == 0 || (block.serial == own.seen_serial && block.agent_life == own.seen_life)) continue;
     own.seen_serial = block.serial;

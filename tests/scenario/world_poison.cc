@@ -48,7 +48,8 @@ void World::poison_turn(NodeIndex index, bool sees_partner) {
   if (registered) own.poison_taker.agent_says(node.agent->poison_stopped, node.agent->poison_cannot);
   if (const auto order = std::exchange(own.poison_slot, std::nullopt)) {
     const ccm::PoisonOrder& newest = own.poison_taker.newest();
-    if (order->from != newest.from || order->serial > newest.serial) own.poison_taker.take(now_, *order);
+    const bool undoes = order->withdrawn && order->serial == newest.serial && !newest.withdrawn;
+    if (order->from != newest.from || order->serial > newest.serial || undoes) own.poison_taker.take(now_, *order);
   }
   // The agent's block is published with the words of that same look at its memory.
   own.poison_giver.ask(registered && own.block && node.agent->block && own.block->serial == node.agent->block->serial
@@ -58,12 +59,13 @@ void World::poison_turn(NodeIndex index, bool sees_partner) {
   Node& partner = nodes_[1 - index];
   if (sees_partner) {
     const Ccm& other = *partner.ccm;
+    own.poison_taker.sees_giver(other.page.incarnation);
     own.poison_giver.sees({other.page.incarnation, other.page.boot_id, ccm::kCapabilityPoison, other.poison_answer});
   }
   const bool keys = !node.wrong_key && !partner.wrong_key;
-  const auto serial = own.poison_giver.advance(now_, keys && own.session.value() != 0);
-  if (serial && link_up_ && partner.powered && partner.ccm && partner.ccm->incarnation == own.session) {
-    partner.ccm->poison_slot = ccm::PoisonOrder{own.incarnation, *serial};
+  const auto write = own.poison_giver.advance(now_, keys && own.session.value() != 0);
+  if (write && link_up_ && partner.powered && partner.ccm && partner.ccm->incarnation == own.session) {
+    partner.ccm->poison_slot = ccm::PoisonOrder{own.incarnation, write->serial, write->withdrawn};
   }
   switch (own.poison_taker.advance(now_)) {
     case ccm::PoisonTaker::Deed::none:
@@ -102,9 +104,16 @@ void World::tell_agent_of_poison(NodeIndex index) {
     own.poison_known = own.poison_stopped = own.poison_cannot = 0;
   }
   const ccm::PoisonTaker& taker = ccm.poison_taker;
+  if (taker.number() != 0) own.poisoned_at = taker.accepted_at();
+  if (taker.state() == ccm::PoisonState::none && own.poison_known != 0 && taker.number() == own.poison_known) {
+    const ccm::PoisonOrder over{taker.newest().from, own.poison_serial};
+    own.poison_known = 0;
+    step(index, agent::PoisonOver{over});
+    if (!nodes_[index].agent) return;
+  }
   if (taker.stands() && taker.number() != own.poison_known) {
     own.poison_known = taker.number();
-    own.poisoned_at = taker.accepted_at();
+    own.poison_serial = taker.newest().serial;
     own.seen_serial = own.seen_life = 0;
     step(index, agent::Poisoned{taker.newest()});
     if (!nodes_[index].agent) return;

@@ -138,6 +138,32 @@ TEST_F(APoisonedEngine, TakesNoCommandThatBeginsATakeoverBeforeTheAnswer) {
   EXPECT_NE(refused.reply->text.find("poisons this node"), std::string::npos) << refused.reply->text;
 }
 
+TEST_F(APoisonedEngine, GoesOnWhenNobodyWaitsForItsAnswerAnyMore) {
+  serve();
+  durable(poison());
+  stopped(ActionOutcome::failed);
+  stopped(ActionOutcome::failed);
+  ASSERT_TRUE(engine_->node_reason().why.contains("poisons")) << engine_->node_reason().why;
+  step(PoisonOver{{Incarnation(7), 2}});
+  EXPECT_TRUE(engine_->node_reason().why.contains("poisons")) << "that is another order";
+  step(PoisonOver{kOrder});
+  EXPECT_FALSE(engine_->node_reason().why.contains("poisons"));
+  EXPECT_FALSE(answer(step(Tick{})));
+}
+
+TEST_F(APoisonedEngine, SaysThatItCannotWhereItStartedAPoolThatItsConfigurationNoLongerHas) {
+  PoolDurable record;
+  record.pool = *PoolName::parse("taken-out");
+  record.epoch = Epoch(4);
+  record.owner = kSelf;
+  record.held = true;
+  step(Started{DurableState{.boot_id = boot_, .pools = {record}}, std::nullopt, boot_});
+  probed(ActionOutcome::not_running);
+  const EngineOutput poisoned = poison();
+  ASSERT_TRUE(answer(poisoned));
+  EXPECT_FALSE(answer(poisoned)->obeyed);
+}
+
 // The other side: what a fence that the partner itself confirmed means.
 TEST_F(APoisonedEngine, TakesAPoolByThePartnersAnswerWhileItIsSeenToRun) {
   settle();
@@ -149,6 +175,19 @@ TEST_F(APoisonedEngine, TakesAPoolByThePartnersAnswerWhileItIsSeenToRun) {
       FenceReport{.result = FenceResult::confirmed, .device = "rails", .reason = "", .took = {}, .by_partner = true}});
   EXPECT_EQ(state(), PoolState::acquiring);
   EXPECT_TRUE(engine_->partner()) << "it goes on, and so does its page";
+}
+
+TEST_F(APoisonedEngine, DoesNotCountTheAnswerOfAPartnerThatIsConfiguredOtherwise) {
+  settle();
+  partner_config_hash_ = 1;
+  partner_serves(3);
+  const EngineOutput claims =
+      step(OperatorCommand{.kind = OperatorCommand::Kind::takeover, .pools = {0}, .force = true});
+  durable(claims);
+  ASSERT_EQ(state(), PoolState::fencing);
+  step(FenceDone{
+      FenceReport{.result = FenceResult::confirmed, .device = "rails", .reason = "", .took = {}, .by_partner = true}});
+  EXPECT_EQ(state(), PoolState::fencing);
 }
 
 TEST_F(APoisonedEngine, DoubtsADeviceThatSaysSoOfOneThatIsSeenToRun) {

@@ -56,7 +56,7 @@ class EngineContract : public ::testing::Test {
     view.node_state = NodeState::serving;
     view.pools.push_back(
         {kPool, Epoch(epoch), Epoch(), PoolOwner::publisher, PoolState::serving, PoolRequest::none, false, false});
-    return step(PartnerBlock{write_block(view, ++partner_serial_, 9, 0, 0, 0)});
+    return step(PartnerBlock{write_block(view, ++partner_serial_, 9, partner_config_hash_, 0, 0)});
   }
   // Up to: nothing runs here, the partner serves it at epoch 3, and this node has written that down.
   void settle() {
@@ -80,6 +80,7 @@ class EngineContract : public ::testing::Test {
   Instant now_ = Instant(seconds(100));
   BootId boot_;
   std::uint64_t partner_serial_ = 0;
+  std::uint64_t partner_config_hash_ = 0;  // the same as the engine's
 };
 
 }  // namespace hapair::agent

@@ -121,7 +121,9 @@ class Listener final : public PartnerLinkListener {
   std::optional<Instant> fed;
   void own_ccm_changed(bool, const std::string&) override {}
   void poisoned(const ccm::PoisonOrder& order) override { orders.push_back(order); }
+  void poison_over(const ccm::PoisonOrder& order) override { ended.push_back(order); }
   std::vector<ccm::PoisonOrder> orders;
+  std::vector<ccm::PoisonOrder> ended;
   std::vector<std::uint64_t> serials;
 };
 

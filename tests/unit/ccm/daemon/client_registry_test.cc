@@ -208,6 +208,18 @@ TEST_F(ClientRegistryTest, AClientThatDiesLeavesItsTimeAndItsNextLifeTakesOverWi
   EXPECT_EQ(times_.feed.first()->until_ns, ns_of(Instant(seconds(70))));
 }
 
+TEST_F(ClientRegistryTest, WhatTheAgentSaidOfAPoisonCountsAlsoWhereItWasGoneBeforeTheNextBeat) {
+  auto agent = connect(kAgentClientName, milliseconds(10));
+  ASSERT_TRUE(agent);
+  (void)agent->ask_for_poison();
+  agent->poison_obeyed(3);
+  agent->leave();
+  agent.reset();
+  listen();
+  EXPECT_EQ(registry_.poison_words().stopped, 3U);
+  EXPECT_EQ(registry_.poison_words().asked, 0U) << "and nobody waits for an answer any more";
+}
+
 TEST_F(ClientRegistryTest, TheLastWordOfAClientCountsAlsoWhereItWasGoneBeforeTheNextBeat) {
   auto client = connect("server", milliseconds(40));
   ASSERT_TRUE(client);

@@ -91,7 +91,8 @@ TEST_F(PoisonOfARealCcmd, CannotBeObeyedWhereNobodyDoesAndNothingResetsTheNode) 
   const std::uint64_t asked = alpha.ask_for_poison();
   EXPECT_TRUE(comes_to(alpha, asked, PoisonProgress::cannot));
   EXPECT_EQ(told(alpha).partner_reason, static_cast<std::uint8_t>(PoisonReason::no_reset));
-  EXPECT_NE(beta_.log().find("the pools did not stop, and this node cannot reset itself"), std::string::npos);
+  EXPECT_NE(beta_.log().find("its agent has not said that everything is stopped, and this node cannot reset itself"),
+            std::string::npos);
 }
 
 TEST_F(PoisonOfARealCcmd, OfACcmdThatRestartsMeanwhileIsNeverAnswered) {

@@ -209,8 +209,8 @@ class RailPoison : public RailTest {
   }
   std::optional<PoisonOrder> taken(const PoisonOrder& newest = {}) { return beta_.rail.take_poison(now_, newest); }
   // What alpha writes for its `serial`.
-  Record give(std::uint64_t serial) {
-    alpha_.rail.give_poison(serial);
+  Record give(std::uint64_t serial, bool withdrawn = false) {
+    alpha_.rail.give_poison({serial, withdrawn});
     turn();
     Record bytes{};
     std::ranges::copy(slot(), bytes.begin());
@@ -232,6 +232,19 @@ TEST_F(RailPoison, AnOrderIsTakenOnceAndOnlyWhereItIsNewer) {
   EXPECT_EQ(taken(order), (PoisonOrder{Incarnation(11), 7}));
   EXPECT_EQ(refused().stale + refused().key + refused().malformed + refused().identity, 0U);
   EXPECT_EQ(alpha_.rail.handshake().state(), HandshakeState::connected);
+}
+
+TEST_F(RailPoison, AnOrderIsWithdrawnOnceAndDoesNotComeBack) {
+  connect();
+  const Record order = give(5);
+  ASSERT_TRUE(taken());
+  give(5, true);
+  const PoisonOrder withdrawn{Incarnation(11), 5, true};
+  EXPECT_EQ(taken(PoisonOrder{Incarnation(11), 5}), withdrawn);
+  EXPECT_FALSE(taken(withdrawn));
+  std::ranges::copy(order, slot().begin());  // late, over another rail
+  EXPECT_FALSE(taken(withdrawn));
+  EXPECT_EQ(refused().stale, 1U);
 }
 
 TEST_F(RailPoison, AnOrderWhoseSerialDoesNotRiseIsStale) {
@@ -303,7 +316,7 @@ TEST_F(RailPoison, AnOrderForAnotherLifeOfTheKernelIsStale) {
 }
 
 TEST_F(RailPoison, NothingIsGivenWithoutASession) {
-  alpha_.rail.give_poison(5);
+  alpha_.rail.give_poison({5, false});
   connect();
   for (int i = 0; i < 5; ++i) turn();
   EXPECT_TRUE(std::ranges::all_of(slot(), [](std::byte b) { return b == std::byte{0}; }));

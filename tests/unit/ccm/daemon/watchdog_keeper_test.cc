@@ -369,6 +369,10 @@ TEST_F(WatchdogKeeperTest, NothingResetsWhereNoneIsHeld) {
   start();
   run(seconds(1));
   EXPECT_EQ(keeper_->starve(), std::nullopt);
+  const int held = device_.holds;
+  device_.fault.reset();
+  run(seconds(5));
+  EXPECT_EQ(device_.holds, held + 1) << "what could not be starved is taken up as ever";
 }
 
 }  // namespace

@@ -18,7 +18,11 @@ class APoisonGiver : public ::testing::Test {
     partner_.boot_id.bytes[0] = 1;
     partner_.capabilities = kCapabilityPoison;
   }
-  std::optional<std::uint64_t> advance(bool connected = true) { return giver_.advance(now_, connected); }
+  // The serial of an order that is to be written.
+  std::optional<std::uint64_t> advance(bool connected = true) {
+    const auto write = giver_.advance(now_, connected);
+    return write && !write->withdrawn ? std::optional(write->serial) : std::nullopt;
+  }
   void answers(PoisonState state, std::uint64_t serial, Incarnation from = kOwn) {
     partner_.answer.from_incarnation = from.value();
     partner_.answer.serial = serial;
@@ -90,6 +94,42 @@ TEST_F(APoisonGiver, AnotherOrderHasAnotherSerialAndAnEarlierAnswerIsNone) {
   EXPECT_EQ(giver_.asked(), 0U);
   answers(PoisonState::stopped, second);
   EXPECT_EQ(giver_.progress(), PoisonProgress::none) << "it was withdrawn";
+}
+
+TEST_F(APoisonGiver, WithdrawsWhatItNoLongerWaitsForUntilThePartnerKnows) {
+  const std::uint64_t serial = give(1);
+  answers(PoisonState::accepted, serial);
+  giver_.ask(0);
+  EXPECT_EQ(giver_.advance(now_, true), (PoisonWrite{serial, true}));
+  EXPECT_EQ(giver_.advance(now_, true), std::nullopt);
+  now_ += kAgain;
+  EXPECT_EQ(giver_.advance(now_, false), std::nullopt);
+  EXPECT_EQ(giver_.advance(now_, true), std::nullopt) << "nothing has been seen of the session that stands now";
+  answers(PoisonState::cannot, serial);
+  EXPECT_EQ(giver_.advance(now_, true), (PoisonWrite{serial, true}));
+  answers(PoisonState::none, serial);
+  now_ += kAgain;
+  EXPECT_EQ(giver_.advance(now_, true), std::nullopt);
+  answers(PoisonState::accepted, serial);
+  EXPECT_EQ(giver_.advance(now_, true), std::nullopt) << "once it is over it is over";
+}
+
+TEST_F(APoisonGiver, WithdrawsNothingThatWasObeyedOrNeverWritten) {
+  giver_.ask(1);
+  giver_.ask(0);
+  giver_.sees(partner_);
+  EXPECT_EQ(giver_.advance(now_, true), std::nullopt);
+  answers(PoisonState::stopped, give(2));
+  giver_.ask(0);
+  EXPECT_EQ(giver_.advance(now_, true), std::nullopt);
+}
+
+TEST_F(APoisonGiver, GivesItsNextOrderWithoutWithdrawingTheLast) {
+  const std::uint64_t first = give(1);
+  const std::uint64_t second = give(2);
+  EXPECT_GT(second, first);
+  now_ += kAgain;
+  EXPECT_EQ(giver_.advance(now_, true), (PoisonWrite{second, false}));
 }
 
 TEST_F(APoisonGiver, AStateThatItDoesNotKnowChangesNothing) {

@@ -16,6 +16,7 @@ class APoisonTaker : public ::testing::Test {
  protected:
   void start(PoisonReset reset) { taker_.emplace(PoisonSettings{kBound, reset}); }
   void take(std::uint64_t serial) { taker_->take(now_, {Incarnation(7), serial}); }
+  void withdraw(std::uint64_t serial) { taker_->take(now_, {Incarnation(7), serial, true}); }
   PoisonReason reason() { return static_cast<PoisonReason>(taker_->answer().reason); }
 
   Instant now_ = Instant(seconds(100));
@@ -127,6 +128,58 @@ TEST_F(APoisonTaker, AnOrderAfterOneThatCouldNotBeObeyedHasItsOwnTime) {
   EXPECT_EQ(taker_->state(), PoisonState::accepted);
   EXPECT_EQ(taker_->advance(now_ + kBound - Duration(1)), Deed::none);
   EXPECT_EQ(taker_->state(), PoisonState::accepted);
+}
+
+TEST_F(APoisonTaker, AnOrderThatIsWithdrawnEndsAndNobodyIsReset) {
+  start(PoisonReset::watchdog);
+  take(1);
+  withdraw(1);
+  EXPECT_EQ(taker_->state(), PoisonState::none);
+  EXPECT_FALSE(taker_->stands());
+  EXPECT_EQ(taker_->answer().serial, 1U) << "so that the giver sees that it is known";
+  EXPECT_EQ(taker_->advance(now_ + 10 * kBound), Deed::none);
+  taker_->agent_says(taker_->number(), 0);
+  EXPECT_EQ(taker_->state(), PoisonState::none) << "what is not waited for is not answered";
+}
+
+TEST_F(APoisonTaker, AnOrderThatCouldNotBeObeyedEndsWithItsWithdrawal) {
+  start(PoisonReset::none);
+  take(1);
+  (void)taker_->advance(now_ + kBound);
+  ASSERT_EQ(taker_->state(), PoisonState::cannot);
+  withdraw(1);
+  EXPECT_EQ(taker_->state(), PoisonState::none);
+  EXPECT_EQ(reason(), PoisonReason::none);
+}
+
+TEST_F(APoisonTaker, AResetThatIsUnderWayIsNotCalledBack) {
+  start(PoisonReset::watchdog);
+  take(1);
+  ASSERT_EQ(taker_->advance(now_ + kBound), Deed::starve_watchdog);
+  taker_->starved(now_ + kBound, seconds(7));
+  withdraw(1);
+  EXPECT_EQ(taker_->state(), PoisonState::resetting);
+}
+
+TEST_F(APoisonTaker, WhatWasObeyedStaysSoForItsOwnOrderAlone) {
+  start(PoisonReset::watchdog);
+  take(1);
+  taker_->agent_says(taker_->number(), 0);
+  withdraw(1);
+  EXPECT_EQ(taker_->state(), PoisonState::stopped);
+  withdraw(2);  // of an order that never came
+  EXPECT_EQ(taker_->state(), PoisonState::none);
+  EXPECT_EQ(taker_->answer().serial, 2U);
+}
+
+TEST_F(APoisonTaker, AnOrderEndsWithTheCcmThatGaveIt) {
+  start(PoisonReset::watchdog);
+  take(1);
+  taker_->sees_giver(Incarnation(7));
+  EXPECT_TRUE(taker_->stands());
+  taker_->sees_giver(Incarnation(8));
+  EXPECT_FALSE(taker_->stands());
+  EXPECT_EQ(taker_->advance(now_ + 10 * kBound), Deed::none);
 }
 
 }  // namespace

@@ -109,6 +109,20 @@ TEST(PoisonRecord, IsEncodedAsTheGoldenBytesAndReadFromThem) {
   EXPECT_EQ(error_of(golden, RecordKind::connected), RecordError::malformed);
 }
 
+TEST(PoisonRecord, SaysWhetherItIsWithdrawn) {
+  RecordView view = poison_view();
+  EXPECT_FALSE(parse_record(encode_record(view, golden_key()), RecordKind::poison)->withdrawn);
+  view.withdrawn = true;
+  Record record = encode_record(view, golden_key());
+  EXPECT_TRUE(parse_record(record, RecordKind::poison)->withdrawn);
+  record[offsetof(RecordLayout, withdrawn)] = std::byte{2};
+  RecordLayout layout;
+  std::memcpy(&layout, record.data(), sizeof layout);
+  layout.crc = crc32c(std::span(record).subspan(offsetof(RecordLayout, kind)));
+  std::memcpy(record.data(), &layout, sizeof layout);
+  EXPECT_EQ(error_of(record, RecordKind::poison), RecordError::malformed);
+}
+
 TEST(PoisonRecord, ThatNamesNoLifeOfTheTargetOrNoSerialIsMalformed) {
   RecordView nobodys = poison_view();
   nobodys.to_boot_id = BootId{};
