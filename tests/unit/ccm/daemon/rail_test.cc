@@ -330,11 +330,11 @@ class KeptPoison : public RailPoison {
     config_.partner = *NodeName::parse("alpha");
     config_.pace = milliseconds(10);
     config_.poison = {.bound = seconds(1), .reset = reset};
-    keeper_.emplace(config_, Incarnation(22), watchdog_, sysrq_);
+    keeper_.emplace(config_, clock_, Incarnation(22), watchdog_, sysrq_);
   }
   bool turn_kept(const PoisonWords& agent = {}) {
     turn();
-    const bool told = keeper_->turn(now_, std::span(&beta_.rail, 1), agent);
+    const bool told = keeper_->turn(clock_.now(), std::span(&beta_.rail, 1), agent);
     beta_.rail.page().poison = keeper_->answer();
     clock_.advance(milliseconds(10));
     watchdog_.turn();
@@ -367,7 +367,7 @@ TEST_F(KeptPoison, IsAnsweredByTheAgentsWordAndResetsNothing) {
   keep(PoisonReset::sysrq);
   connect();
   turn_kept();
-  alpha_.rail.give_poison(5);
+  alpha_.rail.give_poison({5, false});
   while (!turn_kept()) ASSERT_LT(now_, Instant(seconds(60)));
   EXPECT_EQ(state(), PoisonState::accepted);
   EXPECT_EQ(keeper_->self().number, 1U);
@@ -382,7 +382,7 @@ TEST_F(KeptPoison, StarvesTheWatchdogWhereNobodyObeys) {
   keep(PoisonReset::watchdog);
   connect();
   turn_kept();
-  alpha_.rail.give_poison(5);
+  alpha_.rail.give_poison({5, false});
   for (int i = 0; i < 120; ++i) turn_kept();
   EXPECT_EQ(state(), PoisonState::resetting);
   const int feeds = device_.feeds;
@@ -395,7 +395,7 @@ TEST_F(KeptPoison, TriggersSysrqWhereNobodyObeysAndStarvesTheWatchdogWhereThatRe
   keep(PoisonReset::sysrq);
   connect();
   turn_kept();
-  alpha_.rail.give_poison(5);
+  alpha_.rail.give_poison({5, false});
   for (int i = 0; i < 120; ++i) turn_kept();
   EXPECT_EQ(triggered(), "b");
   EXPECT_EQ(state(), PoisonState::resetting);
