@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
 #include "agent/cli/answer.h"
 #include "agent/cli/decision_watch.h"
@@ -18,9 +19,11 @@
 #include "agent/cli/record_text.h"
 #include "agent/cli/reservation_look.h"
 #include "agent/cli/status_text.h"
+#include "agent/cli/watchdog_text.h"
 #include "agent/config/agent_config.h"
 #include "ccm/client/client.h"
 #include "ccm/config/pair_config.h"
+#include "ccm/watchdog/configured_watchdog.h"
 
 namespace hapair::cli {
 namespace {
@@ -341,6 +344,24 @@ Exit show_rails(const Common& common) {
 
 namespace {
 
+// Of the configured one, as far as it can be seen from here.
+std::optional<ccm::WatchdogKind> watchdog_kind_of(const agent::AgentConfig& config) {
+  return config.pair.watchdog ? ccm::watchdog_kind_at(config.pair.watchdog->device) : std::nullopt;
+}
+
+std::string watchdog_limits_text(const agent::AgentConfig& config, const Style& style) {
+  if (watchdog_kind_of(config) != ccm::WatchdogKind::container) return "";
+  return container_watchdog_text(config.pair.watchdog->device, style);
+}
+
+void add_watchdog(const agent::AgentConfig& config, Json& json) {
+  const auto kind = watchdog_kind_of(config);
+  if (!kind) return;
+  const bool container = *kind == ccm::WatchdogKind::container;
+  json["watchdog"] = {{"kind", container ? "container" : "machine"},
+                      {"not_covered", container ? container_watchdog_limits() : std::vector<std::string_view>{}}};
+}
+
 std::string reservations_text(const ReservationLook& look) {
   if (look.disks == 0) return "";
   const std::string disks = std::to_string(look.disks) + (look.disks == 1 ? " reserved disk" : " reserved disks");
@@ -365,10 +386,14 @@ Exit check(const Common& common, const std::string& file) {
   if (common.json) {
     Json json{{"file", file}, {"ok", problems.empty()}, {"problems", problems}};
     json["reserved_disks"] = {{"count", reservations.disks}, {"asked", reservations.asked}};
-    if (problems.empty()) json.update(forecast_json(*config));
+    if (problems.empty()) {
+      add_watchdog(*config, json);
+      json.update(forecast_json(*config));
+    }
     print_json(json);
   } else if (problems.empty()) {
-    print(file + ": ok\n" + reservations_text(reservations) + forecast_text(*config, style));
+    print(file + ": ok\n" + reservations_text(reservations) + watchdog_limits_text(*config, style) +
+          forecast_text(*config, style));
   }
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
   return problems.empty() ? Exit::ok : Exit::configuration;

@@ -25,10 +25,36 @@ std::string watchdog_text(const WatchdogWords& watchdog, std::int64_t now_ns, co
   if (watchdog.state.empty() || watchdog.state == "none") return "none: nothing resets this node (ccm.watchdog)";
   std::string problem = toned(watchdog.problem, Tone::bad, style);
   if (watchdog.timeout_ms == 0) return problem;
-  const std::string resets = fmt::format("{} resets this node {} after its last feed; ", watchdog.device,
+  const std::string resets = fmt::format("{} {} {} after its last feed; ", watchdog.device,
+                                         watchdog.container ? "ends this container" : "resets this node",
                                          duration_text(static_cast<std::int64_t>(watchdog.timeout_ms) * kNsPerMs)) +
                              feeding(watchdog, now_ns, style);
   return watchdog.problem.empty() ? resets : problem + "; " + resets;
+}
+
+std::vector<std::string_view> container_watchdog_limits() {
+  return {
+      "a container that is frozen as a whole, process 1 with it (podman pause, a paused virtual machine): awake again, "
+      "others may run a little before it ends",
+      "a process that waits for a disk that hangs: it lives until the disk answers",
+      "file systems whose last data the kernel has still to write when it unmounts them",
+      "services of the kernel that resources set up (LIO targets, nfsd, DRBD, md, device mapper), and addresses in a "
+      "network namespace that is held from outside",
+      "the host itself: the other node is to be on another one",
+  };
+}
+
+std::string container_watchdog_text(const std::string& socket, const Style& style) {
+  constexpr std::size_t kIndent = 4;
+  std::string out = wrapped("watchdog " + socket +
+                                ": process 1 of this container (hapair-node-init) ends it, all its processes at once, "
+                                "where it is not fed. Not covered; reserved disks (scsi:reservation) are against it:",
+                            2, style.width) +
+                    "\n";
+  for (const std::string_view limit : container_watchdog_limits()) {
+    out += "  - " + wrapped(std::string(limit), kIndent, style.width) + "\n";
+  }
+  return out;
 }
 
 }  // namespace hapair::cli

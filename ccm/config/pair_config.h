@@ -56,9 +56,9 @@ struct NetworkConfig {
   [[nodiscard]] std::string title() const { return (device.empty() ? "network " : "disk ") + name.text(); }
 };
 
-// The hardware watchdog that ccmd holds (ccm/watchdog). Whole seconds, which is what Linux counts them in.
+// The watchdog that ccmd holds (ccm/watchdog). Whole seconds, which is what Linux counts them in.
 struct WatchdogConfig {
-  std::string device;
+  std::string device;     // of the machine, or the socket of a container's process 1
   Duration timeout{};     // without a feed for so long, the device resets the node
   Duration pretimeout{};  // so long before it the device tells the kernel, where it can; zero: not
   bool operator==(const WatchdogConfig&) const = default;

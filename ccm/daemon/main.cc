@@ -36,8 +36,8 @@
 #include "ccm/daemon/options.h"
 #include "ccm/daemon/say.h"
 #include "ccm/daemon/watchdog_keeper.h"
+#include "ccm/watchdog/configured_watchdog.h"
 #include "ccm/watchdog/fed_until_record.h"
-#include "ccm/watchdog/linux_watchdog.h"
 
 namespace hapair::ccm {
 namespace {
@@ -313,7 +313,7 @@ class NodeWatchdog {
                  " runs: it is fed on as before, or it would reset this node. The change is taken up when ccmd is "
                  "stopped and started while no client serves and the driver lets it be stopped, else at the next boot");
     }
-    device_.emplace(held ? held->device : std::string());
+    device_.emplace(held ? held->device : std::string(), clock);
     keeper_.emplace(held, identity.config.pace, *device_, kept ? record_->table() : FedUntilTable(own_table_), running,
                     kept, clock);
   }
@@ -322,7 +322,7 @@ class NodeWatchdog {
   WatchdogKeeper& keeper() { return *keeper_; }
 
  private:
-  std::optional<LinuxWatchdog> device_;
+  std::optional<ConfiguredWatchdog> device_;
   std::array<FedUntilEntry, kMaxClients> own_table_{};
   RunningWatchdog own_running_{};
   std::optional<FedUntilRecord> record_;

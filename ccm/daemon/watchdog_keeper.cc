@@ -14,6 +14,8 @@ std::uint32_t whole_ms(Duration time) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
 }
 
+std::string end_of(const WatchdogSelfLayout& self) { return std::string(end_by(static_cast<WatchdogKind>(self.kind))); }
+
 std::string seconds_text(Duration time) {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) + " s";
 }
@@ -74,7 +76,7 @@ void WatchdogKeeper::tell_overdue(bool overdue) {
   const std::string device = "the watchdog " + config_->device;
   if (!overdue) return say(5, "ccmd: " + device + " is fed again: the client whose time had passed has said more");
   say(2, "ccmd: the time of client " + std::string(name_in(self_.fed_for)) + " has passed: " + device +
-             " is not fed any more and resets this node within " +
+             " is not fed any more and " + end_of(self_) + " within " +
              seconds_text(std::chrono::milliseconds(self_.timeout_ms)) +
              ", unless that client says that it goes on or has stopped what it serves");
 }
@@ -97,8 +99,9 @@ void WatchdogKeeper::take_up(Instant now) {
   self_.timeout_ms = whole_ms(held->timeout);
   self_.pretimeout_ms = whole_ms(held->pretimeout);
   self_.cannot_stop = held->can_stop ? 0 : 1;
+  self_.kind = static_cast<std::uint8_t>(held->kind);
   self_.fed_at_ns = ns_of(now);
-  say(5, "ccmd: the watchdog " + config_->device + " is held and fed; not fed, it resets this node after " +
+  say(5, "ccmd: the watchdog " + config_->device + " is held and fed; not fed, it " + end_of(self_) + " after " +
              seconds_text(held->timeout) + (held->can_stop ? "" : "; it cannot be stopped any more (nowayout)"));
   if (config_->pretimeout != held->pretimeout) {
     say(4, "ccmd: the watchdog " + config_->device + " has no pretimeout of " + seconds_text(config_->pretimeout) +
@@ -166,7 +169,7 @@ void WatchdogKeeper::end() {
   held_ = false;
   feed_.device_is_lost();
   const std::string device = "the watchdog " + config_->device;
-  const std::string resets = " resets this node in " + seconds_text(std::chrono::milliseconds(self_.timeout_ms)) +
+  const std::string resets = " " + end_of(self_) + " in " + seconds_text(std::chrono::milliseconds(self_.timeout_ms)) +
                              " unless a ccmd is back by then";
   if (const auto first = feed_.first()) {
     say(4,

@@ -1,5 +1,6 @@
-// The seam to the hardware watchdog: a timer outside of this process that resets the machine where nobody has fed it
-// for its time-out. The real side is Linux's (linux_watchdog.h).
+// The seam to the watchdog: a timer outside of this process that resets the machine, or ends the container that is the
+// node, where nobody has fed it for its time-out. The real sides are Linux's (linux_watchdog.h) and process 1 of a
+// container (container_watchdog.h).
 #pragma once
 
 #include <expected>
@@ -25,6 +26,7 @@ class Watchdog {
     bool outlives_holder = true;  // false: it is stopped when the holder's descriptor is closed, however that happens
     bool resets = true;           // false: it only gives an alarm
     bool hardware = true;         // false: a timer of the kernel that it is to guard against
+    WatchdogKind kind = WatchdogKind::machine;
   };
   // Takes the device up and starts it, or goes on with one that runs. Either feeds it.
   virtual std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) = 0;

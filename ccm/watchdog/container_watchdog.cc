@@ -1,0 +1,100 @@
+#include "ccm/watchdog/container_watchdog.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "ccm/wire/container_watchdog.h"
+
+namespace hapair::ccm {
+namespace {
+
+using Message = ContainerWatchdogMessage;
+
+std::unexpected<WatchdogFault> cannot_open(int error) {
+  return std::unexpected(WatchdogFault{WatchdogProblem::cannot_open, error});
+}
+
+std::unexpected<WatchdogFault> no_watchdog() { return std::unexpected(WatchdogFault{WatchdogProblem::no_watchdog, 0}); }
+
+// Zero, or an errno.
+int send(const Fd& socket, const ContainerWatchdogPacket& packet) {
+  const ssize_t sent = ::send(socket.get(), &packet, sizeof packet, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0) return 0;
+  // Process 1 has closed the connection: it is not held any more, as a device that is gone.
+  return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN ? ENODEV : errno;
+}
+
+std::expected<Fd, WatchdogFault> connect_to(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  struct stat st{};
+  if (::stat(path.c_str(), &st) != 0) return cannot_open(errno);
+  if (!S_ISSOCK(st.st_mode) || path.size() >= sizeof address.sun_path) return no_watchdog();
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return cannot_open(errno);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == EPROTOTYPE) return no_watchdog();  // a socket of another kind: somebody else's
+    return cannot_open(errno);
+  }
+  return socket;
+}
+
+std::expected<ContainerWatchdogPacket, WatchdogFault> answer_of(const Fd& socket) {
+  pollfd ready{.fd = socket.get(), .events = POLLIN, .revents = 0};
+  const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kAnswerPatience).count();
+  if (::poll(&ready, 1, static_cast<int>(patience)) <= 0) return cannot_open(ETIMEDOUT);
+  std::array<std::byte, sizeof(ContainerWatchdogPacket) + 1> bytes{};
+  const ssize_t got = ::recv(socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  // Turned out before the answer was read: so is who comes while another holds it.
+  if (got <= 0) return cannot_open(got == 0 || errno == ECONNRESET ? EBUSY : errno);
+  const auto packet = container_watchdog_packet(std::span(bytes).first(static_cast<std::size_t>(got)));
+  if (!packet) return no_watchdog();
+  if (packet->message == static_cast<std::uint32_t>(Message::refused)) return cannot_open(packet->error);
+  if (packet->message != static_cast<std::uint32_t>(Message::held)) return no_watchdog();
+  return *packet;
+}
+
+}  // namespace
+
+ContainerWatchdog::ContainerWatchdog(std::string socket, const Clock& clock)
+    : path_(std::move(socket)), clock_(&clock) {}
+
+std::expected<Watchdog::Held, WatchdogFault> ContainerWatchdog::hold(Duration timeout, Duration /*pretimeout*/) {
+  auto socket = connect_to(path_);
+  if (!socket) return std::unexpected(socket.error());
+  ContainerWatchdogPacket wish = container_watchdog_packet(Message::hold, clock_->now());
+  wish.timeout_ms = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
+  if (const int error = send(*socket, wish); error != 0) return cannot_open(error == ENODEV ? EBUSY : error);
+  const auto answer = answer_of(*socket);
+  if (!answer) return std::unexpected(answer.error());
+  socket_ = std::move(*socket);
+  return Held{.timeout = std::chrono::milliseconds(answer->timeout_ms),
+              .pretimeout = {},
+              .can_stop = answer->cannot_stop == 0,
+              .outlives_holder = true,
+              .resets = true,
+              .hardware = true,
+              .kind = WatchdogKind::container};
+}
+
+int ContainerWatchdog::feed() {
+  if (!socket_.valid()) return EBADF;
+  return send(socket_, container_watchdog_packet(Message::feed, clock_->now()));
+}
+
+void ContainerWatchdog::stop() {
+  if (socket_.valid()) (void)send(socket_, container_watchdog_packet(Message::stop));
+  socket_.reset();
+}
+
+void ContainerWatchdog::leave_running() { socket_.reset(); }
+
+}  // namespace hapair::ccm
