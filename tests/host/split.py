@@ -1,4 +1,4 @@
-"""usage: tests/host/run split [--short] [--case links|disk|pause]... [--json FILE] [--keep]
+"""usage: tests/host/run split [--short] [--case C]... [--json FILE] [--keep]
 
 Split brain, tried: two nodes in PID, mount and network namespaces, each serving a pool over iSCSI to a client that never stops writing;
 leases, one mailbox disk, no fence device. A watcher looks at mounts, addresses and open disks of both all the time, from outside.
@@ -6,13 +6,16 @@ leases, one mailbox disk, no fence device. A watcher looks at mounts, addresses 
   links  every link between the two is cut (rail and network; not the clients' links, not the disks): both go on serving their own
          pools, nothing is taken, nothing stops
   disk   the same, and alpha loses its path to the mailbox disk: it stops its pool when its lease is over, and only then beta takes it
+  agent  as disk, and alpha's hapaird stands still (SIGSTOP), as does who would restart it: nobody there can stop the pool, so its watchdog is fed no longer than the
+         lease lasts and its stop may take, and ends alpha; only then beta takes the pool
   pause  every process of alpha is stopped (SIGSTOP), all but its process 1: its watchdog ends it, and only then beta takes its pool
+  ccmd   alpha's ccmd is killed: the next one goes on feeding the watchdog, and nothing moves
 
 After each: healed, every pool given back, what was acknowledged read back. Order is asserted, and that nobody waits less than it must;
 how long a thing takes is told only.
 
   --short      links and disk, with short leases: less than a minute
-  --case C     only this one (may be given again)
+  --case C     only this one (may be given again): links, disk, agent, pause or ccmd
   --json FILE  the result, as JSON
   --keep       keep logs and records in /var/tmp/hapair-split.kept
 
@@ -30,19 +33,21 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "deploy"
 
 # pylint: disable=wrong-import-position
 from demonstration import Ended, end_on_signals, say  # noqa: E402
-from split_world import ENDED_BY_WATCHDOG, SplitWorld, Times  # noqa: E402
+from split_world import ENDED_BY_WATCHDOG, WATCHDOG, SplitWorld, Times  # noqa: E402
 from world import processes  # noqa: E402
 from world.layout import NODES, POOLS, WorldError, now_ns  # noqa: E402
 from world.timeline import RECORD_KINDS, Entry, from_client, from_watcher, render  # noqa: E402
 from world.world import check_machine  # noqa: E402
 
 SKIPPED = 77
-CASES = ("links", "disk", "pause")
+CASES = ("links", "disk", "agent", "pause", "ccmd")
+SHORT = ("links", "disk")
 LOSER, WINNER, POOL = "alpha", "beta", "pool-a"
 PATIENCE_S = 90
 LARGEST_GAP_ALLOWED_MS = 500  # a proof with holes is none
 LEASE_KINDS = ("claim-decided", "lease-expired", "lease-given-up", "lease-lost", "lease-waited-for")
-TAKING = ("claim-durable", "claim-decided", "permit", "fence-started")
+TAKING = ("permit", "fence-started")
+STOPPING = ("resource-stopped", "lease-lost")
 
 
 class Story:
@@ -67,13 +72,12 @@ class Story:
         self.wait("both clients write", lambda since=now_ns(): all(
             self.pair.writes_since(since, pool.name) for pool in POOLS))
 
-    def timeline(self, since_ns, before=()):
-        """Both nodes' records (`before`: of a life that is over), the watcher's and the clients' sights, in order."""
+    def timeline(self, since_ns):
+        """Both nodes' records, what the watcher and the clients saw, and the ends of nodes, in order."""
         entries = [Entry(since_ns, "fault", "begins")]
         for node in NODES:
-            records = [*self.pair.records_since(node, since_ns), *(before if node == LOSER else ())]
-            entries += [Entry(record["when_ns"], node, f"{record['kind']}: {record['text']}") for record in records
-                        if record["kind"] in RECORD_KINDS + LEASE_KINDS]
+            entries += [Entry(record["when_ns"], node, f"{record['kind']}: {record['text']}")
+                        for record in self.pair.records_since(node, since_ns) if record["kind"] in RECORD_KINDS + LEASE_KINDS]
         entries += from_watcher(self.pair.world.watcher.changes())
         entries += [Entry(when_ns, "machine", f"{node} {text}") for when_ns, node, text in self.pair.keeper.log]
         for client in self.pair.world.clients.values():
@@ -90,7 +94,12 @@ class Story:
             self.expect(result["verified"] and lost == 0, f"{when}: {result['writes_acknowledged']} acknowledged writes of {pool.name} "
                                                           f"read back, {lost if result['verified'] else 'not known how many'} lost")
 
-    def taken(self, records, kind):
+    @staticmethod
+    def kinds(records, kinds):
+        return [record["kind"] for record in records if record["kind"] in kinds]
+
+    @staticmethod
+    def taken(records, kind):
         return next((record["when_ns"] for record in records if record["kind"] == kind and record["pool"] == POOL), None)
 
     def one_side_at_a_time(self, since_ns, records):
@@ -143,10 +152,8 @@ class Story:
         self.timeline(since)
         self.expect(not changes, "each node went on with its own pool, all of it, and had nothing of the other's")
         for node in NODES:
-            taking = [record["kind"] for record in records[node] if record["kind"] in TAKING]
-            self.expect(not taking, f"{node} began no takeover" + (f" ({', '.join(taking)})" if taking else ""))
-            stopped = [record["text"] for record in records[node] if record["kind"] in ("resource-stopped", "lease-lost")]
-            self.expect(not stopped, f"{node} stopped nothing")
+            self.expect(not self.kinds(records[node], TAKING), f"{node} took nothing")
+            self.expect(not self.kinds(records[node], STOPPING), f"{node} stopped nothing")
         self.read_back("still cut")
         self.pair.join()
         self.well()
@@ -173,12 +180,21 @@ class Story:
         self.pair.set_mailbox(LOSER, True)
         self.wait_for_giveback()
 
+    def agent(self):
+        say(f"\nagent: the same links are cut, {LOSER} has no mailbox disk, and its hapaird is stopped (SIGSTOP), as is who would restart it.")
+        self.pair.machines[LOSER].signal_program("hapair-demo-init", signal.SIGSTOP)
+        since = self.pair.machines[LOSER].signal_program("hapaird", signal.SIGSTOP)
+        self.pair.set_mailbox(LOSER, False)
+        self.pair.part()
+        self.ended_by_its_watchdog(since)
+
     def pause(self):
         say(f"\npause: every process of {LOSER} but its process 1 is stopped (SIGSTOP).")
+        self.ended_by_its_watchdog(self.pair.machines[LOSER].freeze(but_pid_1=True))
+
+    def ended_by_its_watchdog(self, since):
         machine = self.pair.machines[LOSER]
-        before = self.pair.records(LOSER)
         namespace = machine.pid_namespace
-        since = machine.freeze(but_pid_1=True)
         self.wait(f"the watchdog has ended {LOSER}", lambda: not machine.is_on)
         left = processes.in_namespace(namespace, "pid")
         self.wait_for_takeover()
@@ -187,11 +203,26 @@ class Story:
         self.expect(f"status {ENDED_BY_WATCHDOG}:" in ended, f"{LOSER} was ended by its watchdog ({ended or 'the keeper saw no end'})")
         self.expect(not left, f"no process of {LOSER} was left")
         self.one_side_at_a_time(since, records)
+        self.expect(not self.pair.changes_since(since, "pool-b"), f"{WINNER} went on with its own pool")
         self.read_back(f"served by {WINNER}")
-        say(f"{LOSER} is switched on again.")
+        say(f"The links are healed, and {LOSER} is switched on again.")
+        self.pair.join()
         machine.power_on()
         self.wait_for_giveback()
-        self.timeline(since, [record for record in before if record["when_ns"] >= since])
+        self.timeline(since)
+
+    def ccmd(self):
+        say(f"\nccmd: {LOSER}'s ccmd is killed (SIGKILL).")
+        machine = self.pair.machines[LOSER]
+        since = machine.signal_program("ccmd", signal.SIGKILL)
+        # Longer than the watchdog of a node whose ccmd did not come back would have let it live.
+        self.pair.pause(2 * self.pair.times.watchdog / 1000 + 2)
+        self.well()
+        records = {node: self.pair.records_since(node, since) for node in NODES}
+        self.timeline(since)
+        self.expect(machine.is_on and not self.pair.changes_since(since), f"{LOSER} lives, and no pool moved")
+        for node in NODES:
+            self.expect(not self.kinds(records[node], TAKING + STOPPING), f"{node} took and stopped nothing")
 
     # --- all of it ---
 
@@ -214,6 +245,9 @@ class Story:
             client.start()
         self.well()
         say(pair.machines[LOSER].execute("hapair", "status").stdout.rstrip())
+        checked = pair.machines[LOSER].execute("hapair", "check")
+        self.expect(checked.returncode == 0 and f"watchdog {WATCHDOG}: process 1 of this container" in checked.stdout,
+                    "hapair check knows that the watchdog is a container's, and says what that does not cover")
 
     def finish(self):
         """Everything is read back once more, and the watcher's last word."""
@@ -245,7 +279,7 @@ def parse(argv):
         print(__doc__)
         sys.exit(0)
     options = parser.parse_args(argv)
-    options.cases = [case for case in CASES if case in (options.cases or (CASES[:2] if options.short else CASES))]
+    options.cases = [case for case in CASES if case in (options.cases or (SHORT if options.short else CASES))]
     return options
 
 
