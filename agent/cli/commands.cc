@@ -354,6 +354,15 @@ std::string watchdog_limits_text(const agent::AgentConfig& config, const Style& 
   return container_watchdog_text(config.pair.watchdog->device, style);
 }
 
+// A container that is started anew would pass for one that never ended.
+void check_boot_id(const agent::AgentConfig& config, std::vector<std::string>& problems) {
+  if (watchdog_kind_of(config) != ccm::WatchdogKind::container || config.pair.boot_id_file != ccm::kKernelsBootId)
+    return;
+  problems.push_back(
+      "boot_id_file is the kernel's, which is the host's and outlives this container: give the file that "
+      "hapair-node-init draws at each start (/run/hapair-boot-id)");
+}
+
 void add_watchdog(const agent::AgentConfig& config, Json& json) {
   const auto kind = watchdog_kind_of(config);
   if (!kind) return;
@@ -379,7 +388,9 @@ Exit check(const Common& common, const std::string& file) {
     if (const auto key = ccm::load_key(config->pair.key_file); !key) problems.push_back(file + ": " + key.error());
     if (const auto id = ccm::load_boot_id(config->pair.boot_id_file); !id) problems.push_back(file + ": " + id.error());
     if (problems.empty()) reservations = look_at_reservations(*config);
-    for (std::string problem : reservations.problems) problems.push_back(problem.insert(0, file + ": "));
+    std::vector<std::string> seen = reservations.problems;
+    check_boot_id(*config, seen);
+    for (const std::string& problem : seen) problems.push_back(file + ": " + problem);
   } else {
     problems = config.error().lines();
   }

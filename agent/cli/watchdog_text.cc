@@ -33,15 +33,15 @@ std::string watchdog_text(const WatchdogWords& watchdog, std::int64_t now_ns, co
 }
 
 std::vector<std::string_view> container_watchdog_limits() {
-  return {
+  constexpr std::string_view kFrozen =
       "a container that is frozen as a whole, process 1 with it (podman pause, a paused virtual machine): awake again, "
-      "others may run a little before it ends",
-      "a process that waits for a disk that hangs: it lives until the disk answers",
-      "file systems whose last data the kernel has still to write when it unmounts them",
+      "others may run a little before it ends";
+  constexpr std::string_view kServices =
       "services of the kernel that resources set up (LIO targets, nfsd, DRBD, md, device mapper), and addresses in a "
-      "network namespace that is held from outside",
-      "the host itself: the other node is to be on another one",
-  };
+      "network namespace that is held from outside";
+  return {kFrozen, "a process that waits for a disk that hangs: it lives until the disk answers",
+          "file systems whose last data the kernel has still to write when it unmounts them", kServices,
+          "the host itself: the other node is to be on another one"};
 }
 
 std::string container_watchdog_text(const std::string& socket, const Style& style) {

@@ -305,7 +305,7 @@ PairConfig read_pair_config(ConfigObject& root) {
   }
   config.key_file = root.text("key_file", "/etc/hapair/pair.key");
   config.run_dir = root.text("run_dir", "/run/hapair");
-  config.boot_id_file = root.text("boot_id_file", "/proc/sys/kernel/random/boot_id");
+  config.boot_id_file = root.text("boot_id_file", kKernelsBootId);
   require_absolute(root, "key_file", config.key_file);
   require_absolute(root, "run_dir", config.run_dir);
   require_absolute(root, "boot_id_file", config.boot_id_file);

@@ -68,13 +68,15 @@ inline constexpr std::size_t kMaxWatchdogPath = 95;
 // late.
 inline constexpr int kPacesPerWatchdogTimeout = 10;
 
+inline constexpr const char* kKernelsBootId = "/proc/sys/kernel/random/boot_id";
+
 struct PairConfig {
   PairName pair;
   NodeName node;  // this one
   NodeName partner;
   std::string key_file;                 // at least 32 bytes; readable by its owner alone
   std::string run_dir;                  // sockets, locks and the runtime phase; gone after a reboot
-  std::string boot_id_file;             // /proc/sys/kernel/random/boot_id; of a namespace node, its own
+  std::string boot_id_file;             // kKernelsBootId; of a container, its own
   std::vector<RailConfig> rails;        // 1 to kMaxRails
   std::vector<NetworkConfig> networks;  // 0 to kMaxNetworks, with the disks
   Duration pace{};                      // between two beats, and between two reads of the partner's page

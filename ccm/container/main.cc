@@ -13,7 +13,7 @@ constexpr int kUsage = 2;
 constexpr int kFailed = 125;
 
 constexpr const char* kHelp =
-    "usage: hapair-node-init [--watchdog SOCKET] [--nowayout] [--] COMMAND [ARGUMENT...]\n"
+    "usage: hapair-node-init [--watchdog SOCKET] [--nowayout] [--boot-id FILE] [--] COMMAND [ARGUMENT...]\n"
     "       hapair-node-init --help | --version\n"
     "\n"
     "Process 1 of a node of hapair that is a container: starts COMMAND, reaps what nobody waits for, hands signals "
@@ -23,6 +23,9 @@ constexpr const char* kHelp =
     "\n"
     "  --watchdog SOCKET  where\n"
     "  --nowayout         who holds it cannot stop it: ccmd is to be back within its time-out\n"
+    "  --boot-id FILE     where the number of this life of the container is written, drawn anew at each start "
+    "(default\n"
+    "                     /run/hapair-boot-id; boot_id_file of the configuration): the kernel's own is the host's\n"
     "\n"
     "Examples:\n"
     "  unshare --pid --mount --net --fork --kill-child hapair-node-init /etc/node/start\n"
@@ -36,6 +39,7 @@ constexpr const char* kHelp =
 
 struct Options {
   std::string socket = "/run/hapair-watchdog";
+  std::string boot_id = "/run/hapair-boot-id";
   bool nowayout = false;
   std::vector<std::string> command;
 };
@@ -51,11 +55,12 @@ std::optional<Options> parse(std::vector<std::string> words) {
     }
     if (words[i] == "--nowayout") {
       options.nowayout = true;
-    } else if (words[i] == "--watchdog" && i + 1 < words.size() && words[i + 1].starts_with('/')) {
-      options.socket = words[++i];
-    } else {
-      return std::nullopt;
+      continue;
     }
+    const bool has_path = i + 1 < words.size() && words[i + 1].starts_with('/');
+    if (!has_path || (words[i] != "--watchdog" && words[i] != "--boot-id")) return std::nullopt;
+    (words[i] == "--watchdog" ? options.socket : options.boot_id) = words[i + 1];
+    ++i;
   }
   options.command.assign(words.begin() + static_cast<std::ptrdiff_t>(i), words.end());
   if (options.command.empty()) return std::nullopt;
@@ -82,5 +87,6 @@ int main(int argc, char** argv) {
   const hapair::SystemClock clock;
   auto service = hapair::ccm::WatchdogService::open(options->socket, options->nowayout, clock);
   if (!service) return fail(service.error());
+  if (const auto drawn = hapair::ccm::draw_boot_id(options->boot_id); !drawn) return fail(drawn.error());
   return hapair::ccm::NodeInit(std::move(*service), clock).run(options->command);
 }

@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 
 #include "ccm/base/log_line.h"
@@ -77,6 +78,19 @@ std::optional<std::string> why_no_container() {
   if (::stat("/proc/self/ns/pid", &st) != 0) return errno_text("/proc/self/ns/pid");
   if (st.st_ino == kInitialPidNamespace) return "it is process 1 of a machine, which has other watchdogs";
   return std::nullopt;
+}
+
+// Replaced as a whole: nobody reads half of one.
+std::expected<void, std::string> draw_boot_id(const std::string& file) {
+  const auto drawn = read_file("/proc/sys/kernel/random/uuid", 64);
+  if (!drawn) return std::unexpected(drawn.error());
+  const std::string temporary = file + ".new";
+  const Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!fd.valid() || ::write(fd.get(), drawn->data(), drawn->size()) != static_cast<ssize_t>(drawn->size()) ||
+      ::rename(temporary.c_str(), file.c_str()) != 0) {
+    return std::unexpected(errno_text(file));
+  }
+  return {};
 }
 
 NodeInit::NodeInit(WatchdogService service, const Clock& clock)

@@ -22,6 +22,7 @@
 
 #include <sys/types.h>
 
+#include <expected>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,9 @@ inline constexpr int kEndedByWatchdog = 90;  // exit status of process 1
 
 // Why this process cannot be the process 1 of a container, as a sentence; nothing where it is.
 std::optional<std::string> why_no_container();
+
+// The number of this life of the container, for boot_id_file. The error is a sentence.
+std::expected<void, std::string> draw_boot_id(const std::string& file);
 
 class NodeInit {
  public:

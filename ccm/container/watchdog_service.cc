@@ -25,9 +25,19 @@ bool answer(const Fd& socket, const ContainerWatchdogPacket& packet) {
   return ::send(socket.get(), &packet, sizeof packet, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof packet;
 }
 
-bool in_the_way(const std::string& path) {
+const sockaddr* generic(const sockaddr_un& address) { return reinterpret_cast<const sockaddr*>(&address); }
+
+Fd new_socket() { return Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
+
+// Empty where nothing is, or a socket of whom nobody serves any more.
+std::string what_is_in_the_way(const std::string& path, const sockaddr_un& address) {
   struct stat st{};
-  return ::lstat(path.c_str(), &st) == 0 && !S_ISSOCK(st.st_mode);
+  if (::lstat(path.c_str(), &st) != 0) return "";
+  if (!S_ISSOCK(st.st_mode)) return path + ": there is something else than a socket; it was left alone";
+  const Fd socket = new_socket();
+  if (::connect(socket.get(), generic(address), sizeof address) != 0 && errno == ECONNREFUSED) return "";
+  return path +
+         ": somebody serves there, as another container with the same folder does; give this one another --watchdog";
 }
 
 }  // namespace
@@ -41,13 +51,12 @@ std::expected<WatchdogService, std::string> WatchdogService::open(const std::str
                            std::to_string(sizeof address.sun_path - 1) + " bytes");
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  if (in_the_way(path)) return std::unexpected(path + ": there is something else than a socket; it was left alone");
-  Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (std::string why = what_is_in_the_way(path, address); !why.empty()) return std::unexpected(std::move(why));
+  Fd socket = new_socket();
   if (!socket.valid()) return std::unexpected(errno_text("socket"));
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return std::unexpected(errno_text(path));
   // Before bind(): the file is never there with other rights.
-  if (::fchmod(socket.get(), 0600) != 0 ||
-      ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+  if (::fchmod(socket.get(), 0600) != 0 || ::bind(socket.get(), generic(address), sizeof address) != 0 ||
       ::listen(socket.get(), kBacklog) != 0) {
     return std::unexpected(errno_text(path));
   }

@@ -17,7 +17,8 @@ namespace hapair::ccm {
 
 class WatchdogService {
  public:
-  // Listens at `path`, for this user alone; a socket that an earlier life left there is replaced, anything else is not.
+  // Listens at `path`, for this user alone; a socket that an earlier life left there is replaced, anything else is not,
+  // nor one that somebody serves.
   // `clock` outlives this. The error is a sentence.
   static std::expected<WatchdogService, std::string> open(const std::string& path, bool nowayout, const Clock& clock);
 

@@ -39,13 +39,14 @@ class Container(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="hapair-container-")
         self.addCleanup(folder.cleanup)
         self.watchdog = os.path.join(folder.name, "watchdog")
+        self.boot_id = os.path.join(folder.name, "boot-id")
         self.init = f"{BUILD_FOLDER}/ccm/container/hapair-node-init"
 
     def start(self, script, *options):
         """A container that runs the script, and says "up" when it does."""
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--net", "--fork", "--kill-child", self.init, "--watchdog",
-             self.watchdog, *options, "--", "sh", "-c", f"{script}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+             self.watchdog, "--boot-id", self.boot_id, *options, "--", "sh", "-c", f"{script}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.addCleanup(self.process.stdout.close)
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.kill)
@@ -162,6 +163,15 @@ class Container(unittest.TestCase):
             self.assertLess(time.monotonic(), until)
             time.sleep(0.02)
 
+    def test_draws_a_boot_id_at_each_start(self):
+        drawn = set()
+        for _ in range(2):
+            self.start("echo up; exit 0")
+            self.process.wait(PATIENCE_S)
+            drawn.add(self.read(self.boot_id))
+        self.assertEqual([len(boot_id) for boot_id in drawn], [37, 37])
+        self.assertNotEqual(drawn, {self.read("/proc/sys/kernel/random/boot_id")})
+
     def test_is_no_ordinary_process(self):
         done = subprocess.run([self.init, "--watchdog", self.watchdog, "true"], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, NOT_STARTED)
@@ -169,7 +179,7 @@ class Container(unittest.TestCase):
         self.assertFalse(os.path.exists(self.watchdog))
 
     def test_says_what_cannot_be_run_and_what_is_in_the_way(self):
-        container = ["unshare", "--pid", "--fork", "--kill-child", self.init, "--watchdog"]
+        container = ["unshare", "--pid", "--fork", "--kill-child", self.init, "--boot-id", self.boot_id, "--watchdog"]
         done = subprocess.run([*container, self.watchdog, "/nonexistent"], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, CANNOT_RUN)
         self.assertIn("cannot run /nonexistent", done.stderr)
@@ -179,7 +189,7 @@ class Container(unittest.TestCase):
         self.assertEqual(done.returncode, NOT_STARTED)
         self.assertIn("something else than a socket", done.stderr)
         self.assertEqual(self.read(self.watchdog + ".file"), "text")
-        for words in ([], ["--watchdog"], ["--watchdog", "relative", "true"], ["--other", "true"]):
+        for words in ([], ["--watchdog"], ["--boot-id"], ["--nowayout"], ["--watchdog", "relative", "true"], ["--other", "true"]):
             self.assertEqual(subprocess.run([self.init, *words], capture_output=True, check=False).returncode, 2, words)
 
 

@@ -33,6 +33,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "deploy"
 
 # pylint: disable=wrong-import-position
 from demonstration import Ended, end_on_signals, say  # noqa: E402
+from host_test import what_is_missing  # noqa: E402
 from split_world import ENDED_BY_WATCHDOG, WATCHDOG, SplitWorld, Times  # noqa: E402
 from world import processes  # noqa: E402
 from world.layout import NODES, POOLS, WorldError, now_ns  # noqa: E402
@@ -302,6 +303,9 @@ def main(argv):
     except WorldError as error:
         print(f"skipped: {error}")
         return SKIPPED
+    if missing := what_is_missing():
+        print(missing, file=sys.stderr)
+        return 1
     began = time.monotonic()
     times = Times(lease=2000, stop=2000, watchdog=2000) if options.short else Times(lease=4000, stop=4000, watchdog=3000)
     pair = SplitWorld(options, options.build_folder, times)

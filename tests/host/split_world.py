@@ -13,6 +13,7 @@ from world.world import World
 MAILBOX = "mailbox"
 MAILBOX_BYTES = 1 << 20
 WATCHDOG = "/run/hapair-watchdog"
+BOOT_ID = "/run/hapair-boot-id"
 ENDED_BY_WATCHDOG = 90  # ccm/container/node_init.h
 RECORD_BYTES, HEAD_BYTES = 32, 32  # deploy/demo/client/ledger.h
 
@@ -39,6 +40,7 @@ def shape_for(times):
             "mailbox_disks": [{"name": MAILBOX, "device": f"/run/disks/{MAILBOX}"}],
             "watchdog": {"device": WATCHDOG, "timeout_ms": times.watchdog}}
         configuration |= {
+            "boot_id_file": BOOT_ID,
             "arbiter": "mailbox", "lease": {"duration_ms": times.lease, "stop_ms": times.stop}, "fencing": {"devices": []},
             # Wide: what a busy machine does to a process is not what is tested.
             "heartbeat": {"floor_ms": 100, "agent_floor_ms": 300, "ceiling_ms": 1500}}

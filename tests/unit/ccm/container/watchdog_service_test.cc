@@ -201,6 +201,15 @@ TEST_F(ContainersWatchdog, DoesNotReplaceWhatIsNoSocket) {
   EXPECT_EQ(text, "text");
 }
 
+TEST_F(ContainersWatchdog, DoesNotReplaceOneThatIsServed) {
+  ASSERT_TRUE(hold(ccmd_));
+  const auto other = WatchdogService::open(path_, false, clock_);
+  ASSERT_FALSE(other);
+  EXPECT_NE(other.error().find("somebody serves there"), std::string::npos);
+  EXPECT_EQ(left(), kTimeout);
+  EXPECT_EQ(ccmd_.feed(), 0);
+}
+
 TEST_F(ContainersWatchdog, ASocketOfAnotherKindIsNone) {
   const std::string path = folder_ / "stream";
   sockaddr_un address{};
