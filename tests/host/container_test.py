@@ -46,8 +46,9 @@ class Container(unittest.TestCase):
         """A container that runs the script, and says "up" when it does."""
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--net", "--fork", "--kill-child", self.init, "--watchdog",
-             self.watchdog, "--boot-id", self.boot_id, *options, "--", "sh", "-c", f"{script}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+             self.watchdog, "--boot-id", self.boot_id, *options, "--", "sh", "-c", f"{script}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.addCleanup(self.process.stdout.close)
+        self.addCleanup(self.process.stdin.close)
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.kill)
         self.assertEqual(self.process.stdout.readline(), "up\n")
@@ -55,6 +56,11 @@ class Container(unittest.TestCase):
         self.assertEqual(len(children), 1)
         self.pid_1 = children[0]
         self.namespace = processes.namespace(self.pid_1, "pid")
+
+    def go_on(self):
+        """For a script that reads a line before it ends."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
     @staticmethod
     def read(path):
@@ -146,14 +152,17 @@ class Container(unittest.TestCase):
         self.ends(since)
 
     def test_nobody_held_it_nothing_happens(self):
-        self.start("echo up; sleep 2; exit 7")
+        self.start("echo up; read line; exit 7")
+        time.sleep(2 * TIMEOUT_MS / 1000)
+        self.go_on()
         self.assertEqual(self.process.wait(PATIENCE_S), 7)
 
     def test_hands_signals_on_and_ends_as_its_command_ends(self):
         self.start("trap 'exit 9' TERM; echo up; while :; do sleep 0.1; done")
         processes.send(self.pid_1, signal.SIGTERM)
         self.assertEqual(self.process.wait(PATIENCE_S), 9)
-        self.start("echo up; kill -KILL $$")
+        self.start("echo up; read line; kill -KILL $$")
+        self.go_on()
         self.assertEqual(self.process.wait(PATIENCE_S), 128 + signal.SIGKILL)
 
     def test_reaps_whom_nobody_waits_for(self):
@@ -166,7 +175,8 @@ class Container(unittest.TestCase):
     def test_draws_a_boot_id_at_each_start(self):
         drawn = set()
         for _ in range(2):
-            self.start("echo up; exit 0")
+            self.start("echo up; read line")
+            self.go_on()
             self.process.wait(PATIENCE_S)
             drawn.add(self.read(self.boot_id))
         self.assertEqual([len(boot_id) for boot_id in drawn], [37, 37])
