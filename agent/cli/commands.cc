@@ -390,7 +390,7 @@ Exit check(const Common& common, const std::string& file) {
     if (problems.empty()) reservations = look_at_reservations(*config);
     std::vector<std::string> seen = reservations.problems;
     check_boot_id(*config, seen);
-    for (const std::string& problem : seen) problems.push_back(file + ": " + problem);
+    for (std::string& problem : seen) problems.push_back(problem.insert(0, file + ": "));
   } else {
     problems = config.error().lines();
   }

@@ -241,6 +241,19 @@ TEST_F(WatchdogKeeperTest, AnOrderlyEndStopsItWhereTheClientHasStoppedAllThatItS
   EXPECT_FALSE(device_.resets_at());
 }
 
+TEST_F(WatchdogKeeperTest, ItIsToldWhetherAMachineIsResetOrAContainerEnded) {
+  run(seconds(1));
+  EXPECT_EQ(static_cast<WatchdogKind>(keeper_->self().kind), WatchdogKind::machine);
+  EXPECT_EQ(end_by(WatchdogKind::machine), "resets this node");
+  keeper_->end();
+  device_.kind = WatchdogKind::container;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  EXPECT_EQ(static_cast<WatchdogKind>(keeper_->self().kind), WatchdogKind::container);
+  EXPECT_EQ(end_by(WatchdogKind::container), "ends this container");
+}
+
 TEST_F(WatchdogKeeperTest, OneThatCannotBeStoppedIsLeftRunning) {
   device_.can_stop = false;
   run(seconds(1));

@@ -30,6 +30,7 @@ class SimulatedWatchdog final : public Watchdog {
   bool outlives_holder = true;
   bool resets = true;
   bool hardware = true;
+  WatchdogKind kind = WatchdogKind::machine;
   int feed_error = 0;
   std::function<void()> before_feed;  // what happens to the process between its decision and the call
 
@@ -46,7 +47,8 @@ class SimulatedWatchdog final : public Watchdog {
                 .can_stop = can_stop,
                 .outlives_holder = outlives_holder,
                 .resets = resets,
-                .hardware = hardware};
+                .hardware = hardware,
+                .kind = kind};
   }
   int feed() override {
     if (before_feed) before_feed();
