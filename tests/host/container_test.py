@@ -118,6 +118,12 @@ class Container(unittest.TestCase):
         self.held()
         self.ends(since)
 
+    def test_is_neither_stopped_nor_killed_from_inside(self):
+        self.start("kill -STOP 1; kill -KILL 1; echo up; sleep 1000")
+        since = time.monotonic()
+        self.held()
+        self.ends(since)
+
     def test_closed_without_the_word_its_time_runs_on(self):
         self.start("echo up; sleep 1000")
         since = time.monotonic()

@@ -249,6 +249,10 @@ class Story:
         checked = pair.machines[LOSER].execute("hapair", "check")
         self.expect(checked.returncode == 0 and f"watchdog {WATCHDOG}: process 1 of this container" in checked.stdout,
                     "hapair check knows that the watchdog is a container's, and says what that does not cover")
+        checked = pair.machines[LOSER].execute(
+            "sh", "-c", "grep -v boot_id_file /etc/hapair/hapair.json > /tmp/other.json; hapair check /tmp/other.json")
+        self.expect(checked.returncode != 0 and "boot_id_file is the kernel's" in checked.stderr,
+                    "hapair check refuses the host's boot id in a container")
 
     def finish(self):
         """Everything is read back once more, and the watcher's last word."""
