@@ -313,7 +313,7 @@ class NodeWatchdog {
                  " runs: it is fed on as before, or it would reset this node. The change is taken up when ccmd is "
                  "stopped and started while no client serves and the driver lets it be stopped, else at the next boot");
     }
-    device_.emplace(held ? held->device : std::string(), clock);
+    device_.emplace(held ? held->device : std::string());
     keeper_.emplace(held, identity.config.pace, *device_, kept ? record_->table() : FedUntilTable(own_table_), running,
                     kept, clock);
   }

@@ -88,7 +88,7 @@ void WatchdogKeeper::take_up(Instant now) {
   if (feed_.overdue(now)) return fail(WatchdogState::absent, {WatchdogProblem::time_has_passed, 0});
   if (!kept_) return fail(WatchdogState::absent, {WatchdogProblem::not_kept, 0});
   note_running();
-  const auto held = device_->hold(config_->timeout, config_->pretimeout);
+  const auto held = device_->hold(config_->timeout, config_->pretimeout, now);
   if (!held) {
     if (!ran) running_->timeout_ms = 0;
     return fail(WatchdogState::absent, held.error());
@@ -122,7 +122,7 @@ WatchdogProblem WatchdogKeeper::unfitness_of(const Watchdog::Held& held) const {
 }
 
 void WatchdogKeeper::feed(Instant now) {
-  const int error = device_->feed();
+  const int error = device_->feed(now);
   const Instant after = clock_->now();
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(after - now).count();
   self_.slowest_feed_us = std::max(self_.slowest_feed_us, static_cast<std::uint32_t>(std::max<std::int64_t>(took, 0)));

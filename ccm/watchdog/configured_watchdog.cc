@@ -12,16 +12,16 @@ std::optional<WatchdogKind> watchdog_kind_at(const std::string& path) {
   return std::nullopt;
 }
 
-ConfiguredWatchdog::ConfiguredWatchdog(const std::string& path, const Clock& clock)
-    : path_(path), linux_(path), container_(path, clock) {}
+ConfiguredWatchdog::ConfiguredWatchdog(const std::string& path) : path_(path), linux_(path), container_(path) {}
 
-std::expected<Watchdog::Held, WatchdogFault> ConfiguredWatchdog::hold(Duration timeout, Duration pretimeout) {
+std::expected<Watchdog::Held, WatchdogFault> ConfiguredWatchdog::hold(Duration timeout, Duration pretimeout,
+                                                                      Instant decided) {
   if (watchdog_kind_at(path_) == WatchdogKind::container) {
     held_ = &container_;
   } else {
     held_ = &linux_;  // which says what is wrong with anything else
   }
-  return held_->hold(timeout, pretimeout);
+  return held_->hold(timeout, pretimeout, decided);
 }
 
 }  // namespace hapair::ccm

@@ -13,13 +13,12 @@ namespace hapair::ccm {
 
 class ConfiguredWatchdog final : public Watchdog {
  public:
-  // `clock` outlives this.
-  ConfiguredWatchdog(const std::string& path, const Clock& clock);
+  explicit ConfiguredWatchdog(const std::string& path);
   ConfiguredWatchdog(const ConfiguredWatchdog&) = delete;
   ConfiguredWatchdog& operator=(const ConfiguredWatchdog&) = delete;
 
-  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) override;
-  int feed() override { return held_->feed(); }
+  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout, Instant decided) override;
+  int feed(Instant decided) override { return held_->feed(decided); }
   void stop() override { held_->stop(); }
   void leave_running() override { held_->leave_running(); }
 

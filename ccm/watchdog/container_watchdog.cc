@@ -64,13 +64,13 @@ std::expected<ContainerWatchdogPacket, WatchdogFault> answer_of(const Fd& socket
 
 }  // namespace
 
-ContainerWatchdog::ContainerWatchdog(std::string socket, const Clock& clock)
-    : path_(std::move(socket)), clock_(&clock) {}
+ContainerWatchdog::ContainerWatchdog(std::string socket) : path_(std::move(socket)) {}
 
-std::expected<Watchdog::Held, WatchdogFault> ContainerWatchdog::hold(Duration timeout, Duration /*pretimeout*/) {
+std::expected<Watchdog::Held, WatchdogFault> ContainerWatchdog::hold(Duration timeout, Duration /*pretimeout*/,
+                                                                     Instant decided) {
   auto socket = connect_to(path_);
   if (!socket) return std::unexpected(socket.error());
-  ContainerWatchdogPacket wish = container_watchdog_packet(Message::hold, clock_->now());
+  ContainerWatchdogPacket wish = container_watchdog_packet(Message::hold, decided);
   wish.timeout_ms = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
   if (const int error = send(*socket, wish); error != 0) return cannot_open(error == ENODEV ? EBUSY : error);
   const auto answer = answer_of(*socket);
@@ -85,9 +85,9 @@ std::expected<Watchdog::Held, WatchdogFault> ContainerWatchdog::hold(Duration ti
               .kind = WatchdogKind::container};
 }
 
-int ContainerWatchdog::feed() {
+int ContainerWatchdog::feed(Instant decided) {
   if (!socket_.valid()) return EBADF;
-  return send(socket_, container_watchdog_packet(Message::feed, clock_->now()));
+  return send(socket_, container_watchdog_packet(Message::feed, decided));
 }
 
 void ContainerWatchdog::stop() {

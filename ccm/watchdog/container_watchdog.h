@@ -11,19 +11,17 @@ namespace hapair::ccm {
 
 class ContainerWatchdog final : public Watchdog {
  public:
-  // `clock` outlives this.
-  ContainerWatchdog(std::string socket, const Clock& clock);
+  explicit ContainerWatchdog(std::string socket);
 
   // Waits for the answer at most kAnswerPatience.
-  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) override;
-  int feed() override;
+  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout, Instant decided) override;
+  int feed(Instant decided) override;
   void stop() override;
   // The time runs on; unlike a device's driver nobody feeds it on that occasion.
   void leave_running() override;
 
  private:
   std::string path_;
-  const Clock* clock_;
   Fd socket_;
 };
 

@@ -12,8 +12,8 @@ class LinuxWatchdog final : public Watchdog {
  public:
   explicit LinuxWatchdog(std::string device);
 
-  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) override;
-  int feed() override;
+  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout, Instant decided) override;
+  int feed(Instant decided) override;
   void stop() override;
   void leave_running() override;
 

@@ -28,11 +28,12 @@ class Watchdog {
     bool hardware = true;         // false: a timer of the kernel that it is to guard against
     WatchdogKind kind = WatchdogKind::machine;
   };
-  // Takes the device up and starts it, or goes on with one that runs. Either feeds it.
-  virtual std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) = 0;
+  // Takes the device up and starts it, or goes on with one that runs. Either feeds it. `decided`: when the clock was
+  // looked at; a container's counts from then on, a device from when it is told.
+  virtual std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout, Instant decided) = 0;
   // Zero, or an errno. Short: a register is written, except where a device is behind a management controller (IPMI),
   // whose answer the kernel waits for.
-  virtual int feed() = 0;
+  virtual int feed(Instant decided) = 0;
   // Lets go of it and stops it, where it can be stopped.
   virtual void stop() = 0;
   // Lets go of it: it runs on, after one feed more by the kernel.

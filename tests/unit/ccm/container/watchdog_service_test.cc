@@ -38,7 +38,7 @@ class ContainersWatchdog : public testing::Test {
   }
   // The service answers in this thread meanwhile.
   std::expected<Watchdog::Held, WatchdogFault> hold(Watchdog& watchdog, Duration timeout = kTimeout) {
-    auto held = std::async(std::launch::async, [&] { return watchdog.hold(timeout, {}); });
+    auto held = std::async(std::launch::async, [&] { return watchdog.hold(timeout, {}, clock_.now()); });
     while (held.wait_for(milliseconds(1)) != std::future_status::ready) service_->turn();
     return held.get();
   }
@@ -60,7 +60,7 @@ class ContainersWatchdog : public testing::Test {
   std::string path_ = folder_ / "watchdog";
   TestClock clock_{Instant(seconds(100))};
   std::optional<WatchdogService> service_;
-  ConfiguredWatchdog ccmd_{path_, clock_};
+  ConfiguredWatchdog ccmd_{path_};
 };
 
 TEST_F(ContainersWatchdog, IsHeldAndFed) {
@@ -72,17 +72,26 @@ TEST_F(ContainersWatchdog, IsHeldAndFed) {
   EXPECT_TRUE(held->can_stop && held->outlives_holder && held->resets && held->hardware);
   EXPECT_EQ(left(), kTimeout);
   clock_.advance(seconds(3));
-  EXPECT_EQ(ccmd_.feed(), 0);
+  EXPECT_EQ(ccmd_.feed(clock_.now()), 0);
   EXPECT_EQ(left(), kTimeout);
   clock_.advance(kTimeout);
   service_->turn();
   EXPECT_TRUE(service_->over());
 }
 
-TEST_F(ContainersWatchdog, AFeedThatWasOnItsWayCountsFromWhenItWasSent) {
+TEST_F(ContainersWatchdog, OfACcmdThatWasStoppedBetweenItsLookAtTheClockAndItsFeedTheLookCounts) {
   ASSERT_TRUE(hold(ccmd_));
   clock_.advance(seconds(1));
-  EXPECT_EQ(ccmd_.feed(), 0);
+  const Instant decided = clock_.now();
+  clock_.advance(seconds(2));
+  EXPECT_EQ(ccmd_.feed(decided), 0);
+  EXPECT_EQ(left(), seconds(2));
+}
+
+TEST_F(ContainersWatchdog, AFeedThatWasOnItsWayCountsFromWhenItWasDecided) {
+  ASSERT_TRUE(hold(ccmd_));
+  clock_.advance(seconds(1));
+  EXPECT_EQ(ccmd_.feed(clock_.now()), 0);
   clock_.advance(seconds(2));
   EXPECT_EQ(left(), seconds(2));
 }
@@ -92,7 +101,7 @@ TEST_F(ContainersWatchdog, ClosedWithoutTheWordRunsOn) {
   clock_.advance(seconds(1));
   ccmd_.leave_running();
   EXPECT_EQ(left(), seconds(3)) << "and nobody fed it on that occasion";
-  EXPECT_EQ(ccmd_.feed(), EBADF);
+  EXPECT_EQ(ccmd_.feed(clock_.now()), EBADF);
 }
 
 TEST_F(ContainersWatchdog, StoppedItRunsNoMore) {
@@ -115,7 +124,7 @@ TEST_F(ContainersWatchdog, ACcmdThatRestartsGoesOnFeeding) {
   ASSERT_TRUE(hold(ccmd_));
   ccmd_.leave_running();
   clock_.advance(seconds(3));
-  ConfiguredWatchdog next(path_, clock_);
+  ConfiguredWatchdog next(path_);
   const auto held = hold(next, seconds(2));
   ASSERT_TRUE(held);
   EXPECT_EQ(held->timeout, seconds(2));
@@ -124,12 +133,12 @@ TEST_F(ContainersWatchdog, ACcmdThatRestartsGoesOnFeeding) {
 
 TEST_F(ContainersWatchdog, ASecondOpenerIsRefused) {
   ASSERT_TRUE(hold(ccmd_));
-  ConfiguredWatchdog second(path_, clock_);
+  ConfiguredWatchdog second(path_);
   const auto held = hold(second, seconds(60));
   ASSERT_FALSE(held);
   EXPECT_EQ(held.error(), (WatchdogFault{WatchdogProblem::cannot_open, EBUSY}));
   EXPECT_EQ(left(), kTimeout);
-  EXPECT_EQ(ccmd_.feed(), 0);
+  EXPECT_EQ(ccmd_.feed(clock_.now()), 0);
 }
 
 TEST_F(ContainersWatchdog, ATimeOutBeyondItsLimitsIsRoundedAndTold) {
@@ -170,9 +179,9 @@ TEST_F(ContainersWatchdog, GarbageTurnsItsSenderOutAndTheTimeRunsOn) {
 TEST_F(ContainersWatchdog, WhoseServiceIsGoneIsTakenUpAnew) {
   ASSERT_TRUE(hold(ccmd_));
   service_.reset();
-  EXPECT_EQ(ccmd_.feed(), ENODEV);
+  EXPECT_EQ(ccmd_.feed(clock_.now()), ENODEV);
   ccmd_.leave_running();
-  const auto held = ccmd_.hold(kTimeout, {});
+  const auto held = ccmd_.hold(kTimeout, {}, clock_.now());
   ASSERT_FALSE(held);
   EXPECT_EQ(held.error(), (WatchdogFault{WatchdogProblem::cannot_open, ECONNREFUSED}));
   open(false);
@@ -180,7 +189,7 @@ TEST_F(ContainersWatchdog, WhoseServiceIsGoneIsTakenUpAnew) {
 }
 
 TEST_F(ContainersWatchdog, ThatDoesNotAnswerIsNotWaitedFor) {
-  const auto held = ccmd_.hold(kTimeout, {});
+  const auto held = ccmd_.hold(kTimeout, {}, clock_.now());
   ASSERT_FALSE(held);
   EXPECT_EQ(held.error(), (WatchdogFault{WatchdogProblem::cannot_open, ETIMEDOUT}));
 }
@@ -207,7 +216,7 @@ TEST_F(ContainersWatchdog, DoesNotReplaceOneThatIsServed) {
   ASSERT_FALSE(other);
   EXPECT_NE(other.error().find("somebody serves there"), std::string::npos);
   EXPECT_EQ(left(), kTimeout);
-  EXPECT_EQ(ccmd_.feed(), 0);
+  EXPECT_EQ(ccmd_.feed(clock_.now()), 0);
 }
 
 TEST_F(ContainersWatchdog, ASocketOfAnotherKindIsNone) {
@@ -218,8 +227,8 @@ TEST_F(ContainersWatchdog, ASocketOfAnotherKindIsNone) {
   const Fd stream(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(::bind(stream.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(::listen(stream.get(), 1), 0);
-  ConfiguredWatchdog watchdog(path, clock_);
-  const auto held = watchdog.hold(kTimeout, {});
+  ConfiguredWatchdog watchdog(path);
+  const auto held = watchdog.hold(kTimeout, {}, clock_.now());
   ASSERT_FALSE(held);
   EXPECT_EQ(held.error(), (WatchdogFault{WatchdogProblem::no_watchdog, 0}));
 }

@@ -34,7 +34,7 @@ class SimulatedWatchdog final : public Watchdog {
   int feed_error = 0;
   std::function<void()> before_feed;  // what happens to the process between its decision and the call
 
-  std::expected<Held, WatchdogFault> hold(Duration wanted, Duration pretimeout) override {
+  std::expected<Held, WatchdogFault> hold(Duration wanted, Duration pretimeout, Instant /*decided*/) override {
     ++holds;
     if (fault) return std::unexpected(*fault);
     note_reset();  // of one that runs
@@ -50,7 +50,7 @@ class SimulatedWatchdog final : public Watchdog {
                 .hardware = hardware,
                 .kind = kind};
   }
-  int feed() override {
+  int feed(Instant /*decided*/) override {
     if (before_feed) before_feed();
     if (feed_error == 0) take_feed();
     return feed_error;
