@@ -344,14 +344,17 @@ Exit show_rails(const Common& common) {
 
 namespace {
 
-// Of the configured one, as far as it can be seen from here.
+// Of the configured one: what is there, or, where the container does not run yet, what its path says.
 std::optional<ccm::WatchdogKind> watchdog_kind_of(const agent::AgentConfig& config) {
-  return config.pair.watchdog ? ccm::watchdog_kind_at(config.pair.watchdog->device) : std::nullopt;
+  if (!config.pair.watchdog) return std::nullopt;
+  if (const auto found = ccm::watchdog_kind_at(config.pair.watchdog->device)) return found;
+  return config.pair.watchdog->names_container() ? ccm::WatchdogKind::container : ccm::WatchdogKind::machine;
 }
 
-std::string watchdog_limits_text(const agent::AgentConfig& config, const Style& style) {
+std::string watchdog_limits_text(const agent::AgentConfig& config, const std::string& file, const Style& style) {
   if (watchdog_kind_of(config) != ccm::WatchdogKind::container) return "";
-  return container_watchdog_text(config.pair.watchdog->device, style);
+  const ccm::WatchdogConfig& watchdog = *config.pair.watchdog;
+  return container_watchdog_text(watchdog.device, watchdog.container_covers_pools ? file : "", style);
 }
 
 // A container that is started anew would pass for one that never ended.
@@ -368,6 +371,7 @@ void add_watchdog(const agent::AgentConfig& config, Json& json) {
   if (!kind) return;
   const bool container = *kind == ccm::WatchdogKind::container;
   json["watchdog"] = {{"kind", container ? "container" : "machine"},
+                      {"fit_for_leases", !container || config.pair.watchdog->container_covers_pools},
                       {"not_covered", container ? container_watchdog_limits() : std::vector<std::string_view>{}}};
 }
 
@@ -403,7 +407,7 @@ Exit check(const Common& common, const std::string& file) {
     }
     print_json(json);
   } else if (problems.empty()) {
-    print(file + ": ok\n" + reservations_text(reservations) + watchdog_limits_text(*config, style) +
+    print(file + ": ok\n" + reservations_text(reservations) + watchdog_limits_text(*config, file, style) +
           forecast_text(*config, style));
   }
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());

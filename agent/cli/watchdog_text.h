@@ -26,6 +26,7 @@ std::string watchdog_text(const WatchdogWords& watchdog, std::int64_t now_ns, co
 
 // Of a container's watchdog (ccm/container/node_init.h), against one that resets a machine.
 std::vector<std::string_view> container_watchdog_limits();
-std::string container_watchdog_text(const std::string& socket, const Style& style);
+// `promised_in`: the file that promises that the pools end with the container (ccm/config); empty: none does.
+std::string container_watchdog_text(const std::string& socket, const std::string& promised_in, const Style& style);
 
 }  // namespace hapair::cli

@@ -266,6 +266,14 @@ void read_watchdog(ConfigObject& ccm, PairConfig& config) {
     object.problems().add(object.path("device"), "a path of " + std::to_string(read.device.size()) + " bytes",
                           "at most " + std::to_string(kMaxWatchdogPath));
   }
+  read.container_covers_pools = object.boolean("container_covers_pools", false);
+  if (read.container_covers_pools && !read.names_container()) {
+    object.problems().add_sentence(object.path("container_covers_pools"),
+                                   read.device +
+                                       " resets the machine, with all that is on it; the promise is for the "
+                                       "socket of a container's process 1 (/run/hapair-watchdog): leave it "
+                                       "out");
+  }
   read.timeout = object.milliseconds("timeout_ms", std::nullopt, 2000, 600'000);
   check_whole_seconds(object, "timeout_ms", read.timeout);
   std::array<char, 224> text{};

@@ -61,6 +61,11 @@ struct WatchdogConfig {
   std::string device;     // of the machine, or the socket of a container's process 1
   Duration timeout{};     // without a feed for so long, the device resets the node
   Duration pretimeout{};  // so long before it the device tells the kernel, where it can; zero: not
+  // Of a container's, a promise of who wrote the file: every resource of every pool ends with the processes of this
+  // container. Without it no lease rests on a container's watchdog.
+  bool container_covers_pools = false;
+  // A device of the machine is below /dev/, the socket of a container's process 1 elsewhere.
+  [[nodiscard]] bool names_container() const { return !device.starts_with("/dev/"); }
   bool operator==(const WatchdogConfig&) const = default;
 };
 inline constexpr std::size_t kMaxWatchdogPath = 95;

@@ -314,8 +314,11 @@ class NodeWatchdog {
                  "stopped and started while no client serves and the driver lets it be stopped, else at the next boot");
     }
     device_.emplace(held ? held->device : std::string());
+    // Compared, not told from the path: a copy or a mount of the kernel's is the kernel's too.
+    const auto kernels = load_boot_id(kKernelsBootId);
+    const WatchdogGround ground{.kept = kept, .kernels_boot_id = kernels && *kernels == identity.boot_id};
     keeper_.emplace(held, identity.config.pace, *device_, kept ? record_->table() : FedUntilTable(own_table_), running,
-                    kept, clock);
+                    ground, clock);
   }
   NodeWatchdog(const NodeWatchdog&) = delete;
   NodeWatchdog& operator=(const NodeWatchdog&) = delete;

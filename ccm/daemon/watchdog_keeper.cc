@@ -27,12 +27,19 @@ std::optional<WatchdogConfig> watchdog_to_hold(const std::optional<WatchdogConfi
   if (running.timeout_ms == 0) return configured;
   return WatchdogConfig{.device = std::string(name_in(running.device)),
                         .timeout = std::chrono::milliseconds(running.timeout_ms),
-                        .pretimeout = std::chrono::milliseconds(running.pretimeout_ms)};
+                        .pretimeout = std::chrono::milliseconds(running.pretimeout_ms),
+                        .container_covers_pools = configured && configured->container_covers_pools};
 }
 
 WatchdogKeeper::WatchdogKeeper(const std::optional<WatchdogConfig>& config, Duration pace, Watchdog& device,
-                               FedUntilTable table, RunningWatchdog& running, bool kept, const Clock& clock)
-    : config_(config), pace_(pace), device_(&device), running_(&running), kept_(kept), clock_(&clock), feed_(table) {
+                               FedUntilTable table, RunningWatchdog& running, WatchdogGround ground, const Clock& clock)
+    : config_(config),
+      pace_(pace),
+      device_(&device),
+      running_(&running),
+      ground_(ground),
+      clock_(&clock),
+      feed_(table) {
   if (!config_) return;
   put_name(self_.device, config_->device);
   self_.state = static_cast<std::uint8_t>(WatchdogState::absent);
@@ -86,7 +93,7 @@ void WatchdogKeeper::take_up(Instant now) {
   next_try_ = now + kRetry;
   const bool ran = running_->timeout_ms != 0;
   if (feed_.overdue(now)) return fail(WatchdogState::absent, {WatchdogProblem::time_has_passed, 0});
-  if (!kept_) return fail(WatchdogState::absent, {WatchdogProblem::not_kept, 0});
+  if (!ground_.kept) return fail(WatchdogState::absent, {WatchdogProblem::not_kept, 0});
   note_running();
   const auto held = device_->hold(config_->timeout, config_->pretimeout, now);
   if (!held) {
@@ -118,6 +125,10 @@ WatchdogProblem WatchdogKeeper::unfitness_of(const Watchdog::Held& held) const {
     return WatchdogProblem::other_timeout;
   }
   if (!held.hardware) return WatchdogProblem::software;
+  if (held.kind == WatchdogKind::container) {
+    if (ground_.kernels_boot_id) return WatchdogProblem::hosts_boot_id;
+    if (!config_->container_covers_pools) return WatchdogProblem::processes_only;
+  }
   return held.outlives_holder ? WatchdogProblem::none : WatchdogProblem::ends_with_ccm;
 }
 

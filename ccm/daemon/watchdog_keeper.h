@@ -16,16 +16,21 @@
 namespace hapair::ccm {
 
 // Which watchdog this ccmd is to hold: the configured one, unless another, or this one with another time-out, was
-// started in this boot and not stopped since.
+// started in this boot and not stopped since. What is promised of a container's pools is what the configuration says.
 std::optional<WatchdogConfig> watchdog_to_hold(const std::optional<WatchdogConfig>& configured,
                                                const RunningWatchdog& running);
 
+struct WatchdogGround {
+  bool kept = true;              // what clients want, and which watchdog runs, outlive this process
+  bool kernels_boot_id = false;  // this node's boot id is that of the kernel under it
+};
+
 class WatchdogKeeper final : public FedUntilTaker {
  public:
-  // `config` empty: there is none to hold, and what clients want of it only is taken down. `kept`: the table and
-  // `running` outlive this process. What is referred to outlives this.
+  // `config` empty: there is none to hold, and what clients want of it only is taken down. What is referred to outlives
+  // this.
   WatchdogKeeper(const std::optional<WatchdogConfig>& config, Duration pace, Watchdog& device, FedUntilTable table,
-                 RunningWatchdog& running, bool kept, const Clock& clock);
+                 RunningWatchdog& running, WatchdogGround ground, const Clock& clock);
 
   bool take(const ClientName& name, std::int64_t until_ns) override { return feed_.take(name, until_ns); }
   [[nodiscard]] std::int64_t standing(const ClientName& name) const override { return feed_.standing(name); }
@@ -50,7 +55,7 @@ class WatchdogKeeper final : public FedUntilTaker {
   Duration pace_;
   Watchdog* device_;
   RunningWatchdog* running_;
-  bool kept_;
+  WatchdogGround ground_;
   const Clock* clock_;
   WatchdogFeed feed_;
   WatchdogSelfLayout self_{};

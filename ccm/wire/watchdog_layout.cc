@@ -79,6 +79,16 @@ std::string problem_of(const WatchdogSelfLayout& watchdog) {
       return device +
              " is one in software (softdog), which dies with the kernel: use the machine's own (ls -l "
              "/dev/watchdog*; the order changes with the order in which drivers are loaded)";
+    case WatchdogProblem::processes_only:
+      return device +
+             " ends this container's processes, and what its pools have in the host's kernel may stay (LIO targets, "
+             "nfsd, DRBD, md, device mapper, a slow unmount), so no lease rests on it; where every resource of every "
+             "pool ends with the processes, say so: ccm.watchdog.container_covers_pools";
+    case WatchdogProblem::hosts_boot_id:
+      return device +
+             " is a container's, and boot_id_file holds the kernel's boot id, which is the host's: the partner could "
+             "not tell that this container was started anew, so no lease rests on it; give boot_id_file what "
+             "hapair-node-init draws at each start (/run/hapair-boot-id)";
     case WatchdogProblem::feed_refused:
       return device + " is not fed: " + error + "; this node will be reset if that lasts";
     case WatchdogProblem::not_kept:

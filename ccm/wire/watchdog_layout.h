@@ -67,6 +67,8 @@ enum class WatchdogProblem : std::uint8_t {
   not_kept = 7,         // what clients want could not be kept in run_dir for a CCM that restarts
   time_has_passed = 8,  // of a client, before the device was held: holding it would feed it
   software = 9,         // softdog: it dies with the kernel
+  processes_only = 10,  // a container's, and nobody promised that the pools end with its processes
+  hosts_boot_id = 11,   // a container's, whose boot id is the host's and outlives it
 };
 
 struct WatchdogSelfLayout {

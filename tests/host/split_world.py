@@ -38,7 +38,10 @@ def shape_for(times):
             "rails": [{"name": "rail", "fabric": "iwarp", "address": RAIL_ADDRESSES[node],
                        "partner_address": RAIL_ADDRESSES[partner]}],
             "mailbox_disks": [{"name": MAILBOX, "device": f"/run/disks/{MAILBOX}"}],
-            "watchdog": {"device": WATCHDOG, "timeout_ms": times.watchdog}}
+            # True of these pools: targets are tgtd's, which is a process; a small file system on a loop device is unmounted at once, and its
+            # image is this host's memory. The addresses are in a network namespace that this harness holds, and its keeper takes away when
+            # the node has ended; an address alone writes nothing.
+            "watchdog": {"device": WATCHDOG, "timeout_ms": times.watchdog, "container_covers_pools": True}}
         configuration |= {
             "boot_id_file": BOOT_ID,
             "arbiter": "mailbox", "lease": {"duration_ms": times.lease, "stop_ms": times.stop}, "fencing": {"devices": []},

@@ -130,11 +130,14 @@ TEST(StatusText, TellsThatAContainersWatchdogEndsTheContainer) {
 }
 
 TEST(WatchdogText, SaysWhatAContainersWatchdogDoesNotCover) {
-  const std::string text = container_watchdog_text("/run/hapair-watchdog", {});
+  const std::string text = container_watchdog_text("/run/hapair-watchdog", "", {});
   EXPECT_THAT(text, HasSubstr("watchdog /run/hapair-watchdog: process 1 of this container"));
   for (const std::string_view limit : container_watchdog_limits()) {
     EXPECT_THAT(text, HasSubstr(std::string(limit.substr(0, 30)))) << limit;
   }
+  EXPECT_THAT(text, HasSubstr("no lease rests on this watchdog"));
+  EXPECT_THAT(container_watchdog_text("/run/hapair-watchdog", "/etc/node.json", {}),
+              HasSubstr("because /etc/node.json promises"));
 }
 
 TEST(StatusText, TellsWhyAWatchdogDoesNotGuard) {

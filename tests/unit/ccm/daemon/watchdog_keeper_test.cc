@@ -32,7 +32,8 @@ class WatchdogKeeperTest : public testing::Test {
 
   // Another ccmd, which finds what the one before has kept.
   void start(bool kept = true) {
-    keeper_.emplace(watchdog_to_hold(configured_, running_), kPace, device_, FedUntilTable(table_), running_, kept,
+    ground_.kept = kept;
+    keeper_.emplace(watchdog_to_hold(configured_, running_), kPace, device_, FedUntilTable(table_), running_, ground_,
                     clock_);
   }
   void run(Duration time) {
@@ -54,6 +55,7 @@ class WatchdogKeeperTest : public testing::Test {
   SimulatedWatchdog device_{clock_};
   std::array<FedUntilEntry, kMaxClients> table_{};
   RunningWatchdog running_{};
+  WatchdogGround ground_;
   std::optional<WatchdogConfig> configured_ =
       WatchdogConfig{.device = "/dev/watchdog7", .timeout = kTimeout, .pretimeout = {}};
   std::optional<WatchdogKeeper> keeper_;
@@ -249,9 +251,53 @@ TEST_F(WatchdogKeeperTest, ItIsToldWhetherAMachineIsResetOrAContainerEnded) {
   device_.kind = WatchdogKind::container;
   start();
   run(seconds(1));
-  EXPECT_EQ(state(), WatchdogState::armed);
   EXPECT_EQ(static_cast<WatchdogKind>(keeper_->self().kind), WatchdogKind::container);
   EXPECT_EQ(end_by(WatchdogKind::container), "ends this container");
+}
+
+TEST_F(WatchdogKeeperTest, OnAContainersNobodyIsToRelyUnlessItIsPromisedThatThePoolsEndWithItsProcesses) {
+  device_.kind = WatchdogKind::container;
+  run(seconds(10));
+  EXPECT_EQ(state(), WatchdogState::unfit);
+  EXPECT_THAT(problem(), HasSubstr("no lease rests on it; where every resource of every pool ends with the processes"));
+  EXPECT_FALSE(device_.node_was_reset());
+  keeper_->end();
+  configured_->container_covers_pools = true;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  EXPECT_EQ(problem(), "");
+}
+
+TEST_F(WatchdogKeeperTest, ThePromiseIsThatOfTheConfigurationAlsoForOneThatRuns) {
+  device_.kind = WatchdogKind::container;
+  configured_->container_covers_pools = true;
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  die();
+  configured_->container_covers_pools = false;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::unfit);
+  die();
+  configured_.reset();
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::unfit) << "nobody promises anything any more";
+}
+
+TEST_F(WatchdogKeeperTest, OnAContainersWithTheHostsBootIdNobodyIsToRely) {
+  configured_->container_covers_pools = true;
+  ground_.kernels_boot_id = true;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed) << "a machine's is the kernel's";
+  keeper_->end();
+  device_.kind = WatchdogKind::container;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::unfit);
+  EXPECT_THAT(problem(), HasSubstr("boot_id_file holds the kernel's boot id, which is the host's"));
 }
 
 TEST_F(WatchdogKeeperTest, OneThatCannotBeStoppedIsLeftRunning) {
@@ -319,7 +365,7 @@ void suffer(unsigned seed) {
   std::optional<WatchdogKeeper> keeper;
   const auto start = [&] {
     keeper.emplace(WatchdogConfig{.device = "/dev/watchdog7", .timeout = kTimeout, .pretimeout = {}}, kPace, device,
-                   FedUntilTable(table), running, true, clock);
+                   FedUntilTable(table), running, WatchdogGround{}, clock);
   };
   start();
   for (int i = below(1000); i >= 0; --i) {
