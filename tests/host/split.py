@@ -163,12 +163,17 @@ class Story:
         self.expect(not self.pair.changes_since(since), "healing moved no pool")
         say("healed.")
 
+    def lose_links_and_disk(self):
+        """The links first: a node that still reaches its partner could tell it, between the two, that it stops its pool, and the partner
+        would take it as released, without a lease that ends. Parted, the disk is its last way to be heard."""
+        self.pair.part()
+        self.pair.set_mailbox(LOSER, False)
+
     def disk(self):
         say(f"\ndisk: the same links are cut, and {LOSER} has no mailbox disk any more.")
         pid = self.pair.machines[LOSER].pid
         since = now_ns()
-        self.pair.set_mailbox(LOSER, False)
-        self.pair.part()
+        self.lose_links_and_disk()
         self.wait_for_takeover()
         records = {node: self.pair.records_since(node, since) for node in NODES}
         self.timeline(since)
@@ -187,8 +192,7 @@ class Story:
         say(f"\nagent: the same links are cut, {LOSER} has no mailbox disk, and its hapaird is stopped (SIGSTOP), as is who would restart it.")
         self.pair.machines[LOSER].signal_program("hapair-demo-init", signal.SIGSTOP)
         since = self.pair.machines[LOSER].signal_program("hapaird", signal.SIGSTOP)
-        self.pair.set_mailbox(LOSER, False)
-        self.pair.part()
+        self.lose_links_and_disk()
         self.ended_by_its_watchdog(since)
 
     def pause(self):
@@ -251,6 +255,7 @@ class Story:
         checked = pair.machines[LOSER].execute("hapair", "check")
         self.expect(checked.returncode == 0 and f"watchdog {WATCHDOG}: process 1 of this container" in checked.stdout,
                     "hapair check knows that the watchdog is a container's, and says what that does not cover")
+        self.expect("/etc/hapair/hapair.json promises" in " ".join(checked.stdout.split()), "hapair check says by which file it was promised that leases may rest on it")
         checked = pair.machines[LOSER].execute(
             "sh", "-c", "grep -v boot_id_file /etc/hapair/hapair.json > /tmp/other.json; hapair check /tmp/other.json")
         self.expect(checked.returncode != 0 and "boot_id_file is the kernel's" in checked.stderr,
