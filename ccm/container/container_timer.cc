@@ -5,11 +5,12 @@
 namespace hapair::ccm {
 
 void ContainerTimer::start(Duration timeout, Instant fed_at, Instant now) {
-  fed_at = std::min(fed_at, now);
+  // Nobody was told of one that does not run: a wish that lay unread must not end the container as it is read.
   if (!running_) {
-    running_ = Running{.timeout = timeout, .fed_at = fed_at};
+    running_ = Running{.timeout = timeout, .fed_at = now};
     return;
   }
+  fed_at = std::min(fed_at, now);
   if (fed_at >= *ends_at()) return;
   running_->fed_at = std::max(running_->fed_at, fed_at);
   running_->timeout = timeout;

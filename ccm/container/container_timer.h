@@ -12,8 +12,8 @@ class ContainerTimer {
   // `nowayout`: once started it cannot be stopped.
   explicit ContainerTimer(bool nowayout) : nowayout_(nowayout) {}
 
-  // Starts it, or goes on with another time-out; either feeds it. Once it has run out neither this nor anything else
-  // changes that.
+  // Starts it, from now on however long ago that was wished, or goes on with another time-out, fed at `fed_at`. Once it
+  // has run out neither this nor anything else changes that.
   void start(Duration timeout, Instant fed_at, Instant now);
   // Decided at `at`. No feed is of the future, and an older one takes nothing back.
   void feed(Instant at, Instant now);

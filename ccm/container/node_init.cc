@@ -24,6 +24,10 @@ namespace {
 constexpr ino_t kInitialPidNamespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO: the machine's own
 constexpr int kPriority = 11;                       // above ccmd's: who keeps the time of it must not wait for it
 constexpr int kCannotStart = 127;
+constexpr int kSignalsATurn = 64;
+constexpr int kReapedATurn = 64;
+// Of reading what the holder sent: more than its socket holds, so a feed that lay there in time is not overlooked.
+constexpr int kRounds = 64;
 
 // What is handed on to the command; a container's manager asks for its end by one of these.
 std::vector<int> handed_on() {
@@ -96,6 +100,7 @@ std::expected<void, std::string> draw_boot_id(const std::string& file) {
 NodeInit::NodeInit(WatchdogService service, const Clock& clock)
     : service_(std::move(service)),
       clock_(&clock),
+      voice_(Voice::of(STDERR_FILENO)),
       signals_(open_signals()),
       timer_(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
 
@@ -113,10 +118,11 @@ int NodeInit::run(const std::vector<std::string>& command) {
   become_punctual();
   while (!status_) {
     wait();
-    service_.turn();
+    more_ = true;
+    for (int round = 0; more_ && round < kRounds; ++round) more_ = !service_.turn();
     if (service_.over()) end_container();
     take_signals();
-    reap();
+    if (!reap()) more_ = true;
   }
   return *status_;
 }
@@ -132,29 +138,31 @@ void NodeInit::wait() {
   const auto [listener, holder] = service_.fds();
   std::array<pollfd, 4> fds{
       {{signals_.get(), POLLIN, 0}, {timer_.get(), POLLIN, 0}, {listener, POLLIN, 0}, {holder, POLLIN, 0}}};
-  (void)::poll(fds.data(), fds.size(), -1);
+  (void)::poll(fds.data(), fds.size(), more_ ? 0 : -1);
 }
 
 void NodeInit::take_signals() {
   signalfd_siginfo info{};
-  while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+  for (int i = 0; i < kSignalsATurn; ++i) {
+    if (::read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
     if (info.ssi_signo != SIGCHLD) (void)::kill(command_, static_cast<int>(info.ssi_signo));
   }
 }
 
-void NodeInit::reap() {
+bool NodeInit::reap() {
   int status = 0;
-  while (true) {
+  for (int i = 0; i < kReapedATurn; ++i) {
     const pid_t pid = ::waitpid(-1, &status, WNOHANG);
-    if (pid <= 0) return;
+    if (pid <= 0) return true;
     if (pid == command_) status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
+  return false;
 }
 
-// Everybody else first: what it has to say may wait for a disk.
+// Nothing in here waits; where the line finds no room, the exit status says it.
 void NodeInit::end_container() const {
   (void)::kill(-1, SIGKILL);
-  log_line(2, "hapair-node-init: the watchdog was not fed in time: this container ends");
+  voice_.say(2, "hapair-node-init: the watchdog was not fed in time: this container ends");
   ::_exit(kEndedByWatchdog);
 }
 

@@ -6,18 +6,22 @@
 // (SIGSTOP), hung, starved or killed included. When process 1 is gone for whoever waits for it, no process of the
 // container runs.
 //
-// What it does not cover, against a device that resets a machine:
-//   - Process 1 is frozen with the rest: by the cgroup freezer (`podman pause`), by SIGSTOP from outside, by a paused
-//     virtual machine. Awake again it ends the container as soon as it runs, and others may have run a little before.
-//   - A process in an uninterruptible sleep, on a disk that hangs, lives until that call returns, and the kernel waits
-//     for it; so does process 1.
+// What it does not cover, against a device that resets a machine (the same list as `hapair check`,
+// agent/cli/watchdog_text.cc, and README.md):
+//   - A container that is frozen as a whole, process 1 with it: by the cgroup freezer (`podman pause`), by SIGSTOP from
+//     outside, by a paused virtual machine. Awake again it ends as soon as process 1 runs, and others may have run a
+//     little before.
+//   - Services of the host's kernel that resources set up: LIO targets, nfsd, DRBD, md, LVM and device mapper, loop
+//     devices. They stay until whoever made them takes them away.
+//   - A process that waits for a disk that hangs lives until that call returns, and the kernel waits for it; so does
+//     process 1.
 //   - Mounts go with the last process of their mount namespace. The kernel then still writes what a file system had not
-//     written, which takes as long as the disk takes. A process outside that is in the mount namespace (nsenter without
-//     --pid), or a mount that came from outside and stays there, keeps it mounted.
-//   - What no process of the container is: services of the kernel (LIO targets, nfsd, DRBD, md, device mapper, loop
-//     devices), and addresses in a network namespace that somebody outside holds (`ip netns add`, --net=host): these
-//     stay until whoever made them takes them away.
-//   - The host's kernel hangs or crashes: then nothing of it is kept, and the other node is to be on another host.
+//     written, which takes as long as the disk takes.
+//   - Mounts that others have too: shared with the host (:rshared), or a process outside in the mount namespace (nsenter
+//     without --pid).
+//   - Addresses in a network namespace that somebody outside holds (`ip netns add`, --net=host).
+//   - The host itself: then nothing of it is kept, and the other node is to be on another host.
+// So leases rest on it only where ccm.watchdog.container_covers_pools promises that no pool needs more.
 #pragma once
 
 #include <sys/types.h>
@@ -51,14 +55,17 @@ class NodeInit {
   bool start(const std::vector<std::string>& command);
   void wait();
   void take_signals();
-  void reap();
+  // False: there may be more to reap.
+  bool reap();
   // Never returns.
   [[noreturn]] void end_container() const;
 
   WatchdogService service_;
   const Clock* clock_;
+  Voice voice_;
   Fd signals_;
   Fd timer_;
+  bool more_ = false;  // to do than a turn took
   pid_t command_ = 0;
   std::optional<int> status_;
 };

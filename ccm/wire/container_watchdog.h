@@ -16,10 +16,11 @@ inline constexpr std::uint32_t kContainerWatchdogMagic = 0x31445743;  // "CWD1";
 
 enum class ContainerWatchdogMessage : std::uint32_t {
   hold = 1,     // `timeout_ms` is wanted, fed at `at_ns`; answered by held or refused
-  feed = 2,     // fed at `at_ns`; not answered
+  feed = 2,     // fed at `at_ns`; answered by fed
   stop = 3,     // the magic word: who closes without it leaves the time running
   held = 4,     // it runs with `timeout_ms`; `cannot_stop`
   refused = 5,  // `error`; the connection is closed
+  fed = 6,      // the feed of `at_ns` was read
 };
 
 struct ContainerWatchdogPacket {

@@ -3,6 +3,7 @@ their own or do not listen, and what it does without it. Needs root; skipped wit
 
 usage: container_test.py BUILD_FOLDER [TEST...]"""
 
+import errno
 import os
 import signal
 import socket
@@ -26,8 +27,12 @@ TIMEOUT_MS = 1000
 ENDED_BY_WATCHDOG, NOT_STARTED, CANNOT_RUN = 90, 125, 127
 # ccm/wire/container_watchdog.h
 MAGIC = 0x31445743
-HOLD, FEED, STOP, HELD, REFUSED = 1, 2, 3, 4, 5
+HOLD, FEED, STOP, HELD, REFUSED, FED = 1, 2, 3, 4, 5, 6
 PACKET = struct.Struct("<IIqIIiI")
+CONNECT = """import socket, sys
+holder = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+holder.connect(sys.argv[1])
+socket.send_fds(socket.socket(fileno=int(sys.argv[2])), [b"x"], [holder.fileno()])"""
 
 
 def packet(message, timeout_ms=0):
@@ -67,11 +72,24 @@ class Container(unittest.TestCase):
         with open(path, encoding="ascii") as file:
             return file.read()
 
-    def hold(self, timeout_ms=TIMEOUT_MS):
+    def connect_inside(self):
+        """A process of the container connects, and hands its socket out."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            subprocess.run(["nsenter", f"--target={self.pid_1}", "--pid", "--", sys.executable, "-c", CONNECT, self.watchdog,
+                            str(theirs.fileno())], pass_fds=[theirs.fileno()], check=True, timeout=PATIENCE_S)
+            _, fds, _, _ = socket.recv_fds(ours, 1, 1)
+        return socket.socket(fileno=fds[0])
+
+    def connect_outside(self):
         holder = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        holder.connect(self.watchdog)
+        return holder
+
+    def hold(self, timeout_ms=TIMEOUT_MS, inside=True):
+        holder = self.connect_inside() if inside else self.connect_outside()
         self.addCleanup(holder.close)
         holder.settimeout(PATIENCE_S)
-        holder.connect(self.watchdog)
         holder.send(packet(HOLD, timeout_ms))
         return holder
 
@@ -104,7 +122,10 @@ class Container(unittest.TestCase):
         until = time.monotonic() + 3 * TIMEOUT_MS / 1000
         while time.monotonic() < until:
             since = time.monotonic()
-            holder.send(packet(FEED))
+            sent = packet(FEED)
+            holder.send(sent)
+            answer = PACKET.unpack(holder.recv(64))
+            self.assertEqual((answer[1], answer[2]), (FED, PACKET.unpack(sent)[2]))
             time.sleep(TIMEOUT_MS / 4000)
         self.assertIsNone(self.process.poll())
         self.ends(since)
@@ -156,6 +177,30 @@ class Container(unittest.TestCase):
         except (BrokenPipeError, ConnectionResetError):
             pass  # turned out before it could say what it wants, or read why
         self.ends(since)
+
+    def test_a_process_outside_is_refused(self):
+        self.start("echo up; read line; exit 7")
+        try:
+            answer = PACKET.unpack(self.hold(inside=False).recv(64))
+            self.assertEqual((answer[1], answer[5]), (REFUSED, errno.EPERM))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # turned out before it could say what it wants, or read why
+        time.sleep(2 * TIMEOUT_MS / 1000)
+        self.go_on()
+        self.assertEqual(self.process.wait(PATIENCE_S), 7)
+
+    def test_a_wish_and_the_word_that_lay_unread_leave_nothing_running(self):
+        self.start("echo up; read line; exit 7")
+        holder = self.connect_inside()
+        processes.send(self.pid_1, signal.SIGSTOP)
+        holder.send(packet(HOLD, TIMEOUT_MS))
+        holder.send(packet(STOP))
+        holder.close()
+        time.sleep(2 * TIMEOUT_MS / 1000)
+        processes.send(self.pid_1, signal.SIGCONT)
+        time.sleep(2 * TIMEOUT_MS / 1000)
+        self.go_on()
+        self.assertEqual(self.process.wait(PATIENCE_S), 7)
 
     def test_nobody_held_it_nothing_happens(self):
         self.start("echo up; read line; exit 7")

@@ -26,6 +26,14 @@ TEST(ContainerTimer, AFeedCountsFromItsDecisionHoweverLateItIsRead) {
   EXPECT_EQ(timer.ends_at(), at(16));
 }
 
+TEST(ContainerTimer, AWishThatLayUnreadStartsItWhenItIsRead) {
+  ContainerTimer timer(false);
+  timer.start(seconds(4), at(10), at(100));
+  EXPECT_EQ(timer.ends_at(), at(104));
+  timer.start(seconds(4), at(11), at(101));
+  EXPECT_EQ(timer.ends_at(), at(104)) << "one that runs is fed by nothing of the past";
+}
+
 TEST(ContainerTimer, AFeedDecidedAfterTheEndIsNone) {
   ContainerTimer timer(false);
   timer.start(seconds(4), at(10), at(10));
