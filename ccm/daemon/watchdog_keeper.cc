@@ -9,6 +9,7 @@ namespace hapair::ccm {
 namespace {
 
 constexpr Duration kRetry = std::chrono::seconds(1);
+constexpr Duration kAnswerPatience = std::chrono::milliseconds(250);  // then it is told, and waited for on
 
 std::uint32_t whole_ms(Duration time) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
@@ -53,6 +54,7 @@ void WatchdogKeeper::turn() {
   tell_overdue(feed_.overdue(now));
   switch (feed_.at(now)) {
     case Feeding::no_device:
+      if (asked_at_) return wait_for_answer(now);
       if (now >= next_try_) take_up(now);
       return;
     case Feeding::due:
@@ -91,30 +93,50 @@ void WatchdogKeeper::tell_overdue(bool overdue) {
 // Taking it up feeds it: after a client's time that would be a feed too many.
 void WatchdogKeeper::take_up(Instant now) {
   next_try_ = now + kRetry;
-  const bool ran = running_->timeout_ms != 0;
   if (feed_.overdue(now)) return fail(WatchdogState::absent, {WatchdogProblem::time_has_passed, 0});
   if (!ground_.kept) return fail(WatchdogState::absent, {WatchdogProblem::not_kept, 0});
+  ran_before_ = running_->timeout_ms != 0;
   note_running();
-  const auto held = device_->hold(config_->timeout, config_->pretimeout, now);
-  if (!held) {
-    if (!ran) running_->timeout_ms = 0;
-    return fail(WatchdogState::absent, held.error());
+  const Watchdog::Answer answer = device_->hold(config_->timeout, config_->pretimeout, now);
+  if (!answer) return cannot_hold(answer.error());
+  if (*answer) return took_up(**answer, now);
+  asked_at_ = now;
+}
+
+// It is asked once, however long its answer takes: a second wish behind the first would be one more to start it.
+void WatchdogKeeper::wait_for_answer(Instant now) {
+  const Instant asked = *asked_at_;
+  const Watchdog::Answer answer = device_->look();
+  if (answer && !*answer) {
+    if (now - asked >= kAnswerPatience) fail(WatchdogState::absent, {WatchdogProblem::cannot_open, ETIMEDOUT});
+    return;
   }
+  asked_at_.reset();
+  if (!answer) return cannot_hold(answer.error());
+  took_up(**answer, asked);
+}
+
+void WatchdogKeeper::cannot_hold(const WatchdogFault& fault) {
+  if (!ran_before_) running_->timeout_ms = 0;
+  fail(WatchdogState::absent, fault);
+}
+
+void WatchdogKeeper::took_up(const Watchdog::Held& held, Instant decided) {
   held_ = true;
   told_.reset();
-  feed_.device_is_held(held->timeout, now);
-  self_.timeout_ms = whole_ms(held->timeout);
-  self_.pretimeout_ms = whole_ms(held->pretimeout);
-  self_.cannot_stop = held->can_stop ? 0 : 1;
-  self_.kind = static_cast<std::uint8_t>(held->kind);
-  self_.fed_at_ns = ns_of(now);
+  feed_.device_is_held(held.timeout, decided);
+  self_.timeout_ms = whole_ms(held.timeout);
+  self_.pretimeout_ms = whole_ms(held.pretimeout);
+  self_.cannot_stop = held.can_stop ? 0 : 1;
+  self_.kind = static_cast<std::uint8_t>(held.kind);
+  self_.fed_at_ns = ns_of(decided);
   say(5, "ccmd: the watchdog " + config_->device + " is held and fed; not fed, it " + end_of(self_) + " after " +
-             seconds_text(held->timeout) + (held->can_stop ? "" : "; it cannot be stopped any more (nowayout)"));
-  if (config_->pretimeout != held->pretimeout) {
+             seconds_text(held.timeout) + (held.can_stop ? "" : "; it cannot be stopped any more (nowayout)"));
+  if (config_->pretimeout != held.pretimeout) {
     say(4, "ccmd: the watchdog " + config_->device + " has no pretimeout of " + seconds_text(config_->pretimeout) +
-               " (it gives " + seconds_text(held->pretimeout) + "): nothing is told before its reset");
+               " (it gives " + seconds_text(held.pretimeout) + "): nothing is told before its reset");
   }
-  unfit_ = unfitness_of(*held);
+  unfit_ = unfitness_of(held);
   succeed();
 }
 
@@ -137,7 +159,7 @@ void WatchdogKeeper::feed(Instant now) {
   const Instant after = clock_->now();
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(after - now).count();
   self_.slowest_feed_us = std::max(self_.slowest_feed_us, static_cast<std::uint32_t>(std::max<std::int64_t>(took, 0)));
-  if (error != 0) {  // tried again at the next beat
+  if (error != 0 && error != kFeedBeforeUnanswered) {  // tried again at the next beat
     fail(WatchdogState::unfit, {WatchdogProblem::feed_refused, error});
     if (error != ENODEV) return;
     device_->leave_running();
@@ -150,6 +172,7 @@ void WatchdogKeeper::feed(Instant now) {
   feed_.fed(now);
   self_.fed_at_ns = ns_of(now);
   ++self_.feeds;
+  if (error == kFeedBeforeUnanswered) return fail(WatchdogState::unfit, {WatchdogProblem::unanswered, 0});
   succeed();
 }
 
@@ -175,7 +198,17 @@ void WatchdogKeeper::succeed() {
   say(5, "ccmd: the watchdog " + config_->device + " takes its feed again");
 }
 
+// The word to stop lies behind the wish to hold it. Whether it can be stopped is not known, so it stays noted: the next
+// ccmd feeds it if it runs.
+void WatchdogKeeper::end_unanswered() {
+  asked_at_.reset();
+  if (feed_.first()) return device_->leave_running();
+  device_->stop();
+  say(4, "ccmd ends, and the watchdog " + config_->device + " has not answered: it was asked to stop");
+}
+
 void WatchdogKeeper::end() {
+  if (asked_at_) return end_unanswered();
   if (!held_) return;
   held_ = false;
   feed_.device_is_lost();

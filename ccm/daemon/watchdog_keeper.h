@@ -1,6 +1,6 @@
 // Holds the node's watchdog: takes the device up, feeds it from the CCM's loop while WatchdogFeed says so, and tells
-// what is wrong with it. Whatever the device does, ccmd goes on. Real-time but for taking the device up, once a second
-// while it cannot be had.
+// what is wrong with it. Whatever the device does, ccmd goes on. Real-time but for taking a machine's device up, once a
+// second while it cannot be had; a container's is asked, and its answer looked for at later turns.
 #pragma once
 
 #include <cstdint>
@@ -42,10 +42,14 @@ class WatchdogKeeper final : public FedUntilTaker {
   [[nodiscard]] const WatchdogSelfLayout& self() const { return self_; }
 
  private:
+  void end_unanswered();
   void note_running();
   void show_first();
   void tell_overdue(bool overdue);
   void take_up(Instant now);
+  void wait_for_answer(Instant now);
+  void cannot_hold(const WatchdogFault& fault);
+  void took_up(const Watchdog::Held& held, Instant decided);
   void feed(Instant now);
   [[nodiscard]] WatchdogProblem unfitness_of(const Watchdog::Held& held) const;
   void fail(WatchdogState state, const WatchdogFault& fault);
@@ -63,6 +67,8 @@ class WatchdogKeeper final : public FedUntilTaker {
   WatchdogProblem unfit_ = WatchdogProblem::none;  // of the device that is held
   std::optional<WatchdogFault> told_;              // the fault that was told last
   bool held_ = false;
+  std::optional<Instant> asked_at_;  // to hold it, and not answered
+  bool ran_before_ = false;          // it ran when it was asked
   bool told_overdue_ = false;
 };
 

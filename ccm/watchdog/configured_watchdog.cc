@@ -14,8 +14,7 @@ std::optional<WatchdogKind> watchdog_kind_at(const std::string& path) {
 
 ConfiguredWatchdog::ConfiguredWatchdog(const std::string& path) : path_(path), linux_(path), container_(path) {}
 
-std::expected<Watchdog::Held, WatchdogFault> ConfiguredWatchdog::hold(Duration timeout, Duration pretimeout,
-                                                                      Instant decided) {
+Watchdog::Answer ConfiguredWatchdog::hold(Duration timeout, Duration pretimeout, Instant decided) {
   if (watchdog_kind_at(path_) == WatchdogKind::container) {
     held_ = &container_;
   } else {

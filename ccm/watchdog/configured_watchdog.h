@@ -17,7 +17,8 @@ class ConfiguredWatchdog final : public Watchdog {
   ConfiguredWatchdog(const ConfiguredWatchdog&) = delete;
   ConfiguredWatchdog& operator=(const ConfiguredWatchdog&) = delete;
 
-  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout, Instant decided) override;
+  Answer hold(Duration timeout, Duration pretimeout, Instant decided) override;
+  Answer look() override { return held_->look(); }
   int feed(Instant decided) override { return held_->feed(decided); }
   void stop() override { held_->stop(); }
   void leave_running() override { held_->leave_running(); }

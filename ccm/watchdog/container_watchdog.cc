@@ -1,6 +1,5 @@
 #include "ccm/watchdog/container_watchdog.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -8,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "ccm/wire/container_watchdog.h"
@@ -47,47 +47,69 @@ std::expected<Fd, WatchdogFault> connect_to(const std::string& path) {
   return socket;
 }
 
-std::expected<ContainerWatchdogPacket, WatchdogFault> answer_of(const Fd& socket) {
-  pollfd ready{.fd = socket.get(), .events = POLLIN, .revents = 0};
-  const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kAnswerPatience).count();
-  if (::poll(&ready, 1, static_cast<int>(patience)) <= 0) return cannot_open(ETIMEDOUT);
-  std::array<std::byte, sizeof(ContainerWatchdogPacket) + 1> bytes{};
-  const ssize_t got = ::recv(socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-  // Turned out before the answer was read: so is who comes while another holds it.
-  if (got <= 0) return cannot_open(got == 0 || errno == ECONNRESET ? EBUSY : errno);
-  const auto packet = container_watchdog_packet(std::span(bytes).first(static_cast<std::size_t>(got)));
-  if (!packet) return no_watchdog();
-  if (packet->message == static_cast<std::uint32_t>(Message::refused)) return cannot_open(packet->error);
-  if (packet->message != static_cast<std::uint32_t>(Message::held)) return no_watchdog();
-  return *packet;
-}
-
 }  // namespace
 
 ContainerWatchdog::ContainerWatchdog(std::string socket) : path_(std::move(socket)) {}
 
-std::expected<Watchdog::Held, WatchdogFault> ContainerWatchdog::hold(Duration timeout, Duration /*pretimeout*/,
-                                                                     Instant decided) {
+Watchdog::Answer ContainerWatchdog::hold(Duration timeout, Duration /*pretimeout*/, Instant decided) {
   auto socket = connect_to(path_);
   if (!socket) return std::unexpected(socket.error());
   ContainerWatchdogPacket wish = container_watchdog_packet(Message::hold, decided);
   wish.timeout_ms = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
   if (const int error = send(*socket, wish); error != 0) return cannot_open(error == ENODEV ? EBUSY : error);
-  const auto answer = answer_of(*socket);
-  if (!answer) return std::unexpected(answer.error());
   socket_ = std::move(*socket);
-  return Held{.timeout = std::chrono::milliseconds(answer->timeout_ms),
-              .pretimeout = {},
-              .can_stop = answer->cannot_stop == 0,
-              .outlives_holder = true,
-              .resets = true,
-              .hardware = true,
-              .kind = WatchdogKind::container};
+  unanswered_ns_ = 0;
+  return look();
+}
+
+Watchdog::Answer ContainerWatchdog::look() {
+  if (!socket_.valid()) return cannot_open(EBADF);
+  std::array<std::byte, sizeof(ContainerWatchdogPacket) + 1> bytes{};
+  const ssize_t got = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  const int error = got < 0 ? errno : 0;
+  if (error == EAGAIN || error == EINTR) return std::nullopt;
+  const auto packet =
+      got > 0 ? container_watchdog_packet(std::span(bytes).first(static_cast<std::size_t>(got))) : std::nullopt;
+  if (packet && packet->message == static_cast<std::uint32_t>(Message::held)) {
+    return Held{.timeout = std::chrono::milliseconds(packet->timeout_ms),
+                .pretimeout = {},
+                .can_stop = packet->cannot_stop == 0,
+                .outlives_holder = true,
+                .resets = true,
+                .hardware = true,
+                .kind = WatchdogKind::container};
+  }
+  socket_.reset();
+  // Turned out before the answer was read: so is who comes while another holds it.
+  if (got <= 0) return cannot_open(got == 0 || error == ECONNRESET ? EBUSY : error);
+  if (packet && packet->message == static_cast<std::uint32_t>(Message::refused)) return cannot_open(packet->error);
+  return no_watchdog();
+}
+
+bool ContainerWatchdog::read_answers() {
+  constexpr int kAtATime = 16;
+  std::array<std::byte, sizeof(ContainerWatchdogPacket) + 1> bytes{};
+  for (int i = 0; i < kAtATime; ++i) {
+    const ssize_t got = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (got < 0) return errno == EAGAIN || errno == EINTR;
+    if (got == 0) return false;
+    const auto packet = container_watchdog_packet(std::span(bytes).first(static_cast<std::size_t>(got)));
+    const bool fed = packet && packet->message == static_cast<std::uint32_t>(Message::fed);
+    if (fed && packet->at_ns == unanswered_ns_) unanswered_ns_ = 0;
+  }
+  return true;
 }
 
 int ContainerWatchdog::feed(Instant decided) {
   if (!socket_.valid()) return EBADF;
-  return send(socket_, container_watchdog_packet(Message::feed, decided));
+  if (!read_answers()) return ENODEV;
+  const bool answered = unanswered_ns_ == 0;
+  const int error = send(socket_, container_watchdog_packet(Message::feed, decided));
+  // What found no room lies behind others that were not read.
+  if (error == EAGAIN) return kFeedBeforeUnanswered;
+  if (error != 0) return error;
+  unanswered_ns_ = ns_of(decided);
+  return answered ? 0 : kFeedBeforeUnanswered;
 }
 
 void ContainerWatchdog::stop() {

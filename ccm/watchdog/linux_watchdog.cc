@@ -42,8 +42,7 @@ Duration set_pretimeout(int fd, std::uint32_t options, Duration wanted) {
 
 LinuxWatchdog::LinuxWatchdog(std::string device) : device_(std::move(device)) {}
 
-std::expected<Watchdog::Held, WatchdogFault> LinuxWatchdog::hold(Duration timeout, Duration pretimeout,
-                                                                 Instant /*decided*/) {
+Watchdog::Answer LinuxWatchdog::hold(Duration timeout, Duration pretimeout, Instant /*decided*/) {
   struct stat st{};
   if (::stat(device_.c_str(), &st) != 0) return std::unexpected(WatchdogFault{WatchdogProblem::cannot_open, errno});
   // Opening starts a watchdog, and may block or do what not on something else.

@@ -3,12 +3,17 @@
 // container (container_watchdog.h).
 #pragma once
 
+#include <cerrno>
 #include <expected>
+#include <optional>
 
 #include "ccm/base/time.h"
 #include "ccm/wire/watchdog_layout.h"
 
 namespace hapair::ccm {
+
+// Of a feed() that did its part: whoever keeps the time has not said that it read the one before.
+inline constexpr int kFeedBeforeUnanswered = ETIMEDOUT;
 
 struct WatchdogFault {
   WatchdogProblem problem = WatchdogProblem::none;
@@ -28,11 +33,15 @@ class Watchdog {
     bool hardware = true;         // false: a timer of the kernel that it is to guard against
     WatchdogKind kind = WatchdogKind::machine;
   };
+  // Nothing: it was asked, and has not answered yet.
+  using Answer = std::expected<std::optional<Held>, WatchdogFault>;
   // Takes the device up and starts it, or goes on with one that runs. Either feeds it. `decided`: when the clock was
-  // looked at; a container's counts from then on, a device from when it is told.
-  virtual std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout, Instant decided) = 0;
-  // Zero, or an errno. Short: a register is written, except where a device is behind a management controller (IPMI),
-  // whose answer the kernel waits for.
+  // looked at; a container's that runs counts from then on, a device from when it is told.
+  virtual Answer hold(Duration timeout, Duration pretimeout, Instant decided) = 0;
+  // Looks whether what was not answered is by now.
+  virtual Answer look() = 0;
+  // Zero, or an errno; kFeedBeforeUnanswered: it was fed. Short: a register is written, except where a device is behind
+  // a management controller (IPMI), whose answer the kernel waits for.
   virtual int feed(Instant decided) = 0;
   // Lets go of it and stops it, where it can be stopped.
   virtual void stop() = 0;

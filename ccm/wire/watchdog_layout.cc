@@ -89,6 +89,11 @@ std::string problem_of(const WatchdogSelfLayout& watchdog) {
              " is a container's, and boot_id_file holds the kernel's boot id, which is the host's: the partner could "
              "not tell that this container was started anew, so no lease rests on it; give boot_id_file what "
              "hapair-node-init draws at each start (/run/hapair-boot-id)";
+    case WatchdogProblem::unanswered:
+      return device +
+             ": process 1 of this container (hapair-node-init) does not answer its feeds, so it may stand still and "
+             "end "
+             "nothing: no lease rests on it until it answers";
     case WatchdogProblem::feed_refused:
       return device + " is not fed: " + error + "; this node will be reset if that lasts";
     case WatchdogProblem::not_kept:

@@ -69,6 +69,7 @@ enum class WatchdogProblem : std::uint8_t {
   software = 9,         // softdog: it dies with the kernel
   processes_only = 10,  // a container's, and nobody promised that the pools end with its processes
   hosts_boot_id = 11,   // a container's, whose boot id is the host's and outlives it
+  unanswered = 12,      // process 1 of the container has not said that it read the last feed
 };
 
 struct WatchdogSelfLayout {

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <future>
 #include <optional>
 
 #include "ccm/watchdog/configured_watchdog.h"
@@ -36,11 +35,15 @@ class ContainersWatchdog : public testing::Test {
     ASSERT_TRUE(opened) << opened.error();
     service_.emplace(std::move(*opened));
   }
-  // The service answers in this thread meanwhile.
   std::expected<Watchdog::Held, WatchdogFault> hold(Watchdog& watchdog, Duration timeout = kTimeout) {
-    auto held = std::async(std::launch::async, [&] { return watchdog.hold(timeout, {}, clock_.now()); });
-    while (held.wait_for(milliseconds(1)) != std::future_status::ready) service_->turn();
-    return held.get();
+    auto answer = watchdog.hold(timeout, {}, clock_.now());
+    if (answer && !*answer) {
+      service_->turn();
+      answer = watchdog.look();
+    }
+    if (!answer) return std::unexpected(answer.error());
+    EXPECT_TRUE(*answer) << "it has not answered";
+    return answer->value_or(Watchdog::Held{});
   }
   Fd connect() {
     sockaddr_un address{};
@@ -189,9 +192,50 @@ TEST_F(ContainersWatchdog, WhoseServiceIsGoneIsTakenUpAnew) {
 }
 
 TEST_F(ContainersWatchdog, ThatDoesNotAnswerIsNotWaitedFor) {
-  const auto held = ccmd_.hold(kTimeout, {}, clock_.now());
-  ASSERT_FALSE(held);
-  EXPECT_EQ(held.error(), (WatchdogFault{WatchdogProblem::cannot_open, ETIMEDOUT}));
+  auto answer = ccmd_.hold(kTimeout, {}, clock_.now());
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(*answer);
+  clock_.advance(10 * kTimeout);
+  EXPECT_EQ(left(), kTimeout) << "it runs from when the wish was read on";
+  answer = ccmd_.look();
+  ASSERT_TRUE(answer && *answer);
+  EXPECT_EQ((*answer)->timeout, kTimeout);
+}
+
+TEST_F(ContainersWatchdog, TheWordBehindAWishThatLayUnreadStopsIt) {
+  ASSERT_TRUE(ccmd_.hold(kTimeout, {}, clock_.now()));
+  ccmd_.stop();
+  EXPECT_EQ(left(), std::nullopt);
+  EXPECT_FALSE(service_->over());
+}
+
+TEST_F(ContainersWatchdog, AFeedTellsWhetherTheOneBeforeWasRead) {
+  ASSERT_TRUE(hold(ccmd_));
+  for (int i = 0; i < 3; ++i) {
+    clock_.advance(seconds(1));
+    EXPECT_EQ(ccmd_.feed(clock_.now()), 0);
+    service_->turn();
+  }
+  clock_.advance(seconds(1));
+  EXPECT_EQ(ccmd_.feed(clock_.now()), 0) << "from here on nobody reads";
+  clock_.advance(seconds(1));
+  EXPECT_EQ(ccmd_.feed(clock_.now()), kFeedBeforeUnanswered);
+  service_->turn();
+  EXPECT_EQ(left(), kTimeout) << "it was fed all the same";
+  clock_.advance(seconds(1));
+  EXPECT_EQ(ccmd_.feed(clock_.now()), 0);
+}
+
+TEST_F(ContainersWatchdog, NoFeedThatLayThereInTimeIsOverlooked) {
+  ASSERT_TRUE(hold(ccmd_));
+  for (int i = 0; i < 100; ++i) {
+    clock_.advance(milliseconds(100));
+    (void)ccmd_.feed(clock_.now());
+  }
+  EXPECT_FALSE(service_->turn()) << "there is more";
+  while (!service_->turn()) {
+  }
+  EXPECT_FALSE(service_->over());
 }
 
 TEST_F(ContainersWatchdog, IsForItsOwnUserAlone) {

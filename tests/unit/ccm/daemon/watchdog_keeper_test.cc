@@ -300,6 +300,42 @@ TEST_F(WatchdogKeeperTest, OnAContainersWithTheHostsBootIdNobodyIsToRely) {
   EXPECT_THAT(problem(), HasSubstr("boot_id_file holds the kernel's boot id, which is the host's"));
 }
 
+TEST_F(WatchdogKeeperTest, OneThatDoesNotAnswerIsAskedOnceAndWaitedForWithoutStandingStill) {
+  device_.silent = true;
+  run(seconds(5));
+  EXPECT_EQ(device_.holds, 1);
+  EXPECT_EQ(state(), WatchdogState::absent);
+  EXPECT_THAT(problem(), HasSubstr("hapair-node-init) does not answer"));
+  EXPECT_NE(running_.timeout_ms, 0U) << "it may run by now";
+  device_.silent = false;
+  run(seconds(10));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  EXPECT_FALSE(device_.node_was_reset());
+}
+
+TEST_F(WatchdogKeeperTest, AnOrderlyEndSendsTheWordToOneThatDidNotAnswerAndKeepsItNoted) {
+  device_.silent = true;
+  run(seconds(1));
+  keeper_->end();
+  EXPECT_EQ(device_.stops, 1);
+  EXPECT_NE(running_.timeout_ms, 0U);
+}
+
+TEST_F(WatchdogKeeperTest, OneThatDoesNotAnswerItsFeedsIsFedAndNotReliedUpon) {
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  device_.feed_error = kFeedBeforeUnanswered;
+  const int fed = device_.feeds;
+  run(seconds(10));
+  EXPECT_EQ(state(), WatchdogState::unfit);
+  EXPECT_THAT(problem(), HasSubstr("does not answer its feeds"));
+  EXPECT_NEAR(device_.feeds - fed, 10, 1) << "at its own pace all the same";
+  EXPECT_FALSE(device_.node_was_reset());
+  device_.feed_error = 0;
+  run(seconds(2));
+  EXPECT_EQ(state(), WatchdogState::armed);
+}
+
 TEST_F(WatchdogKeeperTest, OneThatCannotBeStoppedIsLeftRunning) {
   device_.can_stop = false;
   run(seconds(1));
