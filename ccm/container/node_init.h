@@ -17,7 +17,8 @@
 //     process 1.
 //   - Mounts go with the last process of their mount namespace. The kernel then still writes what a file system had not
 //     written, which takes as long as the disk takes.
-//   - Mounts that others have too: shared with the host (:rshared), or a process outside in the mount namespace (nsenter
+//   - Mounts that others have too: shared with the host (:rshared), or a process outside in the mount namespace
+//   (nsenter
 //     without --pid).
 //   - Addresses in a network namespace that somebody outside holds (`ip netns add`, --net=host).
 //   - The host itself: then nothing of it is kept, and the other node is to be on another host.
