@@ -33,17 +33,20 @@ std::string watchdog_text(const WatchdogWords& watchdog, std::int64_t now_ns, co
 }
 
 std::vector<std::string_view> container_watchdog_limits() {
-  return {
+  constexpr std::string_view kFrozen =
       "a container that is frozen as a whole, process 1 with it (the cgroup freezer, podman pause, SIGSTOP from "
-      "outside, a "
-      "paused virtual machine): awake again, others may run a little before it ends",
+      "outside, "
+      "a paused virtual machine): awake again, others may run a little before it ends";
+  constexpr std::string_view kServices =
       "services of the host's kernel that resources set up: LIO targets, nfsd, DRBD, md, LVM and device mapper, loop "
-      "devices",
-      "a process that waits for a disk that hangs: it lives until the disk answers",
-      "file systems whose last data the kernel has still to write when it unmounts them",
-      "mounts that others have too: shared with the host (:rshared), or a process outside in the mount namespace",
-      "addresses in a network namespace that is held from outside (ip netns add, the host's own)",
-      "the host itself: the other node is to be on another one"};
+      "devices";
+  return {kFrozen,
+          kServices,
+          "a process that waits for a disk that hangs: it lives until the disk answers",
+          "file systems whose last data the kernel has still to write when it unmounts them",
+          "mounts that others have too: shared with the host (:rshared), or a process outside in the mount namespace",
+          "addresses in a network namespace that is held from outside (ip netns add, the host's own)",
+          "the host itself: the other node is to be on another one"};
 }
 
 std::string container_watchdog_text(const std::string& socket, const std::string& promised_in, const Style& style) {

@@ -272,6 +272,7 @@ TEST_F(WatchdogKeeperTest, OnAContainersNobodyIsToRelyUnlessItIsPromisedThatTheP
 TEST_F(WatchdogKeeperTest, ThePromiseIsThatOfTheConfigurationAlsoForOneThatRuns) {
   device_.kind = WatchdogKind::container;
   configured_->container_covers_pools = true;
+  start();
   run(seconds(1));
   EXPECT_EQ(state(), WatchdogState::armed);
   die();
