@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
 #include "agent/cli/answer.h"
 #include "agent/cli/decision_watch.h"
@@ -18,9 +19,11 @@
 #include "agent/cli/record_text.h"
 #include "agent/cli/reservation_look.h"
 #include "agent/cli/status_text.h"
+#include "agent/cli/watchdog_text.h"
 #include "agent/config/agent_config.h"
 #include "ccm/client/client.h"
 #include "ccm/config/pair_config.h"
+#include "ccm/watchdog/configured_watchdog.h"
 
 namespace hapair::cli {
 namespace {
@@ -341,6 +344,37 @@ Exit show_rails(const Common& common) {
 
 namespace {
 
+// Of the configured one: what is there, or, where the container does not run yet, what its path says.
+std::optional<ccm::WatchdogKind> watchdog_kind_of(const agent::AgentConfig& config) {
+  if (!config.pair.watchdog) return std::nullopt;
+  if (const auto found = ccm::watchdog_kind_at(config.pair.watchdog->device)) return found;
+  return config.pair.watchdog->names_container() ? ccm::WatchdogKind::container : ccm::WatchdogKind::machine;
+}
+
+std::string watchdog_limits_text(const agent::AgentConfig& config, const std::string& file, const Style& style) {
+  if (watchdog_kind_of(config) != ccm::WatchdogKind::container) return "";
+  const ccm::WatchdogConfig& watchdog = *config.pair.watchdog;
+  return container_watchdog_text(watchdog.device, watchdog.container_covers_pools ? file : "", style);
+}
+
+// A container that is started anew would pass for one that never ended.
+void check_boot_id(const agent::AgentConfig& config, std::vector<std::string>& problems) {
+  if (watchdog_kind_of(config) != ccm::WatchdogKind::container || config.pair.boot_id_file != ccm::kKernelsBootId)
+    return;
+  problems.push_back(
+      "boot_id_file is the kernel's, which is the host's and outlives this container: give the file that "
+      "hapair-node-init draws at each start (/run/hapair-boot-id)");
+}
+
+void add_watchdog(const agent::AgentConfig& config, Json& json) {
+  const auto kind = watchdog_kind_of(config);
+  if (!kind) return;
+  const bool container = *kind == ccm::WatchdogKind::container;
+  json["watchdog"] = {{"kind", container ? "container" : "machine"},
+                      {"fit_for_leases", !container || config.pair.watchdog->container_covers_pools},
+                      {"not_covered", container ? container_watchdog_limits() : std::vector<std::string_view>{}}};
+}
+
 std::string reservations_text(const ReservationLook& look) {
   if (look.disks == 0) return "";
   const std::string disks = std::to_string(look.disks) + (look.disks == 1 ? " reserved disk" : " reserved disks");
@@ -358,17 +392,23 @@ Exit check(const Common& common, const std::string& file) {
     if (const auto key = ccm::load_key(config->pair.key_file); !key) problems.push_back(file + ": " + key.error());
     if (const auto id = ccm::load_boot_id(config->pair.boot_id_file); !id) problems.push_back(file + ": " + id.error());
     if (problems.empty()) reservations = look_at_reservations(*config);
-    for (std::string problem : reservations.problems) problems.push_back(problem.insert(0, file + ": "));
+    std::vector<std::string> seen = reservations.problems;
+    check_boot_id(*config, seen);
+    for (std::string& problem : seen) problems.push_back(problem.insert(0, file + ": "));
   } else {
     problems = config.error().lines();
   }
   if (common.json) {
     Json json{{"file", file}, {"ok", problems.empty()}, {"problems", problems}};
     json["reserved_disks"] = {{"count", reservations.disks}, {"asked", reservations.asked}};
-    if (problems.empty()) json.update(forecast_json(*config));
+    if (problems.empty()) {
+      add_watchdog(*config, json);
+      json.update(forecast_json(*config));
+    }
     print_json(json);
   } else if (problems.empty()) {
-    print(file + ": ok\n" + reservations_text(reservations) + forecast_text(*config, style));
+    print(file + ": ok\n" + reservations_text(reservations) + watchdog_limits_text(*config, file, style) +
+          forecast_text(*config, style));
   }
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
   return problems.empty() ? Exit::ok : Exit::configuration;

@@ -127,13 +127,18 @@ std::string ports_text(const ccm::CcmSelfLayout& self, const Style& style) {
   return "\n" + table(rows, 1, "ready", style);
 }
 
+bool is_container(const ccm::WatchdogSelfLayout& watchdog) {
+  return static_cast<ccm::WatchdogKind>(watchdog.kind) == ccm::WatchdogKind::container;
+}
+
 WatchdogWords watchdog_of(const ccm::CcmSelfLayout& self) {
   return {.device = std::string(ccm::name_in(self.watchdog.device)),
           .state = std::string(ccm::text_of(static_cast<ccm::WatchdogState>(self.watchdog.state))),
           .problem = ccm::problem_of(self.watchdog),
           .timeout_ms = self.watchdog.timeout_ms,
           .fed_until_ns = self.watchdog.fed_until_ns,
-          .fed_for = std::string(ccm::name_in(self.watchdog.fed_for))};
+          .fed_for = std::string(ccm::name_in(self.watchdog.fed_for)),
+          .container = is_container(self.watchdog)};
 }
 
 }  // namespace
@@ -225,6 +230,7 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
             {"pretimeout_ms", self.watchdog.pretimeout_ms},
             {"bound_ms", ms_of(ccm::reset_bound_of(std::chrono::milliseconds(self.watchdog.timeout_ms)))},
             {"cannot_stop", self.watchdog.cannot_stop != 0},
+            {"container", is_container(self.watchdog)},
             {"feeds", self.watchdog.feeds},
             {"slowest_feed_us", self.watchdog.slowest_feed_us},
             {"fed_at_ns", self.watchdog.fed_at_ns},

@@ -112,7 +112,8 @@ std::string watchdog(const StatusReply& status, const Style& style) {
                              .problem = watchdog.problem(),
                              .timeout_ms = watchdog.timeout_ms(),
                              .fed_until_ns = watchdog.fed_until_ns(),
-                             .fed_for = watchdog.fed_for()},
+                             .fed_for = watchdog.fed_for(),
+                             .container = watchdog.container()},
                             status.now_ns(), style),
               style);
 }

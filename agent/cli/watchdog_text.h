@@ -1,8 +1,11 @@
-// The node's watchdog in a line, for `hapair status` and `hapair rails`. Pure.
+// The node's watchdog in a line, for `hapair status` and `hapair rails`, and what it does not cover, for `hapair
+// check`. Pure.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "agent/cli/text.h"
 
@@ -16,8 +19,14 @@ struct WatchdogWords {
   std::uint64_t timeout_ms = 0;
   std::int64_t fed_until_ns = 0;  // 0: no client has a time
   std::string fed_for;
+  bool container = false;  // it ends the container that is the node; false: it resets the machine
 };
 
 std::string watchdog_text(const WatchdogWords& watchdog, std::int64_t now_ns, const Style& style);
+
+// Of a container's watchdog (ccm/container/node_init.h), against one that resets a machine.
+std::vector<std::string_view> container_watchdog_limits();
+// `promised_in`: the file that promises that the pools end with the container (ccm/config); empty: none does.
+std::string container_watchdog_text(const std::string& socket, const std::string& promised_in, const Style& style);
 
 }  // namespace hapair::cli

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "agent/config/container_promise.h"
 #include "agent/config/reservation_config.h"
 #include "agent/config/resource_config.h"
 
@@ -291,6 +292,7 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   check_times(config, problems);
   check_folders(root, config);
   check_permits(root, config);
+  check_container_promise(root, config);
   if (!problems.empty()) return std::unexpected(problems);
   return config;
 }

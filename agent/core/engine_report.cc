@@ -151,7 +151,10 @@ void Engine::on(Instant now, const LocalStrained& event) {
 // What the verdict means for this node's next act, in one sentence.
 std::string Engine::implication() const {
   const EnginePolicy& policy = config_.policy;
-  const bool settled = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::elsewhere; });
+  // A claim under way is of a pool that is served there too; this verdict may withdraw it.
+  const bool settled = std::ranges::any_of(pools_, [](const Pool& p) {
+    return p.state == PoolState::elsewhere || p.state == PoolState::claiming || p.state == PoolState::fencing;
+  });
   const auto after = [](Duration bound) {
     return bound.count() == 0 ? std::string("at once") : fmt::format("if it stays so for {:.0f} ms", ms_of(bound));
   };

@@ -25,8 +25,9 @@
 // WatchdogStanding::bound after that (ccm/client/client.h). The sum is what the owner tells as `lease_over`. Both nodes
 // count by clocks of their own, which may differ by kDrift of it. tests/model/lease.pml searches the same argument.
 //
-// What it does not cover: a machine that is suspended, or a virtual one that is paused as a whole, its watchdog with
-// it. Reservations of the disks (SCSI-3) are against that.
+// What it does not cover: a machine that is suspended, or a virtual one or a container that is paused as a whole, its
+// watchdog with it (of a container more: ccm/container/node_init.h). Reservations of the disks (SCSI-3) are against
+// that.
 #pragma once
 
 #include <cstdint>

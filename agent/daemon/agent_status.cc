@@ -60,6 +60,7 @@ void describe_watchdog(const ccm::WatchdogSelfLayout& watchdog, control::v1::Ccm
   out.set_fed_until_ns(watchdog.fed_until_ns);
   out.set_fed_for(printable_line(std::string(ccm::name_in(watchdog.fed_for))));
   out.set_feeds(watchdog.feeds);
+  out.set_container(static_cast<ccm::WatchdogKind>(watchdog.kind) == ccm::WatchdogKind::container);
 }
 
 }  // namespace

@@ -266,6 +266,14 @@ void read_watchdog(ConfigObject& ccm, PairConfig& config) {
     object.problems().add(object.path("device"), "a path of " + std::to_string(read.device.size()) + " bytes",
                           "at most " + std::to_string(kMaxWatchdogPath));
   }
+  read.container_covers_pools = object.boolean("container_covers_pools", false);
+  if (read.container_covers_pools && !read.names_container()) {
+    object.problems().add_sentence(object.path("container_covers_pools"),
+                                   read.device +
+                                       " resets the machine, with all that is on it; the promise is for the "
+                                       "socket of a container's process 1 (/run/hapair-watchdog): leave it "
+                                       "out");
+  }
   read.timeout = object.milliseconds("timeout_ms", std::nullopt, 2000, 600'000);
   check_whole_seconds(object, "timeout_ms", read.timeout);
   std::array<char, 224> text{};
@@ -319,7 +327,7 @@ PairConfig read_pair_config(ConfigObject& root) {
   }
   config.key_file = root.text("key_file", "/etc/hapair/pair.key");
   config.run_dir = root.text("run_dir", "/run/hapair");
-  config.boot_id_file = root.text("boot_id_file", "/proc/sys/kernel/random/boot_id");
+  config.boot_id_file = root.text("boot_id_file", kKernelsBootId);
   require_absolute(root, "key_file", config.key_file);
   require_absolute(root, "run_dir", config.run_dir);
   require_absolute(root, "boot_id_file", config.boot_id_file);

@@ -57,11 +57,16 @@ struct NetworkConfig {
   [[nodiscard]] std::string title() const { return (device.empty() ? "network " : "disk ") + name.text(); }
 };
 
-// The hardware watchdog that ccmd holds (ccm/watchdog). Whole seconds, which is what Linux counts them in.
+// The watchdog that ccmd holds (ccm/watchdog). Whole seconds, which is what Linux counts them in.
 struct WatchdogConfig {
-  std::string device;
+  std::string device;     // of the machine, or the socket of a container's process 1
   Duration timeout{};     // without a feed for so long, the device resets the node
   Duration pretimeout{};  // so long before it the device tells the kernel, where it can; zero: not
+  // Of a container's, a promise of who wrote the file: every resource of every pool ends with the processes of this
+  // container. Without it no lease rests on a container's watchdog.
+  bool container_covers_pools = false;
+  // A device of the machine is below /dev/, the socket of a container's process 1 elsewhere.
+  [[nodiscard]] bool names_container() const { return !device.starts_with("/dev/"); }
   bool operator==(const WatchdogConfig&) const = default;
 };
 inline constexpr std::size_t kMaxWatchdogPath = 95;
@@ -74,6 +79,7 @@ struct PoisonConfig {
   Duration bound{};  // everything has stopped by then, or the node is reset
   PoisonReset reset = PoisonReset::none;
 };
+inline constexpr const char* kKernelsBootId = "/proc/sys/kernel/random/boot_id";
 
 struct PairConfig {
   PairName pair;
@@ -81,7 +87,7 @@ struct PairConfig {
   NodeName partner;
   std::string key_file;                 // at least 32 bytes; readable by its owner alone
   std::string run_dir;                  // sockets, locks and the runtime phase; gone after a reboot
-  std::string boot_id_file;             // /proc/sys/kernel/random/boot_id; of a namespace node, its own
+  std::string boot_id_file;             // kKernelsBootId; of a container, its own
   std::vector<RailConfig> rails;        // 1 to kMaxRails
   std::vector<NetworkConfig> networks;  // 0 to kMaxNetworks, with the disks
   Duration pace{};                      // between two beats, and between two reads of the partner's page

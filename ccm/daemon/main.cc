@@ -36,8 +36,8 @@
 #include "ccm/daemon/options.h"
 #include "ccm/daemon/say.h"
 #include "ccm/daemon/watchdog_keeper.h"
+#include "ccm/watchdog/configured_watchdog.h"
 #include "ccm/watchdog/fed_until_record.h"
-#include "ccm/watchdog/linux_watchdog.h"
 #include "ccm/watchdog/sysrq.h"
 
 namespace hapair::ccm {
@@ -318,15 +318,18 @@ class NodeWatchdog {
                  "stopped and started while no client serves and the driver lets it be stopped, else at the next boot");
     }
     device_.emplace(held ? held->device : std::string());
+    // Compared, not told from the path: a copy or a mount of the kernel's is the kernel's too.
+    const auto kernels = load_boot_id(kKernelsBootId);
+    const WatchdogGround ground{.kept = kept, .kernels_boot_id = kernels && *kernels == identity.boot_id};
     keeper_.emplace(held, identity.config.pace, *device_, kept ? record_->table() : FedUntilTable(own_table_), running,
-                    kept, clock);
+                    ground, clock);
   }
   NodeWatchdog(const NodeWatchdog&) = delete;
   NodeWatchdog& operator=(const NodeWatchdog&) = delete;
   WatchdogKeeper& keeper() { return *keeper_; }
 
  private:
-  std::optional<LinuxWatchdog> device_;
+  std::optional<ConfiguredWatchdog> device_;
   std::array<FedUntilEntry, kMaxClients> own_table_{};
   RunningWatchdog own_running_{};
   std::optional<FedUntilRecord> record_;

@@ -1,6 +1,6 @@
 // Holds the node's watchdog: takes the device up, feeds it from the CCM's loop while WatchdogFeed says so, and tells
-// what is wrong with it. Whatever the device does, ccmd goes on. Real-time but for taking the device up, once a second
-// while it cannot be had.
+// what is wrong with it. Whatever the device does, ccmd goes on. Real-time but for taking a machine's device up, once a
+// second while it cannot be had; a container's is asked, and its answer looked for at later turns.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +16,21 @@
 namespace hapair::ccm {
 
 // Which watchdog this ccmd is to hold: the configured one, unless another, or this one with another time-out, was
-// started in this boot and not stopped since.
+// started in this boot and not stopped since. What is promised of a container's pools is what the configuration says.
 std::optional<WatchdogConfig> watchdog_to_hold(const std::optional<WatchdogConfig>& configured,
                                                const RunningWatchdog& running);
 
+struct WatchdogGround {
+  bool kept = true;              // what clients want, and which watchdog runs, outlive this process
+  bool kernels_boot_id = false;  // this node's boot id is that of the kernel under it
+};
+
 class WatchdogKeeper final : public FedUntilTaker {
  public:
-  // `config` empty: there is none to hold, and what clients want of it only is taken down. `kept`: the table and
-  // `running` outlive this process. What is referred to outlives this.
+  // `config` empty: there is none to hold, and what clients want of it only is taken down. What is referred to outlives
+  // this.
   WatchdogKeeper(const std::optional<WatchdogConfig>& config, Duration pace, Watchdog& device, FedUntilTable table,
-                 RunningWatchdog& running, bool kept, const Clock& clock);
+                 RunningWatchdog& running, WatchdogGround ground, const Clock& clock);
 
   bool take(const ClientName& name, std::int64_t until_ns) override { return feed_.take(name, until_ns); }
   [[nodiscard]] std::int64_t standing(const ClientName& name) const override { return feed_.standing(name); }
@@ -40,10 +45,14 @@ class WatchdogKeeper final : public FedUntilTaker {
   [[nodiscard]] const WatchdogSelfLayout& self() const { return self_; }
 
  private:
+  void end_unanswered();
   void note_running();
   void show_first();
   void tell_overdue(bool overdue);
   void take_up(Instant now);
+  void wait_for_answer(Instant now);
+  void cannot_hold(const WatchdogFault& fault);
+  void took_up(const Watchdog::Held& held, Instant decided);
   void feed(Instant now);
   [[nodiscard]] WatchdogProblem unfitness_of(const Watchdog::Held& held) const;
   void fail(WatchdogState state, const WatchdogFault& fault);
@@ -53,7 +62,7 @@ class WatchdogKeeper final : public FedUntilTaker {
   Duration pace_;
   Watchdog* device_;
   RunningWatchdog* running_;
-  bool kept_;
+  WatchdogGround ground_;
   const Clock* clock_;
   WatchdogFeed feed_;
   WatchdogSelfLayout self_{};
@@ -62,6 +71,8 @@ class WatchdogKeeper final : public FedUntilTaker {
   std::optional<WatchdogFault> told_;              // the fault that was told last
   bool held_ = false;
   bool starved_ = false;
+  std::optional<Instant> asked_at_;  // to hold it, and not answered
+  bool ran_before_ = false;          // it ran when it was asked
   bool told_overdue_ = false;
 };
 

@@ -42,7 +42,7 @@ Duration set_pretimeout(int fd, std::uint32_t options, Duration wanted) {
 
 LinuxWatchdog::LinuxWatchdog(std::string device) : device_(std::move(device)) {}
 
-std::expected<Watchdog::Held, WatchdogFault> LinuxWatchdog::hold(Duration timeout, Duration pretimeout) {
+Watchdog::Answer LinuxWatchdog::hold(Duration timeout, Duration pretimeout, Instant /*decided*/) {
   struct stat st{};
   if (::stat(device_.c_str(), &st) != 0) return std::unexpected(WatchdogFault{WatchdogProblem::cannot_open, errno});
   // Opening starts a watchdog, and may block or do what not on something else.
@@ -65,7 +65,7 @@ std::expected<Watchdog::Held, WatchdogFault> LinuxWatchdog::hold(Duration timeou
   return held;
 }
 
-int LinuxWatchdog::feed() { return ::ioctl(fd_.get(), WDIOC_KEEPALIVE, nullptr) == 0 ? 0 : errno; }
+int LinuxWatchdog::feed(Instant /*decided*/) { return ::ioctl(fd_.get(), WDIOC_KEEPALIVE, nullptr) == 0 ? 0 : errno; }
 
 void LinuxWatchdog::stop() {
   // A driver without the magic close takes the word for one more feed, and stops when the descriptor is closed.

@@ -12,8 +12,10 @@ class LinuxWatchdog final : public Watchdog {
  public:
   explicit LinuxWatchdog(std::string device);
 
-  std::expected<Held, WatchdogFault> hold(Duration timeout, Duration pretimeout) override;
-  int feed() override;
+  // A device answers at once.
+  Answer hold(Duration timeout, Duration pretimeout, Instant decided) override;
+  Answer look() override { return std::unexpected(WatchdogFault{WatchdogProblem::cannot_open, EBADF}); }
+  int feed(Instant decided) override;
   void stop() override;
   void leave_running() override;
 

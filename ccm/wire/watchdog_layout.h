@@ -1,4 +1,4 @@
-// What a node's own processes tell each other about the hardware watchdog that guards it: until when a client wants it
+// What a node's own processes tell each other about the watchdog that guards it: until when a client wants it
 // fed, and how the CCM, which holds it, stands with the device. Nothing of it goes to the partner.
 #pragma once
 
@@ -40,6 +40,14 @@ constexpr Duration reset_bound_of(Duration device_timeout) {
   return kResetBoundInTimeouts * device_timeout + kWatchdogGranularity;
 }
 
+// A container's watchdog (ccm/container/node_init.h) keeps within the same bound: a feed counts from the decision on,
+// and nobody feeds it when CCM dies, so its time is over before T + D. The D and the second that are left are for the
+// kernel, which has to end the processes and to unmount what was mounted in the container alone.
+enum class WatchdogKind : std::uint8_t {
+  machine = 0,    // a device that resets the machine
+  container = 1,  // process 1 of the node's container, which ends with all processes in it
+};
+
 enum class WatchdogState : std::uint8_t {
   none = 0,    // none is configured
   absent = 1,  // configured and not held; `problem` says why, and it is tried again every second
@@ -59,6 +67,9 @@ enum class WatchdogProblem : std::uint8_t {
   not_kept = 7,         // what clients want could not be kept in run_dir for a CCM that restarts
   time_has_passed = 8,  // of a client, before the device was held: holding it would feed it
   software = 9,         // softdog: it dies with the kernel
+  processes_only = 10,  // a container's, and nobody promised that the pools end with its processes
+  hosts_boot_id = 11,   // a container's, whose boot id is the host's and outlives it
+  unanswered = 12,      // process 1 of the container has not said that it read the last feed
 };
 
 // In the place of a client whose time has passed: the watchdog is not fed any more, so that it resets a poisoned node.
@@ -70,7 +81,7 @@ struct WatchdogSelfLayout {
   std::uint8_t state;           // WatchdogState
   std::uint8_t problem;         // WatchdogProblem
   std::uint8_t cannot_stop;     // 1: nowayout, it goes on when the CCM ends
-  std::uint8_t zero;
+  std::uint8_t kind;            // WatchdogKind, of one that is held
   std::int32_t error;           // errno of the problem
   std::uint32_t wanted_ms;      // the time-out of the configuration
   std::uint32_t timeout_ms;     // the device's own; 0: it is not held
@@ -86,6 +97,8 @@ static_assert(offsetof(WatchdogSelfLayout, error) == 52);
 static_assert(offsetof(WatchdogSelfLayout, feeds) == 72);
 static_assert(offsetof(WatchdogSelfLayout, fed_until_ns) == 88);
 
+// "resets this node", "ends this container".
+std::string_view end_by(WatchdogKind kind);
 // What is wrong with it and what to do, as a sentence; empty where nothing is.
 std::string problem_of(const WatchdogSelfLayout& watchdog);
 // It is not fed any more: the time of a client has passed.

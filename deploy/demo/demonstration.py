@@ -78,9 +78,9 @@ def build(build_folder):
 
 
 class Demonstration:
-    def __init__(self, options, build_folder):
+    def __init__(self, options, world):
         self.options = options
-        self.world = World(build_folder)
+        self.world = world
         self.machines = self.world.machines
         self.keeper = Keeper(self.machines, lambda text: say(f"  {text}"))
         self.world.on_fenced = self.keeper.boot_later
@@ -304,7 +304,7 @@ def end_on_signals():
 def run(options):
     check_machine()
     prepare_machine()
-    demonstration = Demonstration(options, build(options.build_dir))
+    demonstration = Demonstration(options, World(build(options.build_dir)))
     end_on_signals()
     status = 1
     try:

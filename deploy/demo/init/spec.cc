@@ -39,6 +39,7 @@ std::expected<NodeSpec, std::string> load_spec(const std::string& file) {
       if (device.is_string()) spec.disks.emplace_back(name, device.get<std::string>());
     }
   }
+  spec.watchdog = text(json, "watchdog");
   if (const auto cluster = json.find("cluster"); cluster != json.end() && cluster->is_boolean()) {
     spec.cluster = cluster->get<bool>();
   }

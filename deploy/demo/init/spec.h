@@ -19,7 +19,8 @@ struct NodeSpec {
   std::string power_socket;  // the way to the power controller; becomes /run/power.sock
   std::string status;        // how far the boot is, one word a line, for the world outside
   std::vector<std::pair<std::string, std::string>> disks;  // name and device: /run/disks/NAME points to the device
-  bool cluster = true;                                     // false: storage services only, without ccmd and hapaird
+  std::string watchdog;  // where hapair-node-init, which is process 1 then, offers the watchdog; empty: without one
+  bool cluster = true;   // false: storage services only, without ccmd and hapaird
 };
 
 // The error is a sentence.

@@ -47,12 +47,12 @@ def node_config(node, giveback_stable_ms):
     }
 
 
-def write_configs(layout, nodes, giveback_stable_ms):
+def write_configs(layout, nodes, giveback_stable_ms, configure):
     secret = os.urandom(SECRET_BYTES)
     for node in nodes:
         folder = layout.node(node, "etc/hapair")
         with open(f"{folder}/hapair.json", "w", encoding="utf-8") as file:
-            json.dump(node_config(node, giveback_stable_ms), file, indent=2)
+            json.dump(configure(node, node_config(node, giveback_stable_ms)), file, indent=2)
             file.write("\n")
         fd = os.open(f"{folder}/pair.key", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "wb") as file:

@@ -5,11 +5,14 @@ import errno
 import fcntl
 import glob
 import os
+import struct
 
 from .command import run
 from .layout import POOLS, WorldError
 
 LOOP_CLR_FD = 0x4C01
+LOOP_SET_STATUS64, LOOP_GET_STATUS64 = 0x4C04, 0x4C05
+LOOP_INFO64_BYTES, LOOP_INFO64_OFFSET = 232, 24  # struct loop_info64, and lo_offset in it
 FS_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32): XFS_IOC_GOINGDOWN and EXT4_IOC_SHUTDOWN
 SHUTDOWN_WITHOUT_FLUSH = 2
 
@@ -29,6 +32,11 @@ def make_images(layout):
         run("unshare", "--mount", "--propagation", "private", "sh", "-ec",
             'mount -o loop "$1" "$2"; head -c "$3" /dev/zero > "$2/lun"; umount "$2"', "sh", image, mountpoint,
             str(pool.lun_mib << 20))
+
+
+def make_blank(image, size):
+    with open(image, "wb") as file:
+        file.truncate(size)
 
 
 def attach(image):
@@ -54,6 +62,20 @@ def detach(device):
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise WorldError(f"detaching {device}: {error.strerror}") from error
+    finally:
+        os.close(fd)
+
+
+def set_reachable(device, reachable):
+    """Whether this one of an image's devices gives anything of it: where not, its size is none, a read has nothing and a
+    write no room, also for who has it open."""
+    size = os.stat(backing_file(device)).st_size
+    info = bytearray(LOOP_INFO64_BYTES)
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, LOOP_GET_STATUS64, info)
+        struct.pack_into("<Q", info, LOOP_INFO64_OFFSET, 0 if reachable else size)
+        fcntl.ioctl(fd, LOOP_SET_STATUS64, bytes(info))
     finally:
         os.close(fd)
 

@@ -55,6 +55,7 @@ POOLS = (
 )
 NETWORK_BITS = 24
 ADDRESSES = {"alpha": "10.86.0.1", "beta": "10.86.0.2", "client": "10.86.0.10"}
+RAIL_ADDRESSES = {"alpha": "10.87.0.1", "beta": "10.87.0.2"}  # of a world that has such an interconnect
 
 
 def pool_named(name):
@@ -100,6 +101,9 @@ class Layout:
 
     def image(self, pool):
         return f"{self.images}/{pool.name}.img"
+
+    def more_image(self, name):
+        return f"{self.images}/{name}.img"
 
     def client(self, pool, what):
         return f"{self.base}/client-{pool.name}.{what}"

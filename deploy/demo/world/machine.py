@@ -12,6 +12,7 @@ import time
 from . import disks, processes
 from .command import ENVIRONMENT
 from .layout import POOLS, WorldError, now_ns
+from .shape import Shape
 
 # What a node's own /etc needs of this machine's; the rest is hapair's.
 ETC_NEEDED = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "nsswitch.conf", "protocols",
@@ -42,15 +43,16 @@ class Step:
 class Machine:
     """All methods that change the power are serialised by the power controller's lock."""
 
-    def __init__(self, layout, network, node, cluster=True):
+    def __init__(self, layout, network, node, cluster=True, shape=Shape()):
         self.layout = layout
+        self.shape = shape
         self.network = network
         self.node = node
         self.cluster = cluster
         self.lock = threading.RLock()
         self.supply = None      # the process that holds the node's power
         self.pid = None         # the node's PID 1, as this machine counts
-        self.devices = {}       # pool name: this node's loop device
+        self.devices = {}       # name of a pool or of another shared disk: this node's loop device
         self.pid_namespace = None
         self.mount_namespace = None
         self.last_steps = []
@@ -88,7 +90,9 @@ class Machine:
             if self.is_on:
                 return
             self.network.plug_in(self.node)
-            self.devices = {pool.name: disks.attach(self.layout.image(pool)) for pool in POOLS}
+            images = {pool.name: self.layout.image(pool) for pool in POOLS}
+            images |= {name: self.layout.more_image(name) for name in self.shape.more_disks}
+            self.devices = {name: disks.attach(image) for name, image in images.items()}
             spec = {
                 "node": self.node,
                 "netns": self.layout.netns_path(self.node),
@@ -101,6 +105,7 @@ class Machine:
                 "status": self.layout.node(self.node, "status"),
                 "disks": self.devices,
                 "cluster": self.cluster,
+                "watchdog": self.shape.watchdog,
             }
             spec_file = self.layout.node(self.node, "spec.json")
             with open(spec_file, "w", encoding="utf-8") as file:
@@ -226,13 +231,15 @@ class Machine:
             self.off_since_ns = began_ns
             return began_ns
 
-    def freeze(self):
-        """Stops every process of the node. Its kernel (this machine's) goes on answering for it. Returns when the first
-        one was stopped."""
+    def freeze(self, but_pid_1=False):
+        """Stops every process of the node, or all but its PID 1. Its kernel (this machine's) goes on answering for it.
+        Returns when the first one was stopped."""
         began_ns = now_ns()
-        processes.send(self.pid, signal.SIGSTOP)  # PID 1 first: it would start again what stands still
+        if not but_pid_1:
+            processes.send(self.pid, signal.SIGSTOP)  # PID 1 first: it would start again what stands still
         for _ in range(100):
-            moving = [pid for pid in self.pids() if processes.state(pid) not in ("T", "t", "Z", "X", None)]
+            moving = [pid for pid in self.pids() if processes.state(pid) not in ("T", "t", "Z", "X", None) and
+                      not (but_pid_1 and pid == self.pid)]
             if not moving:
                 return began_ns
             for pid in moving:

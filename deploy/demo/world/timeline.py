@@ -39,7 +39,7 @@ def from_client(client):
             entries.append(Entry(event["from_ns"], source, "last acknowledgement before the outage"))
             entries.append(Entry(event["to_ns"], source, f"first acknowledgement again: outage of {event['ms']:.0f} ms"))
         elif event["event"] == "session-lost":
-            entries.append(Entry(event["when_ns"], source, f"session lost: {event['reason']}"))
+            entries.append(Entry(event["when_ns"], source, f"session lost: {event['reason'].strip()}"))
         elif event["event"] == "session":
             entries.append(Entry(event["when_ns"], source, "logged in"))
     return entries

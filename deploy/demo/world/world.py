@@ -13,12 +13,13 @@ from .machine import Machine
 from .network import Network
 from .observers import Client, Watcher
 from .power import PowerController
+from .shape import Shape
 from .sweep import sweep
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Programs that the build makes; each is also the name of its target.
 WORLD_PROGRAMS = ("hapair-demo-init", "hapair-demo-client", "hapair-demo-watcher")
-CLUSTER_PROGRAMS = ("ccmd", "hapair-shm-port", "hapaird", "hapair")
+CLUSTER_PROGRAMS = ("ccmd", "hapair-shm-port", "hapaird", "hapair", "hapair-node-init")
 # An operator's words, on a machine without systemd.
 REBOOT_COMMANDS = {"reboot": "INT", "poweroff": "TERM"}
 
@@ -119,13 +120,14 @@ def check_machine():
 
 
 class World:
-    def __init__(self, build_folder, name="demo", cluster=True):
+    def __init__(self, build_folder, name="demo", cluster=True, shape=Shape()):
         self.layout = Layout(name)
+        self.shape = shape
         self.build_folder = build_folder
         self.cluster = cluster
         self.lock = Lock(self.layout)
-        self.network = Network(self.layout)
-        self.machines = {node: Machine(self.layout, self.network, node, cluster) for node in NODES}
+        self.network = Network(self.layout, shape.rail)
+        self.machines = {node: Machine(self.layout, self.network, node, cluster, shape) for node in NODES}
         self.power = PowerController(self.layout, self.machines, self._fenced)
         self.on_fenced = lambda node: None
         self.clients = {pool.name: Client(self.layout, pool) for pool in POOLS}
@@ -151,9 +153,11 @@ class World:
             os.makedirs(folder, mode=0o700)
         self._copy_programs()
         disks.make_images(layout)
+        for name, size in self.shape.more_disks.items():
+            disks.make_blank(layout.more_image(name), size)
         for machine in self.machines.values():
             machine.prepare()
-        config.write_configs(layout, NODES, giveback_stable_ms)
+        config.write_configs(layout, NODES, giveback_stable_ms, self.shape.configure)
         self.network.build()
         self.network.plug_in("client")
         self.power.start()

@@ -244,6 +244,31 @@ TEST_F(TheHapairCommand, ChecksAConfiguration) {
   EXPECT_FALSE(json["failures"][0]["by_itself"]);
 }
 
+TEST_F(TheHapairCommand, ChecksAContainersWatchdogBeforeTheContainerRuns) {
+  folder_.write("key", std::string(32, 'k'));
+  std::filesystem::permissions(folder_ / "key", std::filesystem::perms::owner_read);
+  const std::string boot_id = folder_.write("boot-id", "0af76519-16cd-43dd-8448-eb211c80319c\n");
+  const auto written = [&](const std::string& more, const std::string& boot) {
+    return folder_.write("node.json",
+                         "{\"pair\":\"lab\",\"node\":\"alpha\",\"partner\":\"beta\"," + boot +
+                             "\"ccm\":{\"rails\":[{\"name\":\"r0\",\"fabric\":\"shm\"}],\"watchdog\":{\"device\":\"" +
+                             (folder_ / "not-there-yet") + "\",\"timeout_ms\":4000" + more + "}},\"key_file\":\"" +
+                             (folder_ / "key") +
+                             "\",\"takeover\":{\"automatic\":false},\"pools\":[{\"name\":\"pool-a\",\"home\":\"alpha\","
+                             "\"resources\":[{\"name\":\"web\",\"type\":\"systemd:web.service\"}]}]}");
+  };
+  const std::string own = "\"boot_id_file\":\"" + boot_id + "\",";
+  EXPECT_THAT(run({"check", written("", "")}).err, HasSubstr("boot_id_file is the kernel's"));
+  const std::string file = written("", own);
+  EXPECT_THAT(run({"check", file}).out, HasSubstr("no lease rests on this watchdog"));
+  EXPECT_FALSE(Json::parse(run({"check", file, "--json"}).out)["watchdog"]["fit_for_leases"]);
+  written(",\"container_covers_pools\":true", own);
+  const std::string promised = run({"check", file}).out;
+  EXPECT_THAT(promised, HasSubstr("because " + file + " promises (ccm.watchdog.container_covers_pools)"));
+  EXPECT_THAT(promised, HasSubstr("services of the host's kernel that resources set up: LIO targets"));
+  EXPECT_TRUE(Json::parse(run({"check", file, "--json"}).out)["watchdog"]["fit_for_leases"]);
+}
+
 TEST_F(TheHapairCommand, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(run({}).code, 2);
   EXPECT_EQ(run({"frobnicate"}).code, 2);

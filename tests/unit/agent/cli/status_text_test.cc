@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/cli/json.h"
+#include "agent/cli/watchdog_text.h"
 
 namespace hapair::cli {
 namespace {
@@ -115,6 +116,28 @@ TEST(StatusText, TellsWhatGuardsThisNodeAndForHowLongItIsFed) {
   EXPECT_THAT(status_text(status, {}), HasSubstr("its last feed; fed for 3.0 s more, unless hapaird says otherwise\n"));
   watchdog.set_fed_until_ns(kNow - kSecond);
   EXPECT_THAT(status_text(status, {}), HasSubstr("not fed any more: the time of hapaird passed 1.0 s ago\n"));
+}
+
+TEST(StatusText, TellsThatAContainersWatchdogEndsTheContainer) {
+  StatusReply status = serving();
+  auto& watchdog = *status.mutable_ccm()->mutable_watchdog();
+  watchdog.set_device("/run/hapair-watchdog");
+  watchdog.set_state("armed");
+  watchdog.set_timeout_ms(5000);
+  watchdog.set_container(true);
+  EXPECT_THAT(status_text(status, {}),
+              HasSubstr("watchdog       /run/hapair-watchdog ends this container 5.0 s after its last feed; "));
+}
+
+TEST(WatchdogText, SaysWhatAContainersWatchdogDoesNotCover) {
+  const std::string text = container_watchdog_text("/run/hapair-watchdog", "", {});
+  EXPECT_THAT(text, HasSubstr("watchdog /run/hapair-watchdog: process 1 of this container"));
+  for (const std::string_view limit : container_watchdog_limits()) {
+    EXPECT_THAT(text, HasSubstr(std::string(limit.substr(0, 30)))) << limit;
+  }
+  EXPECT_THAT(text, HasSubstr("no lease rests on this watchdog"));
+  EXPECT_THAT(container_watchdog_text("/run/hapair-watchdog", "/etc/node.json", {}),
+              HasSubstr("because /etc/node.json promises"));
 }
 
 TEST(StatusText, TellsWhyAWatchdogDoesNotGuard) {

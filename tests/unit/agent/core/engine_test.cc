@@ -17,6 +17,18 @@ TEST_F(EngineContract, asks_for_the_fence_only_after_it_was_told_that_the_claim_
   EXPECT_EQ(count<StartFence>(step(Durable{down.persist->generation})), 1);
 }
 
+TEST_F(EngineContract, says_of_a_pool_whose_claim_may_be_withdrawn_when_it_is_claimed_again) {
+  settle();
+  const EngineOutput down = verdict(Verdict::unreachable);
+  step(Durable{down.persist->generation});
+  ASSERT_EQ(state(), PoolState::fencing);
+  const EngineOutput gone = verdict(Verdict::ccm_gone);
+  const auto told =
+      std::ranges::find_if(gone.records, [](const Record& record) { return record.kind == "implication"; });
+  ASSERT_NE(told, gone.records.end());
+  EXPECT_EQ(told->text.find("only by an operator"), std::string::npos) << told->text;
+}
+
 TEST_F(EngineContract, with_its_own_link_down_lets_a_partner_that_may_be_well_go_first) {
   settle();
   heartbeat::Assessment blind;

@@ -299,6 +299,20 @@ TEST(PairConfig, AWatchdogThatCannotWorkIsNamed) {
   EXPECT_THAT(read(with(R"(, "watchdgo": {})")).problems, ElementsAre(HasSubstr("did you mean \"watchdog\"?")));
 }
 
+TEST(PairConfig, ThatAContainerCoversItsPoolsIsPromisedOfNothingElse) {
+  const Read silent = read_watchdog(R"({"device": "/run/hapair-watchdog", "timeout_ms": 5000})");
+  EXPECT_THAT(silent.problems, IsEmpty());
+  EXPECT_FALSE(silent.config.watchdog->container_covers_pools) << "unless somebody says so";
+  EXPECT_TRUE(silent.config.watchdog->names_container());
+  const Read promised =
+      read_watchdog(R"({"device": "/run/hapair-watchdog", "timeout_ms": 5000, "container_covers_pools": true})");
+  EXPECT_THAT(promised.problems, IsEmpty());
+  EXPECT_TRUE(promised.config.watchdog->container_covers_pools);
+  EXPECT_THAT(
+      read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 5000, "container_covers_pools": true})").problems,
+      ElementsAre(HasSubstr("/dev/watchdog0 resets the machine")));
+}
+
 TEST(PairConfig, TheTimesOfAWatchdogAreRefusedWithTheArithmetic) {
   EXPECT_THAT(read_watchdog(R"({"device": "/dev/watchdog0", "timeout_ms": 4000})",
                             R"(, "pace_ms": 500, "operation_deadline_ms": 1000)")

@@ -357,7 +357,7 @@ class KeptPoison : public RailPoison {
                            device_,
                            FedUntilTable(table_),
                            running_,
-                           true,
+                           WatchdogGround{},
                            clock_};
   const SysrqTrigger sysrq_{folder_ / "trigger"};
   std::optional<PoisonKeeper> keeper_;

@@ -32,7 +32,8 @@ class WatchdogKeeperTest : public testing::Test {
 
   // Another ccmd, which finds what the one before has kept.
   void start(bool kept = true) {
-    keeper_.emplace(watchdog_to_hold(configured_, running_), kPace, device_, FedUntilTable(table_), running_, kept,
+    ground_.kept = kept;
+    keeper_.emplace(watchdog_to_hold(configured_, running_), kPace, device_, FedUntilTable(table_), running_, ground_,
                     clock_);
   }
   void run(Duration time) {
@@ -54,6 +55,7 @@ class WatchdogKeeperTest : public testing::Test {
   SimulatedWatchdog device_{clock_};
   std::array<FedUntilEntry, kMaxClients> table_{};
   RunningWatchdog running_{};
+  WatchdogGround ground_;
   std::optional<WatchdogConfig> configured_ =
       WatchdogConfig{.device = "/dev/watchdog7", .timeout = kTimeout, .pretimeout = {}};
   std::optional<WatchdogKeeper> keeper_;
@@ -241,6 +243,100 @@ TEST_F(WatchdogKeeperTest, AnOrderlyEndStopsItWhereTheClientHasStoppedAllThatItS
   EXPECT_FALSE(device_.resets_at());
 }
 
+TEST_F(WatchdogKeeperTest, ItIsToldWhetherAMachineIsResetOrAContainerEnded) {
+  run(seconds(1));
+  EXPECT_EQ(static_cast<WatchdogKind>(keeper_->self().kind), WatchdogKind::machine);
+  EXPECT_EQ(end_by(WatchdogKind::machine), "resets this node");
+  keeper_->end();
+  device_.kind = WatchdogKind::container;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(static_cast<WatchdogKind>(keeper_->self().kind), WatchdogKind::container);
+  EXPECT_EQ(end_by(WatchdogKind::container), "ends this container");
+}
+
+TEST_F(WatchdogKeeperTest, OnAContainersNobodyIsToRelyUnlessItIsPromisedThatThePoolsEndWithItsProcesses) {
+  device_.kind = WatchdogKind::container;
+  run(seconds(10));
+  EXPECT_EQ(state(), WatchdogState::unfit);
+  EXPECT_THAT(problem(), HasSubstr("no lease rests on it; where every resource of every pool ends with the processes"));
+  EXPECT_FALSE(device_.node_was_reset());
+  keeper_->end();
+  configured_->container_covers_pools = true;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  EXPECT_EQ(problem(), "");
+}
+
+TEST_F(WatchdogKeeperTest, ThePromiseIsThatOfTheConfigurationAlsoForOneThatRuns) {
+  device_.kind = WatchdogKind::container;
+  configured_->container_covers_pools = true;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  die();
+  configured_->container_covers_pools = false;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::unfit);
+  die();
+  configured_.reset();
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::unfit) << "nobody promises anything any more";
+}
+
+TEST_F(WatchdogKeeperTest, OnAContainersWithTheHostsBootIdNobodyIsToRely) {
+  configured_->container_covers_pools = true;
+  ground_.kernels_boot_id = true;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed) << "a machine's is the kernel's";
+  keeper_->end();
+  device_.kind = WatchdogKind::container;
+  start();
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::unfit);
+  EXPECT_THAT(problem(), HasSubstr("boot_id_file holds the kernel's boot id, which is the host's"));
+}
+
+TEST_F(WatchdogKeeperTest, OneThatDoesNotAnswerIsAskedOnceAndWaitedForWithoutStandingStill) {
+  device_.silent = true;
+  run(seconds(5));
+  EXPECT_EQ(device_.holds, 1);
+  EXPECT_EQ(state(), WatchdogState::absent);
+  EXPECT_THAT(problem(), HasSubstr("hapair-node-init) does not answer"));
+  EXPECT_NE(running_.timeout_ms, 0U) << "it may run by now";
+  device_.silent = false;
+  run(seconds(10));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  EXPECT_FALSE(device_.node_was_reset());
+}
+
+TEST_F(WatchdogKeeperTest, AnOrderlyEndSendsTheWordToOneThatDidNotAnswerAndKeepsItNoted) {
+  device_.silent = true;
+  run(seconds(1));
+  keeper_->end();
+  EXPECT_EQ(device_.stops, 1);
+  EXPECT_NE(running_.timeout_ms, 0U);
+}
+
+TEST_F(WatchdogKeeperTest, OneThatDoesNotAnswerItsFeedsIsFedAndNotReliedUpon) {
+  run(seconds(1));
+  EXPECT_EQ(state(), WatchdogState::armed);
+  device_.feed_error = kFeedBeforeUnanswered;
+  const int fed = device_.feeds;
+  run(seconds(10));
+  EXPECT_EQ(state(), WatchdogState::unfit);
+  EXPECT_THAT(problem(), HasSubstr("does not answer its feeds"));
+  EXPECT_NEAR(device_.feeds - fed, 10, 1) << "at its own pace all the same";
+  EXPECT_FALSE(device_.node_was_reset());
+  device_.feed_error = 0;
+  run(seconds(2));
+  EXPECT_EQ(state(), WatchdogState::armed);
+}
+
 TEST_F(WatchdogKeeperTest, OneThatCannotBeStoppedIsLeftRunning) {
   device_.can_stop = false;
   run(seconds(1));
@@ -306,7 +402,7 @@ void suffer(unsigned seed) {
   std::optional<WatchdogKeeper> keeper;
   const auto start = [&] {
     keeper.emplace(WatchdogConfig{.device = "/dev/watchdog7", .timeout = kTimeout, .pretimeout = {}}, kPace, device,
-                   FedUntilTable(table), running, true, clock);
+                   FedUntilTable(table), running, WatchdogGround{}, clock);
   };
   start();
   for (int i = below(1000); i >= 0; --i) {

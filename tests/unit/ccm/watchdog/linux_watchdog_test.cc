@@ -14,7 +14,7 @@ namespace {
 
 WatchdogFault fault_of(const std::string& path) {
   LinuxWatchdog watchdog(path);
-  const auto held = watchdog.hold(std::chrono::seconds(10), {});
+  const auto held = watchdog.hold(std::chrono::seconds(10), {}, {});
   return held ? WatchdogFault{} : held.error();
 }
 
@@ -37,7 +37,7 @@ TEST(LinuxWatchdog, WhatIsNoWatchdogIsNotTakenForOne) {
 
 TEST(LinuxWatchdog, OfANotHeldOneNothingBreaks) {
   LinuxWatchdog watchdog("/dev/null");
-  EXPECT_EQ(watchdog.feed(), EBADF);
+  EXPECT_EQ(watchdog.feed({}), EBADF);
   watchdog.stop();
   watchdog.leave_running();
 }

@@ -30,12 +30,18 @@ class SimulatedWatchdog final : public Watchdog {
   bool outlives_holder = true;
   bool resets = true;
   bool hardware = true;
+  WatchdogKind kind = WatchdogKind::machine;
+  bool silent = false;  // it does not answer who wants to hold it
   int feed_error = 0;
   std::function<void()> before_feed;  // what happens to the process between its decision and the call
 
-  std::expected<Held, WatchdogFault> hold(Duration wanted, Duration pretimeout) override {
+  Answer hold(Duration wanted, Duration pretimeout, Instant /*decided*/) override {
     ++holds;
     if (fault) return std::unexpected(*fault);
+    if (silent) {
+      wanted_ = wanted;
+      return std::nullopt;
+    }
     note_reset();  // of one that runs
     runs_with_ = timeout.value_or(wanted);
     fed_at_ = clock_->now();
@@ -46,14 +52,20 @@ class SimulatedWatchdog final : public Watchdog {
                 .can_stop = can_stop,
                 .outlives_holder = outlives_holder,
                 .resets = resets,
-                .hardware = hardware};
+                .hardware = hardware,
+                .kind = kind};
   }
-  int feed() override {
+  Answer look() override {
+    if (silent) return std::nullopt;
+    return hold(wanted_, {}, {});
+  }
+  int feed(Instant /*decided*/) override {
     if (before_feed) before_feed();
-    if (feed_error == 0) take_feed();
+    if (feed_error == 0 || feed_error == kFeedBeforeUnanswered) take_feed();
     return feed_error;
   }
   void stop() override {
+    ++stops;
     held = false;
     if (can_stop) runs_with_.reset();
   }
@@ -77,6 +89,7 @@ class SimulatedWatchdog final : public Watchdog {
 
   bool held = false;
   int holds = 0;
+  int stops = 0;
   int feeds = 0;
 
  private:
@@ -90,6 +103,7 @@ class SimulatedWatchdog final : public Watchdog {
   }
 
   TestClock* clock_;
+  Duration wanted_{};
   std::optional<Duration> runs_with_;
   Instant fed_at_;
   std::optional<Instant> reset_at_;
