@@ -364,7 +364,7 @@ int serve(const Options& options, Startup& startup, Random& random, EarlyDaemon*
   PortThread ports(std::move(*port_fabrics), clock);
   if (auto started = ports.start(); !started) return failed("ports cannot be served: " + started.error());
   NodeWatchdog watchdog(identity, clock);
-  const SysrqTrigger sysrq(kSysrqTrigger);
+  const SysrqTrigger sysrq(kSysrqTrigger, "/proc/self/ns/pid");
   auto ccm = std::make_unique<Ccm>(identity, rails, networks_of(identity), ports, watchdog.keeper(), sysrq, random,
                                    phase_record(options, identity, clock.now()), clock);
   if (auto opened = ccm->open(loop->epoll.get()); !opened) return failed("clients cannot be served: " + opened.error());

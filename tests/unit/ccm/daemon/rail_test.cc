@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -327,6 +328,7 @@ class KeptPoison : public RailPoison {
  protected:
   void keep(PoisonReset reset) {
     std::ofstream(folder_ / "trigger").close();
+    std::filesystem::create_symlink("pid:[4026531836]", folder_ / "pid");
     config_.partner = *NodeName::parse("alpha");
     config_.pace = milliseconds(10);
     config_.poison = {.bound = seconds(1), .reset = reset};
@@ -359,7 +361,7 @@ class KeptPoison : public RailPoison {
                            running_,
                            WatchdogGround{},
                            clock_};
-  const SysrqTrigger sysrq_{folder_ / "trigger"};
+  const SysrqTrigger sysrq_{folder_ / "trigger", folder_ / "pid"};
   std::optional<PoisonKeeper> keeper_;
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -13,18 +14,35 @@ namespace hapair::ccm {
 namespace {
 
 // Never the kernel's own file: that one resets this machine.
-TEST(SysrqTrigger, WritesItsLetterAndSaysThatItRunsOn) {
-  const TempFolder folder;
-  const std::string file = folder / "trigger";
-  std::ofstream(file).close();
-  EXPECT_EQ(SysrqTrigger(file).reset(), ENOTSUP);
-  std::ifstream in(file);
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), "b");
+class Sysrq : public ::testing::Test {
+ protected:
+  int reset_in(const std::string& pid_namespace) {
+    std::ofstream(folder_ / "trigger").close();
+    std::filesystem::create_symlink(pid_namespace, folder_ / "pid");
+    return SysrqTrigger(folder_ / "trigger", folder_ / "pid").reset();
+  }
+  [[nodiscard]] std::string written() const {
+    std::ifstream in(folder_ / "trigger");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  const TempFolder folder_;
+};
+
+TEST_F(Sysrq, WritesItsLetterAndSaysThatItRunsOn) {
+  EXPECT_EQ(reset_in("pid:[4026531836]"), ENOTSUP);
+  EXPECT_EQ(written(), "b");
 }
 
-TEST(SysrqTrigger, SaysWhyItCannot) {
-  const TempFolder folder;
-  EXPECT_EQ(SysrqTrigger(folder / "nothing").reset(), ENOENT);
+TEST_F(Sysrq, OfAContainerTouchesNothing) {
+  EXPECT_EQ(reset_in("pid:[4026532836]"), EPERM);
+  EXPECT_EQ(written(), "");
+}
+
+TEST_F(Sysrq, SaysWhyItCannot) {
+  EXPECT_EQ(SysrqTrigger(folder_ / "trigger", folder_ / "nothing").reset(), ENOENT);
+  std::filesystem::create_symlink("pid:[4026531836]", folder_ / "pid");
+  EXPECT_EQ(SysrqTrigger(folder_ / "nothing", folder_ / "pid").reset(), ENOENT);
 }
 
 }  // namespace
