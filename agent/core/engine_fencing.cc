@@ -83,7 +83,7 @@ void Engine::on(Instant now, const FenceDone& event) {
   // By poison it is the partner itself who says what it has stopped, under the session's key: it may well be seen to
   // run.
   const bool confirmed = event.report.result == FenceResult::confirmed;
-  if (confirmed && event.report.by_partner && config_differs_) {
+  if (confirmed && event.report.by_partner && (!partner_ || config_differs_)) {
     FenceReport doubted = event.report;
     doubted.result = FenceResult::unknown;
     doubted.reason = fmt::format(

@@ -32,8 +32,9 @@ void Engine::on(Instant now, const Poisoned& event) {
 
 // What was stopped for it is settled as after a start: by the partner's word, which no longer claims it, or not at all.
 void Engine::on(Instant now, const PoisonOver& event) {
-  if (!poison_ || *poison_ != event.order) return;
-  poison_.reset();
+  if (event.order != poison_known_) return;
+  poison_known_ = {};  // told again it is obeyed again
+  if (!std::exchange(poison_, std::nullopt)) return;
   poison_failed_ = false;
   record(now, Severity::notice, "poison-over", std::nullopt, poison_decision_,
          fmt::format("{} waits no more for what it told this node to do: what has stopped here is settled with it anew",

@@ -133,7 +133,7 @@ void PartnerLink::try_connect() {
   ticks_without_news_ = 0;
   told_lost_ = false;
   seen_serial_ = 0;
-  poison_known_ = 0;
+  end_poison();  // a CCM that comes anew knows of no order, and answers none
   listener_->own_ccm_changed(true, "");
   if (published_) client_->publish(*published_);
   give_feed();
@@ -268,10 +268,7 @@ void PartnerLink::look_at_poison() {
       state == ccm::PoisonState::accepted || state == ccm::PoisonState::resetting || state == ccm::PoisonState::cannot;
   // Also of an order that an agent before this one has answered.
   if (told.number != 0) poisoned_at_ = instant_of_ns(told.accepted_at_ns);
-  if (state == ccm::PoisonState::none && poison_known_ != 0 && told.number == poison_known_) {
-    poison_known_ = 0;
-    listener_->poison_over(poison_order_);
-  }
+  if (state == ccm::PoisonState::none) end_poison();  // that order, or a later one of which this agent never knew
   if (stands && told.number != poison_known_) {
     poison_known_ = told.number;
     poison_order_ = {Incarnation(told.from_incarnation), told.serial};
@@ -279,6 +276,10 @@ void PartnerLink::look_at_poison() {
     listener_->poisoned(poison_order_);
   }
   if (client_) look_at_own_poison(told);
+}
+
+void PartnerLink::end_poison() {
+  if (std::exchange(poison_known_, 0) != 0) listener_->poison_over(poison_order_);
 }
 
 void PartnerLink::look_at_own_poison(const ccm::PoisonSelfLayout& told) {

@@ -86,6 +86,7 @@ class PartnerLink final : public Poisoner {
   void look_at_watchdog();
   void give_feed();
   void look_at_poison();
+  void end_poison();
   void look_at_own_poison(const ccm::PoisonSelfLayout& told);
 
   sd_event* loop_;

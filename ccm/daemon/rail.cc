@@ -152,7 +152,7 @@ void Rail::take(Instant now, const FabricEvent& event) {
       const HandshakeOutput output = handshake_.page(now, read_buffer_, still_);
       if (output.page) sealed_ = output.page->readable && output.page->proof == PageProof::session;
       still_known_ = output.page && sealed_;
-      note_poison_sight();
+      if (output.page) note_poison_sight();
       // A torn page is no news: it is read again.
       if (output.page && (output.page->readable || output.page->error != PageError::torn)) {
         observe(now, output.page->readable ? ObservationKind::page : ObservationKind::unreadable, FabricError::none,

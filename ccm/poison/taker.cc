@@ -91,6 +91,7 @@ void PoisonTaker::fail(PoisonReason reason, int error) {
   reason_ = reason;
   error_ = error;
   reset_by_.reset();
+  if (order_.withdrawn) lapse();
 }
 
 PoisonAnswerLayout PoisonTaker::answer() const {

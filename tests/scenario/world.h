@@ -243,7 +243,7 @@ class World {
     std::uint64_t poison_stopped = 0;
     std::uint64_t poison_cannot = 0;
     std::uint64_t poison_known = 0;        // PoisonTaker::number() of the last that it was told of
-    std::uint64_t poison_serial = 0;       // of that order
+    ccm::PoisonOrder poison_order;         // that one
     Incarnation poison_ccm;                // by this CCM
     Instant poisoned_at = Instant::min();  // pages that were read before say nothing any more
     Instant poison_asked_at;

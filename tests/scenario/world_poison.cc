@@ -99,21 +99,21 @@ void World::reset_by(NodeIndex index, const std::string& what) {
 void World::tell_agent_of_poison(NodeIndex index) {
   Agent& own = *nodes_[index].agent;
   const Ccm& ccm = *nodes_[index].ccm;
+  const auto over = [&] {
+    if (std::exchange(own.poison_known, 0) != 0) step(index, agent::PoisonOver{own.poison_order});
+    return nodes_[index].agent != nullptr;
+  };
   if (own.poison_ccm != ccm.incarnation) {
     own.poison_ccm = ccm.incarnation;
-    own.poison_known = own.poison_stopped = own.poison_cannot = 0;
+    own.poison_stopped = own.poison_cannot = 0;
+    if (!over()) return;
   }
   const ccm::PoisonTaker& taker = ccm.poison_taker;
   if (taker.number() != 0) own.poisoned_at = taker.accepted_at();
-  if (taker.state() == ccm::PoisonState::none && own.poison_known != 0 && taker.number() == own.poison_known) {
-    const ccm::PoisonOrder over{taker.newest().from, own.poison_serial};
-    own.poison_known = 0;
-    step(index, agent::PoisonOver{over});
-    if (!nodes_[index].agent) return;
-  }
+  if (taker.state() == ccm::PoisonState::none && !over()) return;
   if (taker.stands() && taker.number() != own.poison_known) {
     own.poison_known = taker.number();
-    own.poison_serial = taker.newest().serial;
+    own.poison_order = taker.newest();
     own.seen_serial = own.seen_life = 0;
     step(index, agent::Poisoned{taker.newest()});
     if (!nodes_[index].agent) return;

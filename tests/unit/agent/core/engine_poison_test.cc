@@ -151,6 +151,15 @@ TEST_F(APoisonedEngine, GoesOnWhenNobodyWaitsForItsAnswerAnyMore) {
   EXPECT_FALSE(answer(step(Tick{})));
 }
 
+// The CCM restarted, or this agent lost it: what was said there is known to nobody.
+TEST_F(APoisonedEngine, ObeysAndAnswersAnOrderAgainThatIsToldAgain) {
+  settle();
+  ASSERT_TRUE(answer(poison()));
+  EXPECT_FALSE(answer(poison()));
+  step(PoisonOver{kOrder});
+  EXPECT_TRUE(answer(poison()));
+}
+
 TEST_F(APoisonedEngine, SaysThatItCannotWhereItStartedAPoolThatItsConfigurationNoLongerHas) {
   PoolDurable record;
   record.pool = *PoolName::parse("taken-out");

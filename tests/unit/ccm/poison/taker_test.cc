@@ -159,6 +159,9 @@ TEST_F(APoisonTaker, AResetThatIsUnderWayIsNotCalledBack) {
   taker_->starved(now_ + kBound, seconds(7));
   withdraw(1);
   EXPECT_EQ(taker_->state(), PoisonState::resetting);
+  (void)taker_->advance(now_ + kBound + seconds(7));
+  EXPECT_EQ(taker_->state(), PoisonState::none)
+      << "a watchdog that does not reset leaves nothing that anybody waits for";
 }
 
 TEST_F(APoisonTaker, WhatWasObeyedStaysSoForItsOwnOrderAlone) {
