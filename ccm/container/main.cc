@@ -97,5 +97,5 @@ int main(int argc, char** argv) {
   auto service = hapair::ccm::WatchdogService::open(options->socket, options->nowayout, clock);
   if (!service) return fail(service.error());
   if (const auto drawn = hapair::ccm::draw_boot_id(options->boot_id); !drawn) return fail(drawn.error());
-  return hapair::ccm::NodeInit(std::move(*service), clock).run(options->command);
+  return hapair::ccm::NodeInit(std::move(*service)).run(options->command);
 }

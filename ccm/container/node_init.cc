@@ -97,9 +97,8 @@ std::expected<void, std::string> draw_boot_id(const std::string& file) {
   return {};
 }
 
-NodeInit::NodeInit(WatchdogService service, const Clock& clock)
+NodeInit::NodeInit(WatchdogService service)
     : service_(std::move(service)),
-      clock_(&clock),
       voice_(Voice::of(STDERR_FILENO)),
       signals_(open_signals()),
       timer_(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}

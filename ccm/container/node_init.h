@@ -47,7 +47,7 @@ std::expected<void, std::string> draw_boot_id(const std::string& file);
 
 class NodeInit {
  public:
-  NodeInit(WatchdogService service, const Clock& clock);
+  explicit NodeInit(WatchdogService service);
 
   // The exit status of process 1: that of the command, 128 + the signal that ended it, or kEndedByWatchdog.
   int run(const std::vector<std::string>& command);
@@ -62,7 +62,6 @@ class NodeInit {
   [[noreturn]] void end_container() const;
 
   WatchdogService service_;
-  const Clock* clock_;
   Voice voice_;
   Fd signals_;
   Fd timer_;
