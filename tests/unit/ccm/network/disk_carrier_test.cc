@@ -71,7 +71,8 @@ TEST_F(MailboxDisk, CarriesBeatsBothWaysEachNodeInItsBlock) {
   const auto beta = open("beta", "alpha");
   EXPECT_TRUE(arrives(*alpha, *beta, 1));
   EXPECT_TRUE(arrives(*beta, *alpha, 2));
-  EXPECT_EQ(alpha->error(), 0);
+  // A beat that is wanted while the disk has the last one is an error by itself, until the next.
+  EXPECT_TRUE(eventually([&] { return alpha->send(beat(1)) && alpha->error() == 0; }));
   EXPECT_EQ(alpha->refused(), std::nullopt);
   EXPECT_EQ(read(2).front(), std::byte{2}) << "beta's";
   EXPECT_TRUE(check_disk_header(read(0), of("beta", "alpha")));
