@@ -36,7 +36,7 @@ class Side {
                .pools = {*PoolName::parse("pool-a"), *PoolName::parse("pool-b")},
                .pair_key = ccm::Key::from_secret(std::as_bytes(std::span("a secret of at least thirty-two bytes"))),
                .life = lower ? 11U : 12U,
-               .disk_deadline = std::chrono::milliseconds(150),
+               .disk_deadline = std::chrono::milliseconds(1000),
                .patience = std::chrono::seconds(20),
                .backoff = std::chrono::milliseconds(5),
                .lock = std::move(lock)},
