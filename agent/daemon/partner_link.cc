@@ -256,8 +256,7 @@ void PartnerLink::look_at_watchdog() {
   listener_->watchdog_changed(told_standing_, told_fed_until_);
 }
 
-// ---- poison
-// ----------------------------------------------------------------------------------------------------------
+// ---- poison -------------------------------------------------------------------------------------------------------
 
 void PartnerLink::look_at_poison() {
   const auto self = client_ ? client_->self() : std::nullopt;

@@ -21,7 +21,7 @@ class Poisoner {
   // Has the partner poisoned; one order at a time. `on_news` is called from the loop, never from inside this, whenever
   // it is another than before. False: this node's CCM is not there, and nothing was done.
   virtual bool poison(OnNews on_news) = 0;
-  // Nothing is told any more; what the partner does with the order is its own matter. Also where none was given.
+  // Nothing is told any more, and an order that was not obeyed yet is withdrawn. Also where none was given.
   virtual void withdraw_poison() = 0;
 
  protected:

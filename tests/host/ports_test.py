@@ -178,12 +178,13 @@ class MirrorOverTwoRails(Mirrored):
         self.receive()
         sender = self.send("--pause-ms", "5", "--patience-s", "90")
         self.pair.rails[self.wait_ready()].tell("both", "loss", "3")
-        self.wait_traffic(600, patience_s=120)
+        self.wait_traffic(1000, patience_s=120)
         sender.send_signal(signal.SIGINT)
         shown, _ = sender.communicate(timeout=120)
-        self.assertGreaterEqual(json.loads(shown)["taken"], 200)
+        taken = json.loads(shown)["taken"]
+        self.assertGreaterEqual(taken, 300)
         self.end_receiver()
-        self.verify()
+        self.assertEqual(self.verify()["acknowledged"], taken)
 
     def test_a_storage_that_stands_still_while_all_else_beats_is_told_and_goes_on(self):
         # The log is a pipe that nobody empties: its writes stop like those of a disk that does not answer.
