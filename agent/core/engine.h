@@ -399,7 +399,7 @@ class Engine {
   void uncount_fence(PoolIndex index);
   void refuse_fence(Instant now, PoolIndex index);
 
-  // engine_lease.cc: leases, and claims that are proved by the end of one
+  // engine_lease.cc: this node's leases
   void on(Instant now, const LeaseGround& event);
   void on(Instant now, const OwnershipSeen& event);
   void on(Instant now, const BallotDone& event);
@@ -419,10 +419,7 @@ class Engine {
   [[nodiscard]] bool one_mailbox() const;
   [[nodiscard]] bool partner_may_arm() const;
   [[nodiscard]] bool lease_good(Instant now, PoolIndex index) const;
-  [[nodiscard]] bool expiry_possible(PoolIndex index) const;
-  [[nodiscard]] std::optional<Instant> expiry_at(PoolIndex index) const;
   void take_own(Instant now, PoolIndex index);
-  void take_claim(Instant now, PoolIndex index);
   void tell_mailbox_trouble(Instant now, PoolIndex index, std::string_view what);
   bool settle_lease(Instant now, PoolIndex index);
   [[nodiscard]] std::optional<Instant> lease_over_at(PoolIndex index) const;
@@ -430,15 +427,20 @@ class Engine {
   void offer_lease(Instant now, PoolIndex index);
   void set_offered(Instant now, PoolIndex index, bool offered, const std::string& why);
   void ask_for_freedom(PoolIndex index);
-  void follow_arms(PoolIndex index);
-  [[nodiscard]] bool may_arm(PoolIndex index) const;
   [[nodiscard]] Lease::Ballot ballot_wanted(PoolIndex index) const;
   void ask_disks(Instant now, PoolIndex index);
   void feed();
   [[nodiscard]] std::optional<Instant> lease_due(PoolIndex index) const;
   [[nodiscard]] bool leaves_bound(Instant now) const;
+
+  // engine_expiry.cc: the partner's leases
+  void follow_arms(PoolIndex index);
+  [[nodiscard]] bool may_arm(PoolIndex index) const;
+  [[nodiscard]] bool expiry_possible(PoolIndex index) const;
   [[nodiscard]] bool provable(PoolIndex index) const;
   void refuse_unprovable(Instant now, PoolIndex index);
+  void take_claim(Instant now, PoolIndex index);
+  [[nodiscard]] std::optional<Instant> expiry_at(PoolIndex index) const;
   bool take_expiry(Instant now, PoolIndex index);
 
   // engine_poison.cc: the partner has this node stop everything

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <expected>
 #include <fstream>
 #include <optional>
 
@@ -30,10 +31,9 @@ class ContainersWatchdog : public testing::Test {
   void SetUp() override { open(false); }
 
   void open(bool nowayout) {
-    service_.reset();
-    auto opened = WatchdogService::open(path_, nowayout, clock_);
-    ASSERT_TRUE(opened) << opened.error();
-    service_.emplace(std::move(*opened));
+    service_ = std::unexpected(std::string());  // its socket is gone before the next one's
+    service_ = WatchdogService::open(path_, nowayout, clock_);
+    ASSERT_TRUE(service_) << service_.error();
   }
   std::expected<Watchdog::Held, WatchdogFault> hold(Watchdog& watchdog, Duration timeout = kTimeout) {
     auto answer = watchdog.hold(timeout, {}, clock_.now());
@@ -62,7 +62,7 @@ class ContainersWatchdog : public testing::Test {
   TempFolder folder_;
   std::string path_ = folder_ / "watchdog";
   TestClock clock_{Instant(seconds(100))};
-  std::optional<WatchdogService> service_;
+  std::expected<WatchdogService, std::string> service_ = std::unexpected(std::string());
   ConfiguredWatchdog ccmd_{path_};
 };
 
@@ -181,7 +181,7 @@ TEST_F(ContainersWatchdog, GarbageTurnsItsSenderOutAndTheTimeRunsOn) {
 
 TEST_F(ContainersWatchdog, WhoseServiceIsGoneIsTakenUpAnew) {
   ASSERT_TRUE(hold(ccmd_));
-  service_.reset();
+  service_ = std::unexpected(std::string());
   EXPECT_EQ(ccmd_.feed(clock_.now()), ENODEV);
   ccmd_.leave_running();
   const auto held = ccmd_.hold(kTimeout, {}, clock_.now());
