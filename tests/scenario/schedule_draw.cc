@@ -155,9 +155,13 @@ class Drawer {
     }
   }
 
-  // So long that each resource is looked at so many times.
+  // So long that whatever is done again and again is done so many times: resources looked at, mailbox disks for a
+  // lease.
   Act quiet() {
-    const Duration length = plan_.options.monitor_interval * (50 + pick(700));
+    const agent::EnginePolicy& policy = plan_.options.policy;
+    const Duration again = policy.mailbox_arbiter ? std::min<Duration>(plan_.options.monitor_interval, policy.lease / 4)
+                                                  : plan_.options.monitor_interval;
+    const Duration length = again * (50 + pick(700));
     return {Act::Sort::quiet, "quiet", fmt::format("all is well for {:.0f} s", ms_of(length) / 1000), {}, length};
   }
 
