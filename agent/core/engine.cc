@@ -92,6 +92,7 @@ void Engine::on(Instant now, const Started& event) {
       it->held = entry.held && event.durable->boot_id == boot_id_;
       // While this node was away the partner may have come to the pool in another way than by this node's consent.
       if (event.durable->boot_id != boot_id_) {
+        it->earlier_life = true;
         it->partner_boot = BootId();
         it->leased = false;
         it->armed = Epoch();
@@ -107,7 +108,6 @@ void Engine::on(Instant now, const Started& event) {
     wanted_.boot_id = event.durable->boot_id;
     recall_inhibitions(now, *event.durable);
   }
-  record_of_this_life_ = event.durable && event.durable->boot_id == boot_id_;
   confirmed_ = wanted_;
   record(now, Severity::info, "agent-started", std::nullopt, decision,
          event.durable

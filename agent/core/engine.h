@@ -580,7 +580,6 @@ class Engine {
   std::uint64_t partner_decision_ = 0;  // the decision that the last change of the verdict opened
   bool config_differs_ = false;
   bool partner_down_proven_ = false;  // by a fence; until a page of a later life is read
-  bool record_of_this_life_ = false;  // the record that was read was written since this kernel booted
 
   bool fence_in_flight_ = false;
   std::uint64_t fence_round_ = 0;

@@ -147,9 +147,9 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::held_here:
       return owner_here && record.held && !record.released;
     case Guard::offered_here:
-      return owner_here && record.released && record_of_this_life_;
+      return owner_here && record.released && !record.earlier_life;
     case Guard::partners_by_record:
-      return record.owner == config_.partner && record_of_this_life_;
+      return record.owner == config_.partner && !record.earlier_life;
     case Guard::runs_above:
       return partner_runs_above(index);
     case Guard::home_or_owner_here:
@@ -254,6 +254,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       entry.partner_boot = BootId();
       entry.claim = Epoch();
       entry.held = true;
+      entry.earlier_life = false;
       entry.leased = false;
       entry.armed = Epoch();
       entry.lease_over = {};
@@ -287,6 +288,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       PoolDurable& entry = draft(index);
       entry.released = true;
       entry.held = false;
+      entry.earlier_life = false;
       pool.awaits_generation = generation_ + 1;
       return;
     }
@@ -493,7 +495,8 @@ void Engine::follow_partner_record(PoolIndex index) {
   if (partner == nullptr || partner->owner != PoolOwner::publisher || !partner_holds(index)) return;
   const PoolDurable& mine = wanted_.pools[index];
   const Epoch epoch = std::max(mine.epoch, partner->epoch);
-  const bool known = mine.owner == config_.partner && mine.epoch == epoch && !mine.released && !mine.held;
+  const bool known =
+      mine.owner == config_.partner && mine.epoch == epoch && !mine.released && !mine.held && !mine.earlier_life;
   if (known && mine.partner_boot == partner_boot_) return;
   PoolDurable& record = draft(index);
   record.owner = config_.partner;
@@ -501,6 +504,7 @@ void Engine::follow_partner_record(PoolIndex index) {
   record.epoch = epoch;
   record.released = false;
   record.held = false;
+  record.earlier_life = false;
 }
 
 // When the verdict has stood long enough to cost a takeover; nothing where it never may.

@@ -63,6 +63,9 @@ struct PoolDurable {
   // `owner` partner only; not known after this node's own kernel booted, until the partner's page tells it again.
   BootId partner_boot;
   bool held = false;  // acquired in the life of the kernel that `boot_id` names: its resources may run here
+  // Written in an earlier life of this kernel, and whose the pool is was not seen since: the partner may have come to
+  // it, or given it away, without this node.
+  bool earlier_life = false;
   // Of `owner` this node: its partner may take the pool when this node's lease must have run out (lease.h), so nothing
   // of it runs here without one.
   bool leased = false;

@@ -76,8 +76,8 @@ inline bool takes_by_itself(PoolState state) { return state == PoolState::elsewh
 enum class Guard : std::uint8_t {
   always,
   held_here,           // the record: this node's, not released, written in this life of the kernel
-  offered_here,        // the record: released by this node, written in this life of the kernel
-  partners_by_record,  // the record: the partner's, written in this life of the kernel
+  offered_here,        // the record: released by this node, and so in this life of the kernel
+  partners_by_record,  // the record: the partner's, as seen in this life of the kernel
   runs_above,          // the partner runs it, and its ownership is the newer one
   home_or_owner_here,  // at home here, or this node's by the record
   owner_here,          // this node's by the record

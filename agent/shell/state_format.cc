@@ -38,8 +38,8 @@ std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout,
   const auto pool = name_from<PoolName>(layout.pool, false);
   const auto owner = name_from<NodeName>(layout.owner, true);
   const bool leases = layout.leased != 0 || layout.armed != 0 || layout.lease_over_ms != 0;
-  const bool known = layout.zero == 0 && layout.released <= 1 && layout.held <= 1 && layout.leased <= 1 &&
-                     layout.lease_over_ms <= kLongestLeaseOver.count() &&
+  const bool known = layout.earlier_life <= (version >= kFirstVersionWithEarlierLife ? 1 : 0) && layout.released <= 1 &&
+                     layout.held <= 1 && layout.leased <= 1 && layout.lease_over_ms <= kLongestLeaseOver.count() &&
                      (version >= kFirstVersionWithLeases || !leases);
   if (!pool || !owner || !known) return wrong("a pool's entry holds values that no version defines");
   return PoolDurable{.pool = *pool,
@@ -49,6 +49,7 @@ std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout,
                      .claim = Epoch(layout.claim),
                      .partner_boot = BootId{layout.partner_boot},
                      .held = layout.held == 1,
+                     .earlier_life = layout.earlier_life == 1,
                      .leased = layout.leased == 1,
                      .armed = Epoch(layout.armed),
                      .lease_over = std::chrono::milliseconds(layout.lease_over_ms),
@@ -186,6 +187,7 @@ std::vector<std::byte> encode_state(const StateIdentity& identity, const Durable
     layout.claim = pool.claim.value();
     layout.released = pool.released ? 1 : 0;
     layout.held = pool.held ? 1 : 0;
+    layout.earlier_life = pool.earlier_life ? 1 : 0;
     layout.leased = pool.leased ? 1 : 0;
     layout.armed = pool.armed.value();
     layout.mailbox = pool.mailbox;

@@ -25,11 +25,12 @@
 namespace hapair::agent {
 
 inline constexpr std::uint64_t kStateMagic = 0x3145544154535048;  // "HPSTATE1"
-inline constexpr std::uint32_t kStateVersion = 4;
+inline constexpr std::uint32_t kStateVersion = 5;
 // Had no partner_boot: not known, so a takeover after an upgrade takes a fence or a release until the partner is seen.
 inline constexpr std::uint32_t kOldestStateVersion = 1;
 inline constexpr std::uint32_t kFirstVersionWithOrders = 3;
-inline constexpr std::uint32_t kFirstVersionWithLeases = 4;  // zeros before: nobody rests on any
+inline constexpr std::uint32_t kFirstVersionWithLeases = 4;       // zeros before: nobody rests on any
+inline constexpr std::uint32_t kFirstVersionWithEarlierLife = 5;  // zeros before
 
 struct StateHeaderLayout {
   std::uint64_t magic;
@@ -53,10 +54,10 @@ struct StatePoolLayout {
   std::array<char, ccm::kNameBytes> owner;  // all zero: nobody yet
   std::uint64_t epoch;
   std::uint64_t claim;
-  std::uint8_t released;  // 0 or 1
-  std::uint8_t held;      // 0 or 1
-  std::uint8_t leased;    // 0 or 1
-  std::uint8_t zero;
+  std::uint8_t released;      // 0 or 1
+  std::uint8_t held;          // 0 or 1
+  std::uint8_t leased;        // 0 or 1
+  std::uint8_t earlier_life;  // 0 or 1
   std::uint32_t lease_over_ms;
   std::uint64_t armed;
   std::array<std::uint8_t, 16> partner_boot;  // all zero: not known
@@ -71,6 +72,7 @@ static_assert(offsetof(StatePoolLayout, epoch) == 64);
 static_assert(offsetof(StatePoolLayout, claim) == 72);
 static_assert(offsetof(StatePoolLayout, released) == 80);
 static_assert(offsetof(StatePoolLayout, leased) == 82);
+static_assert(offsetof(StatePoolLayout, earlier_life) == 83);
 static_assert(offsetof(StatePoolLayout, lease_over_ms) == 84);
 static_assert(offsetof(StatePoolLayout, armed) == 88);
 

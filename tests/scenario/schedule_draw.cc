@@ -5,6 +5,7 @@
 #include <random>
 
 #include "tests/scenario/schedule.h"
+#include "tests/scenario/schedule_rare.h"
 
 namespace hapair::world {
 namespace {
@@ -528,7 +529,11 @@ class Drawer {
 
 }  // namespace
 
-Plan draw_plan(std::uint64_t seed) { return Drawer(seed).draw(); }
+Plan draw_plan(std::uint64_t seed) {
+  Plan plan = Drawer(seed).draw();
+  add_rare(plan, seed);
+  return plan;
+}
 
 Plan without_quiet(Plan plan) {
   for (Act& act : plan.acts) {

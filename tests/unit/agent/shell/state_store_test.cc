@@ -43,6 +43,7 @@ DurableState some_state() {
   state.pools[0].armed = Epoch(7);
   state.pools[0].lease_over = std::chrono::milliseconds(42);
   state.pools[0].mailbox = 0x0a0b;
+  state.pools[1].earlier_life = true;
   state.inhibitions.at(2) = {.on = true,
                              .since = WallTime(0x0102030405),
                              .length = WallTime(0x0100000000),
@@ -83,19 +84,19 @@ class AState : public testing::Test {
 };
 
 // Made by another program.
-TEST_F(AState, HasTheBytesOfVersion4) {
+TEST_F(AState, HasTheBytesOfVersion5) {
   const std::string zeros(416, '0');
   const auto padded = [&zeros](const std::string& digits, std::size_t bytes) {
     return digits + zeros.substr(0, 2 * bytes - digits.size());
   };
   const std::string life = "ffeeddccbbaa99887766554433221100";
   const std::string alpha = padded("616c706861", 32);
-  const std::string head = "4850535441544531" + std::string("04000000") + "a0050000";
+  const std::string head = "4850535441544531" + std::string("05000000") + "a0050000";
   const std::string after_crc = "02000000" + padded("6c6162", 32) + alpha + "00112233445566778899aabbccddeeff" +  //
                                 padded("706f6f6c2d61", 32) + alpha + "0700000000000000" + "0800000000000000" +
                                 "000101002a0000000700000000000000" + life + "0b0a000000000000" +  //
                                 padded("706f6f6c2d62", 32) + padded("", 32) + "0807060504030201" + padded("", 8) +
-                                padded("01", 16) + life + padded("", 8);
+                                padded("01000001", 16) + life + padded("", 8);
   const std::string orders = padded("", 208) + padded("", 208) +  //
                              "0504030201000000" + "0504030202000000" + "0000000001000000" + "0807000000000000" +
                              padded("01", 8) + padded("726f6f74", 48) + padded("6e6577206361626c6573", 120) +
@@ -104,7 +105,7 @@ TEST_F(AState, HasTheBytesOfVersion4) {
                              padded("33", 8) + padded("44", 8) + padded("", std::size_t{14} * 8);
   const std::string bytes = hex(good_bytes());
   EXPECT_EQ(bytes.substr(0, 32), head);
-  EXPECT_EQ(bytes.substr(32, 8), "2970381b");
+  EXPECT_EQ(bytes.substr(32, 8), "c194397c");
   EXPECT_EQ(bytes.substr(40), after_crc + orders);
 }
 
@@ -132,6 +133,7 @@ TEST_F(AState, OfAnOlderVersionIsReadWithoutWhatItDidNotHave) {
     state.pools[0].armed = {};
     state.pools[0].lease_over = {};
     state.pools[0].mailbox = 0;
+    state.pools[1].earlier_life = false;
     const std::vector<std::byte> bytes = encode_state(identity(), state);
     StateHeaderLayout header{};
     std::memcpy(&header, bytes.data(), sizeof header);
@@ -235,8 +237,8 @@ TEST_F(AState, OfAnotherNodeOrVersionIsRefusedWithItsName) {
   EXPECT_THAT(problem_with(as_text(encode_state(other, some_state()))),
               HasSubstr("it is of node beta of pair lab, and this is node alpha of pair lab"));
   std::string newer = good_bytes();
-  newer[8] = 5;
-  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 5; this hapaird reads versions 1 to 4"));
+  newer[8] = 6;
+  EXPECT_THAT(problem_with(newer), HasSubstr("it has version 6; this hapaird reads versions 1 to 5"));
   EXPECT_THAT(problem_with(std::string(200, 'x')), HasSubstr("it is no state file of hapair"));
 }
 
