@@ -183,6 +183,11 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
     for (std::size_t kind = 0; kind < network.refused.size(); ++kind) {
       refused[std::string(ccm::text_of(static_cast<ccm::BeatRefusal>(kind)))] = network.refused.at(kind);
     }
+    Json notices_refused = Json::object();
+    for (std::size_t kind = 0; kind < network.notices_refused.size(); ++kind) {
+      notices_refused[std::string(ccm::text_of(static_cast<ccm::NoticeRefusal>(kind)))] =
+          network.notices_refused.at(kind);
+    }
     networks.push_back({{"name", ccm::name_in(network.name)},
                         {"kind", network.is_disk != 0 ? "disk" : "udp"},
                         {"address", ccm::name_in(network.address)},
@@ -194,6 +199,8 @@ Json rails_json(const ccm::CcmSelfLayout& self, Instant now) {
                         {"heard", network.heard},
                         {"lost", network.lost},
                         {"refused", refused},
+                        {"notices", network.notices},
+                        {"notices_refused", notices_refused},
                         {"round_trip_ns", network.round_trip_ns},
                         {"round_trip_min_ns", network.round_trip_min_ns},
                         {"round_trip_mean_ns", network.round_trip_mean_ns},

@@ -27,6 +27,9 @@ bool reaches(const FenceDeviceConfig& device, PartnersCcm ccm) {
 }
 
 // Empty: there is none that could confirm a fence then.
+// By an operator, and where a node shuts down.
+constexpr std::string_view kMovesOverTheDisk = "; hapair takeover and giveback go over the disk";
+
 std::string device_names(const AgentConfig& config, PartnersCcm ccm = PartnersCcm::gone) {
   std::string names;
   for (const FenceDeviceConfig& device : config.fencing.devices)
@@ -89,7 +92,8 @@ Forecast links_lost(const AgentConfig& config) {
   const std::string left = networks.empty() ? disks : disks.empty() ? networks : networks + " or " + disks;
   if (!left.empty()) {
     return {"every rail is cut, both nodes live",
-            fmt::format("each is still seen over {}: interconnect-lost; both go on serving, nobody is fenced", left),
+            fmt::format("each is still seen over {}: interconnect-lost; both go on serving, nobody is fenced{}", left,
+                        has_disk(config) ? kMovesOverTheDisk : ""),
             true};
   }
   return {"every rail is cut, both nodes live",
@@ -101,8 +105,8 @@ Forecast all_links_lost(const AgentConfig& config) {
   const std::string failure = "every rail and network is cut, both nodes live";
   if (has_disk(config)) {
     return {failure,
-            fmt::format("each still beats on {}: interconnect-lost; both go on serving, nobody is fenced",
-                        channel_names(config, true)),
+            fmt::format("each still beats on {}: interconnect-lost; both go on serving, nobody is fenced{}",
+                        channel_names(config, true), kMovesOverTheDisk),
             true};
   }
   if (!config.takeover.automatic || device_names(config).empty()) {
@@ -257,8 +261,8 @@ std::vector<Forecast> forecast(const AgentConfig& config) {
   if (lease_wait(config)) {
     add_mailbox_lost(config, all);
   } else if (has_disk(config)) {
-    all.push_back(
-        {"the mailbox disk is lost", "told in hapair status; it carries beats only, and nothing else is lost", true});
+    all.push_back({"the mailbox disk is lost",
+                   "told in hapair status; it carries beats and notices only, and nothing else is lost", true});
   }
   all.push_back(
       {fmt::format("{} and {} lose power together", node, partner),

@@ -153,6 +153,7 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
       if (partner_down_proven_ && heartbeat::answers(assessment_.verdict)) {
         partner_ = unheeded_;
         partner_boot_ = unheeded_boot_;
+        partner_channel_.clear();
       }
       unheeded_.reset();
       partner_down_proven_ = false;
@@ -183,6 +184,7 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
 }
 
 void Engine::on(Instant now, const PartnerBlock& event) {
+  if (!event.channel.empty()) note_heard(now, event.heard, event.channel);
   const auto view = read_block(event.block, names_);
   if (!view) return;
   if (partner_down_proven_) {
@@ -203,6 +205,7 @@ void Engine::on(Instant now, const PartnerBlock& event) {
   }
   partner_ = view;
   partner_boot_ = event.boot_id;
+  partner_channel_ = event.channel;
   note_partner_maintenance(now);
   const bool differs = view->config_hash != config_.shared_config_hash;
   if (differs && (first || !config_differs_)) {
@@ -414,7 +417,7 @@ bool Engine::may_exit() const {
         return true;
       // The partner is given the time to take it, so that its page says so before this node's goes dark.
       case PoolState::released:
-        return !partner_able() || !pool.bound;
+        return !partner_can_take() || !pool.bound;
       case PoolState::probing:
       case PoolState::asking:
       case PoolState::requesting:
@@ -433,10 +436,7 @@ bool Engine::may_exit() const {
 
 const PartnerPool* Engine::partner_pool(PoolIndex index) const { return partner_ ? &partner_->pools[index] : nullptr; }
 
-bool Engine::partner_able() const {
-  return assessment_.verdict == Verdict::alive && partner_ && !partner_->leaving &&
-         partner_->node_state != NodeState::offline && partner_->node_state != NodeState::maintenance;
-}
+bool Engine::partner_able() const { return assessment_.verdict == Verdict::alive && partner_ready(); }
 
 std::uint64_t Engine::new_decision() { return next_decision_++; }
 

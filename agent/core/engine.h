@@ -98,9 +98,16 @@ struct PartnerAssessed {
 struct LocalStrained {
   heartbeat::Strain strain;
 };
-struct PartnerBlock {  // from a page that was proved to be the partner's
+struct PartnerBlock {  // from a page that was proved to be the partner's, or beside such a beat (partner_blocks.h)
   ccm::AgentBlockLayout block;
-  BootId boot_id{};  // of that page
+  BootId boot_id{};       // of that page or beat
+  std::string channel{};  // "mailbox disk shared"; empty: a rail
+  bool heard = false;     // over a disk: as PartnerHeard
+};
+// Whether the partner's agent is heard over mailbox disks while the rails are silent; told when it changes.
+struct PartnerHeard {
+  bool heard = false;
+  std::string channel{};
 };
 // A page with the session's MAC, told before its verdict and its block: where the place is another one than before, and
 // every one while wants_sighting().
@@ -166,9 +173,9 @@ struct PoisonOver {
 };
 struct ShutdownAsked {};
 struct Tick {};
-using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, Durable, NotDurable,
-                           FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, LeaseGround, OwnershipSeen,
-                           BallotDone, Poisoned, PoisonOver, ShutdownAsked, Tick>;
+using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, PartnerHeard, Durable,
+                           NotDurable, FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, LeaseGround,
+                           OwnershipSeen, BallotDone, Poisoned, PoisonOver, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -280,6 +287,8 @@ class Engine {
   }
   // Every page of the partner that carries the session's MAC is to be told, not only one that shows another place.
   [[nodiscard]] bool wants_sighting() const;
+  // The partner's agent answers, over the rails or a mailbox disk: it can be asked for a pool, and given one.
+  [[nodiscard]] bool hears_partner() const;
   // After ShutdownAsked: nothing is left to wait for.
   [[nodiscard]] bool may_exit() const;
   // How often each row of transitions() was taken.
@@ -452,6 +461,13 @@ class Engine {
   [[nodiscard]] std::string poison_fails() const;
   [[nodiscard]] bool holds_nothing_here(PoolIndex index) const;
 
+  // engine_notices.cc: a partner that is heard over mailbox disks alone
+  void on(Instant now, const PartnerHeard& event);
+  void note_heard(Instant now, bool heard, const std::string& channel);
+  [[nodiscard]] bool partner_can_take() const;
+  [[nodiscard]] bool partner_ready() const;
+  void tell_channel(Instant now, PoolIndex index, const Transition& row);
+
   // engine_vetoes.cc: planned moves
   bool vetted(PoolIndex index, PlannedMove move);
   void take_veto(Instant now, PoolIndex index, const PlannedMove& move, const std::string& said);
@@ -569,6 +585,8 @@ class Engine {
 
   heartbeat::Assessment assessment_;
   std::optional<PartnerView> partner_;
+  std::string partner_channel_;          // by which `partner_` came; empty: a rail
+  bool agent_heard_ = false;             // over mailbox disks
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
   std::uint64_t replaced_life_ = 0;      // of the partner's agent: its pages that come late are old ones
   std::uint64_t replaced_serial_ = 0;    // up to this one

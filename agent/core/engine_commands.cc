@@ -56,7 +56,7 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
         return fmt::format("{}: the partner {}, and will say or show who serves it; wait, or use --force to fence it",
                            name, assessment_.verdict == Verdict::rebooted ? "boots" : "shuts down");
       }
-      if (force || !heartbeat::answers(assessment_.verdict)) return std::nullopt;
+      if (force || !hears_partner()) return std::nullopt;
       return fmt::format("{}: the partner is alive and it is about to be settled who serves it", name);
     case PoolState::failed:
       return std::nullopt;
@@ -82,7 +82,7 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
   const bool down = assessment_.verdict == Verdict::unreachable || assessment_.verdict == Verdict::hung ||
                     assessment_.verdict == Verdict::panicked;
   if (down || reboot_awaited(index)) return std::nullopt;
-  if (!heartbeat::answers(assessment_.verdict)) {
+  if (!hears_partner()) {
     return fmt::format("{}: the partner is {}, so it cannot be asked to release it; wait, or use --force to fence it",
                        name, heartbeat::text_of(assessment_.verdict));
   }
@@ -143,7 +143,7 @@ std::optional<std::string> Engine::giveback_refusal(PoolIndex index) const {
     return fmt::format("{}: its vetoes are being asked already", name);
   }
   if (!here) return fmt::format("{} is not served here: it is {} ({})", name, text_of(pool.state), pool.reason);
-  if (!partner_able()) {
+  if (!partner_can_take()) {
     return fmt::format("{}: {} cannot take it: the verdict is {}{}", name, config_.partner.view(),
                        heartbeat::text_of(assessment_.verdict),
                        partner_ && partner_->leaving                                ? ", and it shuts down"

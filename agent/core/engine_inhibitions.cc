@@ -180,7 +180,7 @@ void Engine::command_inhibit(Instant now, const OperatorCommand& command) {
           "restarts no "
           "resource and stops none when its agent is stopped; {} leaves its pools alone, also when it goes dark",
           config_.self.view(), end_text(inhibition, "hapair maintenance off"), config_.partner.view());
-      if (!heartbeat::answers(assessment_.verdict)) {
+      if (!hears_partner()) {
         text += fmt::format(". But {} is {} now and may not learn of it: forbid it there too (hapair disable takeover)",
                             config_.partner.view(), heartbeat::text_of(assessment_.verdict));
       }

@@ -82,6 +82,7 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
     pool.since = now;
     pool.reason = row.sentence;
     record_transition(now, index, row);
+    tell_channel(now, index, row);
     enter(now, index);
     return true;
   }
@@ -99,14 +100,14 @@ bool Engine::make_permit(Instant now, PoolIndex index, PoolEvent event) {
     case PoolState::requesting:
     case PoolState::released:
       if (event == PoolEvent::partner_released && partner)
-        permit = TakeoverPermit::from_release(wanted_.pools[index], *partner);
+        permit = TakeoverPermit::from_release(wanted_.pools[index], *partner, partner_channel_);
       break;
     case PoolState::asking:
       if (!partner) break;
       permit = event == PoolEvent::partner_released
-                   ? TakeoverPermit::from_release(wanted_.pools[index], *partner)
+                   ? TakeoverPermit::from_release(wanted_.pools[index], *partner, partner_channel_)
                    : TakeoverPermit::from_disclaimer(wanted_.pools[index], *partner, *partner_, config_.life,
-                                                     pool.asked_serial);
+                                                     pool.asked_serial, partner_channel_);
       break;
     case PoolState::fencing:
       if (event == PoolEvent::fence_confirmed && last_fence_)
@@ -161,7 +162,7 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::automatic_may_take:
       return config_.policy.automatic_takeover && may_take && !takeover_inhibited();
     case Guard::partner_alive:
-      return heartbeat::answers(assessment_.verdict);
+      return hears_partner();
     case Guard::hands_over:
       return hands_over();
     case Guard::was_superseded:
@@ -324,7 +325,7 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
   const std::optional<Instant> down = down_at();
   // One that answers although it counts as down has its bound to answer in.
   const bool asked = pool.state == PoolState::asking || pool.state == PoolState::requesting;
-  const bool waits = asked && heartbeat::answers(assessment_.verdict);
+  const bool waits = asked && hears_partner();
   const bool by_itself = takes_by_itself(pool.state);
   if (down && now >= *down && !waits && !(by_itself && pool.takeover_refused)) {
     if (by_itself && holds(Guard::automatic_may_take, index) && !provable(index)) {
@@ -403,7 +404,7 @@ bool Engine::claim_carried(Instant now, PoolIndex index) const {
     case ClaimCause::force:
       return true;
     case ClaimCause::operator_:
-      return !heartbeat::answers(verdict) && verdict != Verdict::rebooted;
+      return !hears_partner() && verdict != Verdict::rebooted;
     case ClaimCause::verdict:
       break;
   }
@@ -447,7 +448,7 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   const bool offered = TakeoverPermit::from_release(wanted_.pools[index], *partner).has_value();
   if (try_event(offered, PoolEvent::partner_released)) return true;
   if (try_event(!offered && partner_holds(index), PoolEvent::partner_holds)) return true;
-  const bool alive = heartbeat::answers(assessment_.verdict);
+  const bool alive = hears_partner();
   const bool vacant = alive && !offered && !partner_holds(index) && partner->claim.value() == 0 &&
                       !inhibited(Inhibited::maintenance) && !poisoned();
   if (try_event(vacant, PoolEvent::partner_vacant)) return true;

@@ -219,7 +219,9 @@ std::string Engine::implication() const {
     case Verdict::leaving:
       return "it hands over what it releases; until then it may still serve";
     case Verdict::interconnect_lost:
-      return "it is heard elsewhere: no takeover";
+      return agent_heard_
+                 ? "it is heard elsewhere: no takeover by itself; by command pools are moved over the mailbox disk"
+                 : "it is heard elsewhere: no takeover";
   }
   return {};
 }

@@ -64,7 +64,7 @@ void Engine::on(Instant now, const VetoDone& event) {
     pool.givebacks.push_back(now);
   } else {
     const PartnerPool* partner = partner_pool(event.pool);
-    if (partner == nullptr || !wants_pool(*partner) || !heartbeat::answers(assessment_.verdict)) return;
+    if (partner == nullptr || !wants_pool(*partner) || !hears_partner()) return;
   }
   fire(now, event.pool, move->event, move->decision);
 }

@@ -14,6 +14,10 @@ Epoch next_epoch(const PoolDurable& mine, const PartnerPool& partner) {
   return std::max({mine.epoch, mine.claim, partner.epoch, partner.claim}).next();
 }
 
+std::string told_over(std::string_view channel) {
+  return channel.empty() ? std::string() : fmt::format(", and says so over {}", channel);
+}
+
 }  // namespace
 
 std::string_view text_of(PermitKind kind) {
@@ -32,24 +36,26 @@ std::string_view text_of(PermitKind kind) {
   return "unknown";
 }
 
-std::optional<TakeoverPermit> TakeoverPermit::from_release(const PoolDurable& mine, const PartnerPool& partner) {
+std::optional<TakeoverPermit> TakeoverPermit::from_release(const PoolDurable& mine, const PartnerPool& partner,
+                                                           std::string_view channel) {
   const bool offered =
       partner.owner == PoolOwner::publisher && partner.released && partner.state == PoolState::released;
   // An offer below an epoch that this node has held itself is an old one.
   const bool current = mine.owner.empty() || partner.epoch >= mine.epoch;
   if (!offered || !current) return std::nullopt;
-  return TakeoverPermit(PermitKind::released, mine.pool, next_epoch(mine, partner),
-                        fmt::format("the partner stopped it and released it at epoch {}", partner.epoch.value()));
+  return TakeoverPermit(
+      PermitKind::released, mine.pool, next_epoch(mine, partner),
+      fmt::format("the partner stopped it and released it at epoch {}{}", partner.epoch.value(), told_over(channel)));
 }
 
 std::optional<TakeoverPermit> TakeoverPermit::from_disclaimer(const PoolDurable& mine, const PartnerPool& partner,
                                                               const PartnerView& view, std::uint64_t own_life,
-                                                              std::uint64_t asked_serial) {
+                                                              std::uint64_t asked_serial, std::string_view channel) {
   const bool answered = view.saw_life == own_life && asked_serial != 0 && view.saw_serial >= asked_serial;
   // One that still counts on an earlier lease of this node's could let it run out, and be right.
   if (!answered || !holds_nothing(partner) || partner.armed) return std::nullopt;
   return TakeoverPermit(PermitKind::released, mine.pool, next_epoch(mine, partner),
-                        "the partner was asked and answers that it neither has nor claims it");
+                        "the partner was asked and answers that it neither has nor claims it" + told_over(channel));
 }
 
 std::optional<TakeoverPermit> TakeoverPermit::from_fence(const PoolDurable& durable, const FenceReport& report) {

@@ -29,15 +29,17 @@ bool rebooted_since(const PoolDurable& durable, const NodeName& partner, const h
 
 class TakeoverPermit {
  public:
-  // The partner's page says that it is the owner, has stopped the pool, and offers it.
-  static std::optional<TakeoverPermit> from_release(const PoolDurable& mine, const PartnerPool& partner);
+  // The partner says that it is the owner, has stopped the pool, and offers it: on its page, or, while no page is read,
+  // over `channel` (partner_blocks.h), which here as below is only told.
+  static std::optional<TakeoverPermit> from_release(const PoolDurable& mine, const PartnerPool& partner,
+                                                    std::string_view channel = {});
 
   // The partner answered this node's question: its publication has taken `asked_serial` of this node's life into
   // account, and it neither owns nor claims nor starts the pool. From then on it knows that this node may have it, so
   // it cannot start it without a proof of its own.
   static std::optional<TakeoverPermit> from_disclaimer(const PoolDurable& mine, const PartnerPool& partner,
                                                        const PartnerView& view, std::uint64_t own_life,
-                                                       std::uint64_t asked_serial);
+                                                       std::uint64_t asked_serial, std::string_view channel = {});
 
   // `durable` is what is on disk by now: the claim must be there before the fence was asked for.
   static std::optional<TakeoverPermit> from_fence(const PoolDurable& durable, const FenceReport& report);

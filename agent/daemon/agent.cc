@@ -250,10 +250,12 @@ void Agent::arm_wakeup() {
 void Agent::shut_down() { step(ShutdownAsked{}); }
 
 void Agent::partner_assessed(const heartbeat::Assessment& assessment) { step(PartnerAssessed{assessment}); }
-void Agent::partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) {
-  step(PartnerBlock{block, boot_id});
+void Agent::partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id, const std::string& channel,
+                              bool heard) {
+  step(PartnerBlock{block, boot_id, channel, heard});
   forget_reservations();
 }
+void Agent::partner_heard(bool heard, const std::string& channel) { step(PartnerHeard{heard, channel}); }
 
 // A node that was preempted preempts nobody. It may again once it has heard from its partner that the pool is there.
 void Agent::forget_reservations() const {

@@ -57,7 +57,9 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
 
   // PartnerLinkListener
   void partner_assessed(const heartbeat::Assessment& assessment) override;
-  void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) override;
+  void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id, const std::string& channel,
+                         bool heard) override;
+  void partner_heard(bool heard, const std::string& channel) override;
   void partner_seen(const heartbeat::Sighting& sighting) override;
   [[nodiscard]] bool partner_sighting_wanted() const override;
   void came_late() override;

@@ -4,6 +4,8 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <cstring>
+#include <span>
 #include <utility>
 
 namespace hapair::agent {
@@ -24,6 +26,16 @@ constexpr Duration kSlowestBeat = std::chrono::milliseconds(20);
 Duration beat_pace_of(const heartbeat::WatchLimits& limits) {
   const Duration wanted = std::min(limits.agent_floor / 3, kSlowestBeat);
   return std::max(wanted / limits.pace, Duration::rep{1}) * limits.pace;
+}
+
+// The agent counts as heard for as long as beats on the slowest disk may take to be seen to have ended.
+Duration heard_for(const heartbeat::WatchLimits& limits) {
+  Duration longest{};
+  for (std::size_t i = 0; i < limits.network_lags.size(); ++i) {
+    if (limits.network_lags.at(i) == Duration{}) continue;
+    longest = std::max(longest, heartbeat::network_ceiling(limits, i) + limits.network_lags.at(i));
+  }
+  return longest;
 }
 
 heartbeat::Observation parse(const ccm::ObservationLayout& raw) {
@@ -60,7 +72,8 @@ PartnerLink::PartnerLink(sd_event* loop, const Clock& clock, std::string ccm_soc
       beat_pace_(beat_pace_of(limits)),
       silent_ticks_(std::max(static_cast<int>(kSilentFor / beat_pace_), kSilentTicks)),
       listener_(&listener),
-      watch_(limits) {}
+      watch_(limits),
+      blocks_(heard_for(limits)) {}
 
 void PartnerLink::start() {
   next_tick_ = clock_->now();
@@ -132,7 +145,7 @@ void PartnerLink::try_connect() {
   client_ = std::move(*client);
   ticks_without_news_ = 0;
   told_lost_ = false;
-  seen_serial_ = 0;
+  blocks_.forget_told();
   end_poison();  // a CCM that comes anew knows of no order, and answers none
   listener_->own_ccm_changed(true, "");
   if (published_) client_->publish(*published_);
@@ -203,6 +216,7 @@ void PartnerLink::drain() {
 }
 
 void PartnerLink::take(const ccm::ObservationLayout& raw) {
+  if (raw.kind == static_cast<std::uint32_t>(ccm::ObservationKind::notice)) return take_notice(raw);
   const heartbeat::Observation seen = parse(raw);
   const auto assessment = watch_.observe(seen);
   // The handshake's proof does not cover what the page says of phase and pools; the session's MAC does.
@@ -214,13 +228,41 @@ void PartnerLink::take(const ccm::ObservationLayout& raw) {
     listener_->partner_seen(*sighting);
   }
   if (assessment) listener_->partner_assessed(*assessment);
-  if (!sealed) return;
-  const ccm::AgentBlockLayout& block = seen.page->agent;
-  if (block.serial == 0 || (block.serial == seen_serial_ && block.agent_life == seen_life_)) return;
-  if (instant_of_ns(raw.posted_ns) <= poisoned_at_) return;
-  seen_serial_ = block.serial;
-  seen_life_ = block.agent_life;
-  listener_->partner_published(block, seen.page->boot_id);
+  if (sealed) take_page(raw, *seen.page);
+  if (client_) look_whether_heard(seen.when);
+}
+
+bool PartnerLink::rails_silent() const { return watch_.assessment().verdict == heartbeat::Verdict::interconnect_lost; }
+
+void PartnerLink::take_page(const ccm::ObservationLayout& raw, const ccm::StatusView& page) {
+  const BlockReading reading{page.incarnation, page.ccm_beat, page.boot_id, instant_of_ns(raw.posted_ns),
+                             instant_of_ns(raw.when_ns)};
+  if (blocks_.take_page(reading, page.agent)) listener_->partner_published(page.agent, page.boot_id, {}, false);
+}
+
+// Its beat was told, and judged, before it.
+void PartnerLink::take_notice(const ccm::ObservationLayout& raw) {
+  const auto bytes = std::as_bytes(std::span(raw.page));
+  const auto beat = ccm::parse_beat(bytes.first(ccm::kBeatBytes));
+  if (!beat || raw.channel >= limits_.network_names.size()) return;
+  ccm::NoticeLayout notice;
+  std::memcpy(&notice, bytes.data() + ccm::kNoticeAt, sizeof notice);
+  const BlockReading reading{beat->incarnation, beat->news.ccm_beat, beat->boot_id, instant_of_ns(raw.posted_ns),
+                             instant_of_ns(raw.when_ns)};
+  const AgentBeat agent{beat->news.agent_state, beat->news.agent_beat, beat->news.agent_life};
+  const NoticeFate fate = blocks_.take_notice(reading, agent, notice.agent, rails_silent());
+  if (fate == NoticeFate::handed_on || fate == NoticeFate::nothing_new) {
+    notice_channel_ = "mailbox " + limits_.network_names.at(raw.channel);
+  }
+  if (fate != NoticeFate::handed_on) return look_whether_heard(reading.until);
+  // In one word with what it says, so that neither is acted on without the other.
+  told_heard_ = blocks_.agent_heard(reading.until, rails_silent());
+  listener_->partner_published(notice.agent, beat->boot_id, notice_channel_, told_heard_);
+}
+
+void PartnerLink::look_whether_heard(Instant now) {
+  const bool heard = blocks_.agent_heard(now, rails_silent());
+  if (std::exchange(told_heard_, heard) != heard) listener_->partner_heard(heard, notice_channel_);
 }
 
 void PartnerLink::publish(const ccm::AgentBlockLayout& block) {
@@ -266,12 +308,12 @@ void PartnerLink::look_at_poison() {
   const bool stands =
       state == ccm::PoisonState::accepted || state == ccm::PoisonState::resetting || state == ccm::PoisonState::cannot;
   // Also of an order that an agent before this one has answered.
-  if (told.number != 0) poisoned_at_ = instant_of_ns(told.accepted_at_ns);
+  if (told.number != 0) blocks_.poisoned_at(instant_of_ns(told.accepted_at_ns));
   if (state == ccm::PoisonState::none) end_poison();  // that order, or a later one of which this agent never knew
   if (stands && told.number != poison_known_) {
     poison_known_ = told.number;
     poison_order_ = {Incarnation(told.from_incarnation), told.serial};
-    seen_serial_ = seen_life_ = 0;  // what was told is forgotten with the order, and told again where it is read again
+    blocks_.forget_told();  // what was told is forgotten with the order, and told again where it is read again
     listener_->poisoned(poison_order_);
   }
   if (client_) look_at_own_poison(told);

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/core/partner_blocks.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/poisoner.h"
 #include "ccm/base/ids.h"
@@ -26,7 +27,11 @@ class PartnerLinkListener {
   virtual void poison_over(const ccm::PoisonOrder& order) = 0;
   virtual void partner_assessed(const heartbeat::Assessment& assessment) = 0;
   // A block that the partner published and proved to be its own; called when it is another one than before.
-  virtual void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) = 0;
+  // `channel`: "mailbox disk shared"; empty: a rail. `heard`: as partner_heard, which is not told then.
+  virtual void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id, const std::string& channel,
+                                 bool heard) = 0;
+  // Whether its agent is heard over mailbox disks while the rails are silent; called when that changes.
+  virtual void partner_heard(bool heard, const std::string& channel) = 0;
   // A page with the session's MAC, before the verdict and the block that it carries: each one while
   // partner_sighting_wanted(), else where the partner's boot id or phase is another one than before.
   virtual void partner_seen(const heartbeat::Sighting& sighting) = 0;
@@ -80,6 +85,10 @@ class PartnerLink final : public Poisoner {
   void lose(const std::string& why);
   void drain();
   void take(const ccm::ObservationLayout& raw);
+  void take_page(const ccm::ObservationLayout& raw, const ccm::StatusView& page);
+  void take_notice(const ccm::ObservationLayout& raw);
+  void look_whether_heard(Instant now);
+  [[nodiscard]] bool rails_silent() const;
   void on_tick();
   void arm_tick();
   void beat_with_ccm();
@@ -105,14 +114,14 @@ class PartnerLink final : public Poisoner {
   ccm::WatchdogStanding told_standing_{};  // as the listener was told
   std::optional<Instant> told_fed_until_;
   std::optional<heartbeat::Sighting> told_sighting_;
-  std::uint64_t poison_known_ = 0;        // of this CCM's numbers, the last order that the listener was told of
-  ccm::PoisonOrder poison_order_;         // that one
-  Instant poisoned_at_ = Instant::min();  // blocks that were read before say nothing any more
-  std::uint64_t poison_asked_ = 0;        // this agent's own order; 0: none
+  std::uint64_t poison_known_ = 0;  // of this CCM's numbers, the last order that the listener was told of
+  ccm::PoisonOrder poison_order_;   // that one
+  std::uint64_t poison_asked_ = 0;  // this agent's own order; 0: none
   OnNews on_poison_news_;
   ccm::PoisonProgress poison_told_ = ccm::PoisonProgress::none;
-  std::uint64_t seen_serial_ = 0;
-  std::uint64_t seen_life_ = 0;
+  PartnerBlocks blocks_;
+  std::string notice_channel_;  // of the last that counted
+  bool told_heard_ = false;
   int ticks_without_news_ = 0;
   Duration latest_{};
   bool told_lost_ = false;

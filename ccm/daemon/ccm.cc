@@ -93,7 +93,8 @@ Instant Ccm::turn(Instant now) {
     // Both nodes see it where the rails between them fail, so each of them is heard in time whatever the network's
     // pace.
     const bool at_once = !std::ranges::all_of(rails_, &Rail::shows_partner);
-    for (Network& network : networks_) network.beat(now, own, at_once);
+    const AgentBlockLayout& agent = rails_.front().page().agent;
+    for (Network& network : networks_) network.beat(now, own, agent, at_once);
   }
   if (poison_.turn(now, rails_, clients_.poison_words())) publish(now);
   ports_.take_rails(rails_);

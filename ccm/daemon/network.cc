@@ -58,7 +58,8 @@ Network::Network(const NetworkConfig& config, const BeatIdentity& identity, cons
       partner_(identity.partner),
       number_(identity.network),
       every_(static_cast<std::uint64_t>(std::max<Duration::rep>(config.pace / ccm_pace, 1))),
-      exchange_(identity, pair_key) {
+      exchange_(identity, pair_key),
+      notice_key_(notice_key(pair_key)) {
   put_name(self_.name, config.name.view());
   put_name(self_.address, config.device.empty() ? config.address : config.device);
   title_ = config.title();
@@ -73,10 +74,10 @@ void Network::take(Instant now, Duration late, ObservationWriter& observations) 
   if (carrier_) receive(now, late, observations);
 }
 
-void Network::beat(Instant now, const BeatNews& news, bool at_once) {
+void Network::beat(Instant now, const BeatNews& news, const AgentBlockLayout& agent, bool at_once) {
   if (!carrier_) return;
   // A disk is not asked for more than it was said to take.
-  if (beats_++ % every_ == 0 || (at_once && disk_ == nullptr)) send(now, news);
+  if (beats_++ % every_ == 0 || (at_once && disk_ == nullptr)) send(now, news, agent);
   show();
 }
 
@@ -119,25 +120,56 @@ void Network::receive(Instant now, Duration late, ObservationWriter& observation
     const auto datagrams = carrier_->receive();
     for (const Datagram& datagram : datagrams) {
       const Instant came = now - std::clamp(datagram.age, Duration{}, since);
-      if (const auto beat = exchange_.take(came, datagram.bytes); !beat) {
+      const bool block = disk_ != nullptr && datagram.bytes.size() == kDiskBlockBytes;
+      const auto bytes = block ? datagram.bytes.first(kBeatBytes) : datagram.bytes;
+      const auto beat = exchange_.take(came, bytes);
+      if (!beat) {
         log_refusal(now, beat.error());
         continue;
       }
-      observation_.when_ns = ns_of(came);
-      observation_.round_trip_ns = count_of(exchange_.round_trips().last);
-      observation_.channel = number_;
-      observation_.kind = static_cast<std::uint32_t>(ObservationKind::beat);
-      observation_.late_us =
-          static_cast<std::uint32_t>(std::clamp<std::int64_t>(late.count() / 1000, 0, std::int64_t{0xffff'ffff}));
-      std::memcpy(observation_.page.data(), datagram.bytes.data(), datagram.bytes.size());
-      observations.write(observation_);
+      tell_beat(came, late, bytes, observations);
+      if (block) tell_notice(now, datagram.bytes, *beat, observations);
     }
     if (datagrams.size() < kBeatBatch) break;
   }
 }
 
-void Network::send(Instant now, const BeatNews& news) {
-  if (!carrier_->send(exchange_.make(now, news))) ++self_.send_failed;
+void Network::tell_beat(Instant came, Duration late, std::span<const std::byte> beat, ObservationWriter& observations) {
+  observation_.when_ns = ns_of(came);
+  observation_.posted_ns = ns_of(exchange_.made_after());
+  observation_.round_trip_ns = count_of(exchange_.round_trips().last);
+  observation_.channel = number_;
+  observation_.kind = static_cast<std::uint32_t>(ObservationKind::beat);
+  observation_.late_us =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(late.count() / 1000, 0, std::int64_t{0xffff'ffff}));
+  std::memcpy(observation_.page.data(), beat.data(), beat.size());
+  observations.write(observation_);
+}
+
+// What the beat proved of its life and time holds for what was sealed together with it.
+void Network::tell_notice(Instant now, std::span<const std::byte> block, const BeatView& beat,
+                          ObservationWriter& observations) {
+  const auto notice = open_notice(block, beat, notice_key_);
+  if (!notice) {
+    ++self_.notices_refused[static_cast<std::size_t>(notice.error())];
+    return log_refusal(now, notice.error());
+  }
+  if (!notice->there) return;
+  ++self_.notices;
+  observation_.kind = static_cast<std::uint32_t>(ObservationKind::notice);
+  std::memcpy(observation_.page.data(), block.data(), block.size());
+  observations.write(observation_);
+}
+
+bool Network::send_block(Instant now, const BeatNews& news, const AgentBlockLayout& agent) {
+  const auto beat = exchange_.make(now, news);
+  encode_notice(block_, beat, agent, notice_key_);
+  return carrier_->send(block_);
+}
+
+void Network::send(Instant now, const BeatNews& news, const AgentBlockLayout& agent) {
+  const bool sent = disk_ != nullptr ? send_block(now, news, agent) : carrier_->send(exchange_.make(now, news));
+  if (!sent) ++self_.send_failed;
   self_.send_errno = carrier_->error();
   const auto refused = disk_ != nullptr ? disk_->refused() : std::nullopt;
   self_.disk_error = refused ? static_cast<std::uint8_t>(*refused) + 1 : 0;
@@ -179,6 +211,17 @@ void Network::log_refusal(Instant now, BeatRefusal refusal) {
   logged = now;
   say(4, "refused input on " + title_ + " (" + std::string(text_of(refusal)) +
              "): " + advice_for(refusal, exchange_, partner_));
+}
+
+void Network::log_refusal(Instant now, NoticeRefusal refusal) {
+  // Half a write is read where both nodes come to the block at once: the next beat brings the whole.
+  if (refusal == NoticeRefusal::torn) return;
+  auto& logged = logged_notice_[static_cast<std::size_t>(refusal)];
+  if (logged && now - *logged < kLogAgain) return;
+  logged = now;
+  const bool version = refusal == NoticeRefusal::version;
+  say(4, "refused a notice on " + title_ + " (" + std::string(text_of(refusal)) +
+             "): " + (version ? "install the same hapair on both nodes" : "find out who else writes to this disk"));
 }
 
 void Network::show() {

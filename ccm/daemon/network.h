@@ -7,6 +7,7 @@
 #include <expected>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "ccm/base/ids.h"
@@ -28,8 +29,9 @@ class Network {
 
   // Both at each of the CCM's beats. Takes what has come since the last one; `late`: by how much the loop missed it.
   void take(Instant now, Duration late, ObservationWriter& observations);
-  // Sends a beat where one is due on this network; `at_once`: also where its own pace has none due.
-  void beat(Instant now, const BeatNews& news, bool at_once);
+  // Sends a beat where one is due on this network; `at_once`: also where its own pace has none due. On a disk `agent`
+  // goes with it: what this node's pages show in this very beat.
+  void beat(Instant now, const BeatNews& news, const AgentBlockLayout& agent, bool at_once);
   [[nodiscard]] const NetworkSelfLayout& self() const { return self_; }
 
  private:
@@ -37,8 +39,13 @@ class Network {
   std::expected<void, std::string> open_socket();
   std::expected<void, std::string> open_disk();
   void receive(Instant now, Duration late, ObservationWriter& observations);
-  void send(Instant now, const BeatNews& news);
+  void tell_beat(Instant came, Duration late, std::span<const std::byte> beat, ObservationWriter& observations);
+  void tell_notice(Instant now, std::span<const std::byte> block, const BeatView& beat,
+                   ObservationWriter& observations);
+  bool send_block(Instant now, const BeatNews& news, const AgentBlockLayout& agent);
+  void send(Instant now, const BeatNews& news, const AgentBlockLayout& agent);
   void log_refusal(Instant now, BeatRefusal refusal);
+  void log_refusal(Instant now, NoticeRefusal refusal);
   void log_sending();
   [[nodiscard]] std::string advice_for_sending() const;
   void show();
@@ -56,9 +63,12 @@ class Network {
   Instant next_open_;
   std::string refused_open_;
   BeatExchange exchange_;
-  Instant looked_;  // last
+  Key notice_key_;
+  DiskBlock block_{};  // to be written
+  Instant looked_;     // last
   int logged_errno_ = 0;
   std::array<std::optional<Instant>, kBeatRefusals> logged_;  // when each kind was logged last
+  std::array<std::optional<Instant>, kNoticeRefusals> logged_notice_;
   NetworkSelfLayout self_{};
   ObservationLayout observation_{};
 };

@@ -117,6 +117,7 @@ void BeatExchange::accept(Instant now, const BeatView& beat, const Answer& answe
   }
   note_newest(now, beat, partner_);
   if (greeting_.incarnation == beat.incarnation) greeting_ = {};
+  made_after_ = answer.sent_at;
   ++counters_.heard;
   // The partner may say what it heard long ago again and again; only news of it tells how long the way is.
   if (answer.sequence <= answer_.sequence) return;

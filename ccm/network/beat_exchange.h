@@ -67,6 +67,8 @@ class BeatExchange {
   [[nodiscard]] Duration mean_arrival() const { return mean_arrival_; }
   // When the last one that counted came; nothing before the first.
   [[nodiscard]] std::optional<Instant> heard_at() const;
+  // When this node sent the beat that the last one that counted answers: the partner made that one after this.
+  [[nodiscard]] Instant made_after() const { return made_after_; }
   // When this node sent the newest beat that the partner has said it heard. Far behind heard_at(): the way to the
   // partner is cut, the way back is not.
   [[nodiscard]] std::optional<Instant> reached_partner_at() const;
@@ -110,6 +112,7 @@ class BeatExchange {
   Life greeting_;  // another one, which has not answered yet
   std::array<Incarnation, kPastLives> past_lives_{};
   std::size_t next_past_ = 0;
+  Instant made_after_;
   Answer answer_;  // the newest; kept when it falls out of `sent_at_`
   BeatCounters counters_;
   RoundTrips round_trips_;

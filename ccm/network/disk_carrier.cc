@@ -32,7 +32,7 @@ constexpr std::size_t kStackBytes = std::size_t{128} * 1024;  // locked in memor
 
 }  // namespace
 
-// What the loop and the thread hand each other: one beat each way. Whoever sees a flag owns the bytes beside it until
+// What the loop and the thread hand each other: one block each way. Whoever sees a flag owns the bytes beside it until
 // it turns the flag over; neither ever waits for the other.
 struct DiskCarrier::Shared {
   std::string device;
@@ -40,9 +40,9 @@ struct DiskCarrier::Shared {
   Fd wake;  // eventfd: a beat is to go out, or the end
 
   std::atomic<bool> out_full{false};
-  std::array<std::byte, kBeatBytes> out{};
+  DiskBlock out{};
   std::atomic<bool> in_full{false};
-  std::array<std::byte, kBeatBytes> in{};
+  DiskBlock in{};
   Instant in_at;
   std::atomic<int> error{ENODEV};
   std::atomic<int> refused{kNotRefused};  // or a DiskError
@@ -90,7 +90,6 @@ int DiskCarrier::Shared::check_header(const Fd& disk, DirectBlock& block) {
 // 0, or errno. Whoever made something else of the disk meanwhile is not written over.
 int DiskCarrier::Shared::write(const Fd& disk, DirectBlock& block) {
   if (const int failed = check_header(disk, block); failed != 0) return failed;
-  std::ranges::fill(block.bytes(), std::byte{});
   std::memcpy(block.bytes().data(), out.data(), out.size());
   return write_block(disk, beat_block(of.node, of.partner), block);
 }
@@ -106,14 +105,14 @@ int DiskCarrier::Shared::beat(const Fd& disk, DirectBlock& own, DirectBlock& par
   std::array<std::byte, kBeatBytes> before{};
   std::memcpy(before.data(), partners.bytes().data(), before.size());
   if (const int failed = read_block(disk, beat_block(of.partner, of.node), partners); failed != 0) return failed;
-  const auto now = partners.bytes().first(kBeatBytes);
-  // What the loop has not taken yet is read again after the next beat.
-  if (std::ranges::equal(now, before)) return 0;
+  // What the loop has not taken yet is read again after the next beat. What stands beside a beat is of the same write,
+  // so where only that is another, half a write was read, and the next beat brings the whole.
+  if (std::ranges::equal(partners.bytes().first(kBeatBytes), before)) return 0;
   if (in_full.load(std::memory_order_acquire)) {
     std::memcpy(partners.bytes().data(), before.data(), before.size());
     return 0;
   }
-  std::memcpy(in.data(), now.data(), in.size());
+  std::memcpy(in.data(), partners.bytes().data(), in.size());
   in_at = SystemClock().now();
   in_full.store(true, std::memory_order_release);
   return 0;
@@ -207,7 +206,9 @@ bool DiskCarrier::send(std::span<const std::byte> datagram) {
     return false;
   }
   unwritten_ = 0;
-  std::memcpy(shared_->out.data(), datagram.data(), std::min(datagram.size(), shared_->out.size()));
+  const std::size_t size = std::min(datagram.size(), shared_->out.size());
+  std::memcpy(shared_->out.data(), datagram.data(), size);
+  std::ranges::fill(std::span(shared_->out).subspan(size), std::byte{});
   shared_->out_full.store(true, std::memory_order_release);
   (void)!::write(shared_->wake.get(), &kOne, sizeof kOne);
   return error() == 0;

@@ -1,7 +1,7 @@
-// Beats over a mailbox disk (ccm/wire/mailbox_disk.h): this node's newest beat is written to its block, and the
-// partner's block is read, by direct I/O in a thread of its own, for a disk may keep whoever asks it waiting for ever.
-// The loop that sends and receives never waits: where the thread has not come back, what is to go out is refused, and
-// nothing comes.
+// Beats over a mailbox disk (ccm/wire/mailbox_disk.h): this node's newest beat is written to its block, with what
+// stands beside it there, and the partner's block is read, by direct I/O in a thread of its own, for a disk may keep
+// whoever asks it waiting for ever. The loop that sends and receives never waits: where the thread has not come back,
+// what is to go out is refused, and nothing comes.
 #pragma once
 
 #include <array>
@@ -17,6 +17,7 @@
 #include "ccm/network/beat_carrier.h"
 #include "ccm/wire/beat_datagram.h"
 #include "ccm/wire/mailbox_disk.h"
+#include "ccm/wire/notice.h"
 
 namespace hapair::ccm {
 
@@ -41,7 +42,7 @@ class DiskCarrier final : public BeatCarrier {
   explicit DiskCarrier(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
 
   std::shared_ptr<Shared> shared_;  // with the thread, which may outlive this in the kernel
-  std::array<std::byte, kBeatBytes> came_{};
+  DiskBlock came_{};
   Datagram datagram_;
   int unwritten_ = 0;  // beats in a row that the thread had not come back for
 };

@@ -3,7 +3,8 @@
 //
 //   block
 //     0    whose area it is (DiskHeaderLayout): nothing is written to a disk that does not say so
-//     1    the newest beat of the node whose name is the lower one (BeatDatagramLayout), then zeros
+//     1    the newest beat of the node whose name is the lower one (BeatDatagramLayout), and with it what its agent
+//          publishes (notice.h), then zeros
 //     2    likewise of the other
 //     3-7  zeros, kept
 //     8-   of the node whose name is the lower one what it has written about the ownership of each pool, a block a pool

@@ -15,13 +15,14 @@
 
 #include "ccm/base/time.h"
 #include "ccm/wire/beat_datagram.h"
+#include "ccm/wire/notice.h"
 #include "ccm/wire/poison.h"
 #include "ccm/wire/status_page.h"
 #include "ccm/wire/watchdog_layout.h"
 
 namespace hapair::ccm {
 
-inline constexpr std::uint32_t kClientProtocol = 6;
+inline constexpr std::uint32_t kClientProtocol = 7;
 inline constexpr std::size_t kMaxRails = 4;
 inline constexpr std::size_t kObservationSlots =
     128;  // at 10 ms pace and two rails: 640 ms before a slow client misses one
@@ -32,12 +33,15 @@ enum class ObservationKind : std::uint32_t {
   failed = 3,      // the last operation or the attempt to connect failed with `error`
   unreadable = 4,  // bytes came, but they are no page of the partner (`page_error`)
   beat = 5,        // a beat of the partner's came over network `channel` and counts; `page` begins with its datagram
+  notice = 6,  // beside the beat told before this one there was a notice, and it counts; `page` is that disk's block
 };
 
 struct ObservationLayout {
-  std::uint64_t serial;    // from 1; the slot is `serial % kObservationSlots`; 0 while the slot is being written
-  std::int64_t when_ns;    // CLOCK_BOOTTIME at which the CCM knew; of a beat, at which it came to this node
-  std::int64_t posted_ns;  // when the read was posted that this is about
+  std::uint64_t serial;  // from 1; the slot is `serial % kObservationSlots`; 0 while the slot is being written
+  std::int64_t when_ns;  // CLOCK_BOOTTIME at which the CCM knew; of a beat, at which it came to this node
+  // When the read was posted that this is about; of a beat or notice, when this node sent the beat that it answers:
+  // the partner made it after that.
+  std::int64_t posted_ns;
   std::uint64_t round_trip_ns;
   std::uint64_t age_ns;
   std::uint32_t channel;  // the number of the rail; of a beat, of the network
@@ -101,8 +105,10 @@ struct NetworkSelfLayout {
   std::int64_t reached_at_ns;                 // when the newest beat was sent that the partner says it heard; 0: none
   std::array<char, kNameBytes> foreign_pair;  // what the last foreign beat called itself
   std::array<char, kNameBytes> foreign_node;
+  std::uint64_t notices;                                       // of a disk: that counted
+  std::array<std::uint64_t, kNoticeRefusals> notices_refused;  // by NoticeRefusal
 };
-static_assert(sizeof(NetworkSelfLayout) == 320);
+static_assert(sizeof(NetworkSelfLayout) == 360);
 enum class NetworkState : std::uint8_t {
   silent,   // no beat of the partner's counted for half a second and ten beats
   beats,    // both directions

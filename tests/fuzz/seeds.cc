@@ -11,6 +11,7 @@
 #include "ccm/wire/beat_datagram.h"
 #include "ccm/wire/connect_data.h"
 #include "ccm/wire/mailbox_page.h"
+#include "ccm/wire/notice.h"
 #include "ccm/wire/observation.h"
 #include "ccm/wire/ownership_slot.h"
 #include "tests/unit/ccm/fabric/iwarp/frames.h"
@@ -120,6 +121,12 @@ void pages() {
   const auto beat = golden_bytes(kGoldenBeat, kBeatBytes);
   seed("beat_datagram", "golden", join({0}, beat));
   seed("beat_datagram", "sealed", join({1}, beat));
+  Bytes block = beat;
+  block.resize(kNoticeAt);
+  const auto notice = golden_bytes(kGoldenNotice, sizeof(NoticeLayout));
+  block.insert(block.end(), notice.begin(), notice.end());
+  seed("notice", "golden", join({0}, block));
+  seed("notice", "sealed", join({1}, block));
   const auto slot = golden_bytes(kGoldenSlot, kSlotBytes);
   seed("ownership_slot", "golden", join({0}, slot));
   seed("ownership_slot", "sealed", join({1}, slot));

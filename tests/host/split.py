@@ -5,6 +5,7 @@ leases, one mailbox disk, no fence device. A watcher looks at mounts, addresses 
 
   links  every link between the two is cut (rail and network; not the clients' links, not the disks): both go on serving their own
          pools, nothing is taken, nothing stops
+  moves  the same, and an operator has beta take alpha's pool, and gives it back: over the mailbox disk, with every link cut
   disk   the same, and alpha loses its path to the mailbox disk: it stops its pool when its lease is over, and only then beta takes it
   agent  as disk, and alpha's hapaird stands still (SIGSTOP), as does who would restart it: nobody there can stop the pool, so its watchdog is fed no longer than the
          lease lasts and its stop may take, and ends alpha; only then beta takes the pool
@@ -14,8 +15,8 @@ leases, one mailbox disk, no fence device. A watcher looks at mounts, addresses 
 After each: healed, every pool given back, what was acknowledged read back. Order is asserted, and that nobody waits less than it must;
 how long a thing takes is told only.
 
-  --short      links and disk, with short leases: less than a minute
-  --case C     only this one (may be given again): links, disk, agent, pause or ccmd
+  --short      links, moves and disk, with short leases: about a minute
+  --case C     only this one (may be given again): links, moves, disk, agent, pause or ccmd
   --json FILE  the result, as JSON
   --keep       keep logs and records in /var/tmp/hapair-split.kept
 
@@ -34,15 +35,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "deploy"
 # pylint: disable=wrong-import-position
 from demonstration import Ended, end_on_signals, say  # noqa: E402
 from host_test import what_is_missing  # noqa: E402
-from split_world import ENDED_BY_WATCHDOG, WATCHDOG, SplitWorld, Times  # noqa: E402
+from split_world import ENDED_BY_WATCHDOG, MAILBOX, WATCHDOG, SplitWorld, Times  # noqa: E402
 from world import processes  # noqa: E402
 from world.layout import NODES, POOLS, WorldError, now_ns  # noqa: E402
 from world.timeline import RECORD_KINDS, Entry, from_client, from_watcher, render  # noqa: E402
 from world.world import check_machine  # noqa: E402
 
 SKIPPED = 77
-CASES = ("links", "disk", "agent", "pause", "ccmd")
-SHORT = ("links", "disk")
+CASES = ("links", "moves", "disk", "agent", "pause", "ccmd")
+SHORT = ("links", "moves", "disk")
 LOSER, WINNER, POOL = "alpha", "beta", "pool-a"
 PATIENCE_S = 90
 LARGEST_GAP_ALLOWED_MS = 500  # a proof with holes is none
@@ -162,6 +163,41 @@ class Story:
         self.well()
         self.expect(not self.pair.changes_since(since), "healing moved no pool")
         say("healed.")
+
+    def moves(self):
+        say(f"\nmoves: every link between {' and '.join(NODES)} is cut, and {POOL} is moved to {WINNER} and back by command.")
+        since = now_ns()
+        self.pair.part()
+        self.wait("both say that the interconnect is lost",
+                  lambda: all(self.pair.verdict(node) == "interconnect-lost" for node in NODES))
+        self.wait("both hear each other's agent over the disk",
+                  lambda: all(self.kinds(self.pair.records_since(node, since), ("notices",)) for node in NODES))
+        self.move(since, "takeover", WINNER, WINNER)
+        self.read_back(f"served by {WINNER}, still cut")
+        self.move(now_ns(), "giveback", WINNER, LOSER)
+        self.read_back("given back, still cut")
+        self.timeline(since)
+        records = {node: self.pair.records_since(node, since) for node in NODES}
+        for node in NODES:
+            self.expect(not self.kinds(records[node], ("fence-started", "claim-durable", "lease-lost")), f"{node} claimed nothing and fenced nobody")
+        self.expect(not self.pair.changes_since(since, "pool-b"), "the other pool was not touched")
+        healed = now_ns()
+        self.pair.join()
+        self.well()
+        self.expect(not self.pair.changes_since(healed), "healing moved no pool")
+        say("healed.")
+
+    def move(self, since_ns, command, asked, to):
+        """Moves the pool by a command given to one node, and sees that it went by the other's word, over the disk."""
+        done = self.pair.machines[asked].execute("hapair", command, POOL)
+        self.expect(done.returncode == 0, f"hapair {command} {POOL} on {asked} is accepted: {(done.stdout + done.stderr).strip()}")
+        self.wait(f"{to} serves {POOL} and its client writes there",
+                  lambda: self.pair.holder()[0] == to and self.pair.writes_since(self.pair.holder()[1]))
+        permits = [record for record in self.pair.records_since(to, since_ns) if record["kind"] == "permit" and record["pool"] == POOL]
+        self.expect(len(permits) == 1 and permits[0]["fields"]["permit"] == "released" and
+                    f"over mailbox disk {MAILBOX}" in permits[0]["text"],
+                    f"{to} took it once, by the other's word over the mailbox disk")
+        self.expect(all(self.pair.verdict(node) == "interconnect-lost" for node in NODES), "all that time every link was cut")
 
     def lose_links_and_disk(self):
         """The links first: a node that still reaches its partner could tell it, between the two, that it stops its pool, and the partner

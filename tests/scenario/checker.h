@@ -25,6 +25,9 @@ class Checker {
   // What is on the node's disk changed, from what anyone relied on before.
   virtual void on_disk(World& /*world*/, NodeIndex /*node*/, const std::optional<agent::DurableState>& /*before*/) {}
   virtual void on_published(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
+  // Another block of the node's agent is shown by its CCM; and a block is handed to the node's engine.
+  virtual void on_shown(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
+  virtual void on_told(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
   virtual void after_event(World& /*world*/) {}
 
  protected:
@@ -32,6 +35,7 @@ class Checker {
 };
 
 std::unique_ptr<Checker> one_owner_checker();       // no pool has resources started on both nodes
+std::unique_ptr<Checker> block_order_checker();     // what an engine is told of its partner never goes back in time
 std::unique_ptr<Checker> epoch_checker();           // durable before use, durable before visible, and only rises
 std::unique_ptr<Checker> fault_checker();           // no fault, no fence
 std::unique_ptr<Checker> resource_order_checker();  // after what it needs, before what needs it, one action at a time

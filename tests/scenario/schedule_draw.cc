@@ -5,6 +5,7 @@
 #include <random>
 
 #include "tests/scenario/schedule.h"
+#include "tests/scenario/schedule_notices.h"
 #include "tests/scenario/schedule_rare.h"
 
 namespace hapair::world {
@@ -531,6 +532,7 @@ class Drawer {
 
 Plan draw_plan(std::uint64_t seed) {
   Plan plan = Drawer(seed).draw();
+  add_notices(plan, seed);
   add_rare(plan, seed);
   return plan;
 }
@@ -550,12 +552,12 @@ std::string describe(const WorldOptions& options) {
       "storage "
       "{}), giveback by itself {} (bound {:.0f} s), hands over at a shutdown {}, writes outlive their agent {}, failed "
       "writes "
-      "land {}",
+      "land {}, beats on the mailbox disks {}",
       ms_of(options.monitor_interval) / 1000, yes(options.network), yes(options.vetoes), yes(policy.automatic_takeover),
       ms_of(policy.takeover_hold),
       policy.storage_stalled ? fmt::format("{:.0f} ms", ms_of(*policy.storage_stalled)) : "no",
       yes(policy.automatic_giveback), ms_of(policy.giveback_bound) / 1000, yes(policy.hand_over_at_shutdown),
-      yes(options.write_survives), yes(options.failed_write_lands));
+      yes(options.write_survives), yes(options.failed_write_lands), yes(options.mailbox_beats));
 }
 
 }  // namespace hapair::world

@@ -48,7 +48,10 @@ class Drawer {
 
   void draw() {
     if (!chance(2)) return;
-    std::vector<Act> course = pick(3) == 0 ? offered_back() : pick(2) == 0 ? offered_while_it_asks() : runs_above();
+    const bool no_watchdog = plan_->options.mailbox_disks == 0;  // one would end the pause
+    std::vector<Act> course = pick(3) == 0                  ? offered_back()
+                              : no_watchdog && pick(2) == 0 ? offered_while_it_asks()
+                                                            : runs_above();
     plan_->acts.insert(plan_->acts.begin(), course.begin(), course.end());
   }
 
@@ -80,8 +83,6 @@ class Drawer {
   // a stands still while it asks for its pool. b is made to take it by a fence that lies, and hands it over.
   std::vector<Act> offered_while_it_asks() {
     plan_->options.policy.hand_over_at_shutdown = true;
-    plan_->options.policy.mailbox_arbiter = false;  // no watchdog ends it
-    plan_->options.mailbox_disks = 0;
     return {boot_both({}),
             act(
                 Act::Sort::fault, "pause and cut",

@@ -267,6 +267,7 @@ void Script::begin_anew() {
   options.network = network_;
   options.vetoes = vetoes_;
   options.mailbox_disks = mailbox_disks_;
+  options.mailbox_beats = mailbox_beats_;
   options.poison_reset = poison_reset_;
   world_ = std::make_unique<World>(options);
   began_ = world_->now();
@@ -342,6 +343,23 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     policy_.lease = seconds(2);
     policy_.lease_stop = seconds(4);
     begin_anew();
+    return {};
+  }
+  if (what == "with-disk-beats") {
+    // Before the first boot: beats and notices go over one mailbox disk, or over those of with-mailbox.
+    mailbox_beats_ = true;
+    mailbox_disks_ = std::max<std::size_t>(mailbox_disks_, 1);
+    policy_.beats_end = milliseconds(670);
+    begin_anew();
+    return {};
+  }
+  if (what == "mailbox-record" || what == "mailbox-replay") {
+    // mailbox-record 1 b: what b's block on that disk holds now; mailbox-replay 1 b: it is read from now on.
+    const auto node = node_of({what, words.size() > 2 ? words[2] : ""});
+    if (!node || words[1].size() != 1) return std::unexpected("which disk, and whose block? 1 b, for example");
+    const auto disk = static_cast<std::size_t>(words[1][0] - '1');
+    if (what == "mailbox-record") world_->record_block(*node, disk);
+    if (what == "mailbox-replay") world_->replay_block(*node, disk);
     return {};
   }
   if (what == "mailbox-lost" || what == "mailbox-back") {

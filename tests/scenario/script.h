@@ -35,6 +35,7 @@ class Script {
   agent::EnginePolicy policy_;
   bool network_ = false;
   std::size_t mailbox_disks_ = 0;
+  bool mailbox_beats_ = false;
   ccm::PoisonReset poison_reset_ = ccm::PoisonReset::watchdog;
   bool vetoes_ = false;
   std::vector<std::string> hidden_;

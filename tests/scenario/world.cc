@@ -57,6 +57,7 @@ World::World(const WorldOptions& options) : options_(options), random_(options_.
   }
   checkers_.push_back(one_owner_checker());
   checkers_.push_back(epoch_checker());
+  checkers_.push_back(block_order_checker());
   checkers_.push_back(fault_checker());
   checkers_.push_back(resource_order_checker());
   checkers_.push_back(fence_checker());
@@ -300,6 +301,7 @@ void World::start_agent(NodeIndex index) {
   limits.agent_floor = milliseconds(60);
   limits.ceiling = milliseconds(500);
   if (options_.network) limits.network_paces.front() = milliseconds(20);
+  limits_of_disk_beats(limits);
   limits.phase_bounds.at(static_cast<std::size_t>(ccm::BootPhase::early)) = seconds(60);
   node.agent = std::make_unique<Agent>(std::move(config), limits);
   node.agent->disk_free_at = now_;
@@ -382,6 +384,7 @@ void World::start_ccm(NodeIndex index) {
   if (!node.powered || node.paused || node.ccm) return;
   node.host_up = true;
   node.ccm.emplace(Incarnation(next_incarnation_++), ccm::PoisonSettings{kPoisonBound, options_.poison_reset});
+  begin_disk_beats(index);
   ccm_tick(index, node.ccm->incarnation);
 }
 
@@ -394,7 +397,7 @@ std::optional<agent::CommandReply> World::command(NodeIndex index, const agent::
   Node& node = nodes_[index];
   if (!node.agent || node.paused || node.agent_hung) return std::nullopt;
   // By force, or on an operator's own word about a partner that is not seen, a healthy node may be fenced.
-  const bool seen_alive = heartbeat::answers(node.agent->engine.assessment().verdict);
+  const bool seen_alive = node.agent->engine.hears_partner();
   const bool takes = command.kind == agent::OperatorCommand::Kind::takeover ||
                      command.kind == agent::OperatorCommand::Kind::confirm_down;
   const bool blindly = takes && !seen_alive;
@@ -454,7 +457,10 @@ void World::set_network(bool up) {
 
 void World::repair_everything() {
   link_up_ = network_up_ = true;
-  for (MailboxDisk& disk : disks_) disk.lost = false;
+  for (MailboxDisk& disk : disks_) {
+    disk.lost = false;
+    disk.replays = {};
+  }
   for (NodeIndex i = 0; i < kNodes; ++i) {
     Node& node = nodes_[i];
     resume(i);

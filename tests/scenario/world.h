@@ -21,9 +21,12 @@
 #include <vector>
 
 #include "agent/core/engine.h"
+#include "agent/core/partner_blocks.h"
 #include "ccm/base/time.h"
+#include "ccm/network/beat_exchange.h"
 #include "ccm/poison/giver.h"
 #include "ccm/poison/taker.h"
+#include "ccm/wire/notice.h"
 #include "heartbeat/local_health.h"
 #include "heartbeat/partner_watch.h"
 #include "tests/scenario/checker.h"
@@ -59,6 +62,7 @@ struct WorldOptions {
   Duration monitor_interval = seconds(1);  // of each resource
   // 1 or 3: mailbox disks, and a watchdog on each node; policy.mailbox_arbiter says whether leases rest on them.
   std::size_t mailbox_disks = 0;
+  bool mailbox_beats = false;  // beats and notices go over the mailbox disks too (world_disk_beats.cc)
   ccm::PoisonReset poison_reset = ccm::PoisonReset::watchdog;  // of a node that is poisoned and does not stop
   agent::EnginePolicy policy;
 };
@@ -128,6 +132,9 @@ class World {
   // The mailbox disk for that node, or for both.
   void set_mailbox(NodeIndex node, std::size_t disk, bool works);
   void set_mailbox_disk(std::size_t disk, bool works);
+  // What the node's block of beats holds now is kept, and from then on read in place of what it writes.
+  void record_block(NodeIndex node, std::size_t disk);
+  void replay_block(NodeIndex node, std::size_t disk);
   void repair_everything();  // links, disks, resources, fence devices, hung agents, paused nodes
   void advance(Duration time);
   // Until `done` or `at_most` has passed; checked after every event.
@@ -164,6 +171,8 @@ class World {
   [[nodiscard]] bool taken_blindly() const { return taken_blindly_; }
   // Its partner's order is obeyed and answered, as its CCM has it.
   [[nodiscard]] bool poison_obeyed(NodeIndex node) const;
+  // When its CCM took its partner's order, as its agent knows.
+  [[nodiscard]] Instant poisoned_at(NodeIndex node) const { return nodes_[node].agent->poisoned_at; }
   [[nodiscard]] bool record_reset(NodeIndex node) const { return nodes_[node].record_reset; }
   [[nodiscard]] bool forced(NodeIndex node) const { return nodes_[node].forced; }
   [[nodiscard]] std::string describe() const;
@@ -215,18 +224,41 @@ class World {
   struct MailboxDisk {
     bool lost = false;
     std::array<std::map<agent::PoolIndex, ccm::OwnershipSlot>, 2> slots;  // of each node
+    std::array<std::array<ccm::DiskBlock, 2>, 2> beats{};  // of each node: the newest write, and the one before it
+    std::array<std::optional<ccm::DiskBlock>, 2> recorded;
+    std::array<bool, 2> replays{};
+  };
+
+  // Of a CCM at one disk.
+  struct DiskBeats {
+    DiskBeats(const ccm::BeatIdentity& identity, const ccm::Key& key) : exchange(identity, key) {}
+    ccm::BeatExchange exchange;
+    bool under_way = false;
+    std::array<std::byte, ccm::kBeatBytes> last{};  // the beat that was read last
+    std::optional<ccm::DiskBlock> came;
+  };
+  struct Notice {
+    agent::BlockReading reading;
+    agent::AgentBeat agent;
+    ccm::AgentBlockLayout block{};
+    std::string channel;
+  };
+  struct Seen {  // in the CCM's ring
+    heartbeat::Observation observation;
+    std::optional<Notice> notice;
   };
 
   struct Agent {
     Agent(agent::EngineConfig config, const heartbeat::WatchLimits& limits)
-        : engine(std::move(config)), watch(limits), health(limits.floor) {}
+        : engine(std::move(config)), watch(limits), health(limits.floor), blocks(limits.ceiling + kCcmPace) {}
     agent::Engine engine;
     heartbeat::PartnerWatch watch;
     heartbeat::LocalHealth health;
     heartbeat::LocalSample sample;
-    std::deque<heartbeat::Observation> inbox;  // the CCM's ring
-    std::uint64_t seen_serial = 0;
-    std::uint64_t seen_life = 0;
+    agent::PartnerBlocks blocks;
+    bool told_heard = false;
+    std::string channel;     // of the last notice that counted
+    std::deque<Seen> inbox;  // the CCM's ring
     std::optional<heartbeat::Sighting> told_sighting;
     std::optional<Instant> wakeup;
     std::optional<ccm::AgentBlockLayout> block;
@@ -242,10 +274,10 @@ class World {
     std::uint64_t poison_asked = 0;
     std::uint64_t poison_stopped = 0;
     std::uint64_t poison_cannot = 0;
-    std::uint64_t poison_known = 0;        // PoisonTaker::number() of the last that it was told of
-    ccm::PoisonOrder poison_order;         // that one
-    Incarnation poison_ccm;                // by this CCM
-    Instant poisoned_at = Instant::min();  // pages that were read before say nothing any more
+    std::uint64_t poison_known = 0;  // PoisonTaker::number() of the last that it was told of
+    ccm::PoisonOrder poison_order;   // that one
+    Incarnation poison_ccm;          // by this CCM
+    Instant poisoned_at = Instant::min();
     Instant poison_asked_at;
   };
   struct Ccm {
@@ -272,6 +304,7 @@ class World {
     std::uint64_t network_serial = 0;    // of this one's beats over the network
     Incarnation network_met;             // whose beats came over it last
     std::uint64_t network_met_beat = 0;  // and the newest
+    std::vector<DiskBeats> disk_beats;
   };
   struct Resource {
     RealState state = RealState::stopped;
@@ -332,6 +365,22 @@ class World {
   heartbeat::Observation look(NodeIndex node);
   std::optional<heartbeat::Observation> hear(NodeIndex node);
   void drain(NodeIndex node);
+  void judge(NodeIndex node, heartbeat::Observation seen);
+
+  // world_disk_beats.cc: beats and notices over the mailbox disks
+  void limits_of_disk_beats(heartbeat::WatchLimits& limits) const;
+  void begin_disk_beats(NodeIndex node);
+  void disk_beat_turn(NodeIndex node, std::vector<Seen>& seen);
+  void take_disk_block(NodeIndex node, std::size_t disk, const ccm::DiskBlock& block, std::vector<Seen>& seen);
+  void write_disk_beat(NodeIndex node, std::size_t disk);
+  void read_disk_beat(NodeIndex node, std::size_t disk, Incarnation incarnation);
+  DiskBeats& writer_of(NodeIndex node, std::size_t disk);
+  Duration stall();
+  void take_notice(NodeIndex node, const Notice& notice);
+  void look_whether_heard(NodeIndex node);
+  void hand_on(NodeIndex node, const ccm::AgentBlockLayout& block, const BootId& boot_id, const std::string& channel);
+
+  // world_node.cc, again
   Duration lateness();
   bool answer_is_late(Ccm& own);
   void look_at_self(NodeIndex node);

@@ -80,6 +80,7 @@ void World::note_look(NodeIndex index) {
 bool World::steady(NodeIndex index) const {
   const Node& node = nodes_[index];
   const Node& partner = nodes_[1 - index];
+  if (options_.mailbox_beats) return false;  // a disk takes its time, which is drawn
   if (!node.agent || node.agent->looks.steady < kSteadyLooks || !node.ccm || !partner.ccm || !partner.agent) {
     return false;
   }
@@ -96,9 +97,9 @@ bool World::steady(NodeIndex index) const {
   const bool published = slot && slot->state == ccm::ClientState::registered && !shown.clients.empty() &&
                          shown.clients.front().life == slot->life && shown.phase == partner.phase &&
                          partner.agent->block && partner.agent->block->serial == shown.agent.serial;
-  const bool read = own.seen_serial == shown.agent.serial && own.seen_life == shown.agent.agent_life &&
-                    own.inbox.empty() && own.told_sighting && own.told_sighting->phase == shown.phase &&
-                    own.told_sighting->boot_id == shown.boot_id && node.ccm->session == partner.ccm->incarnation;
+  const bool read = own.blocks.has_told(shown.agent) && own.inbox.empty() && own.told_sighting &&
+                    own.told_sighting->phase == shown.phase && own.told_sighting->boot_id == shown.boot_id &&
+                    node.ccm->session == partner.ccm->incarnation;
   // The time in this phase has a bound, which passes without an event.
   const bool bounded = partner.phase == ccm::BootPhase::early || partner.phase == ccm::BootPhase::unknown;
   // The CCM has taken what the agent wants of the watchdog, and told it.

@@ -175,6 +175,7 @@ void World::set_mailbox(NodeIndex node, std::size_t disk, bool works) {
 void World::set_mailbox_disk(std::size_t disk, bool works) {
   if (disk >= options_.mailbox_disks) return;
   disks_.at(disk).lost = !works;
+  if (works) disks_.at(disk).replays = {};
   if (!works) fault();
 }
 

@@ -69,6 +69,9 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   if (own.slot && own.slot->state == ccm::ClientState::registered && !node.agent_hung) {
     ++own.slot->beat;
     if (node.agent->block) own.block = node.agent->block;
+    if (own.block) {
+      for (const auto& checker : checkers_) checker->on_shown(*this, index, *own.block);
+    }
   }
   ++own.beat;
   own.page.pair = *PairName::parse("pair");
@@ -90,13 +93,15 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   own.poison_answer = own.poison_taker.answer();
   feed_watchdog(index);
   if (!node.ccm || node.ccm->incarnation != incarnation) return;
-  std::optional<heartbeat::Observation> heard = hear(index);
+  std::vector<Seen> beats;
+  if (std::optional<heartbeat::Observation> heard = hear(index)) beats.push_back({std::move(*heard), {}});
+  disk_beat_turn(index, beats);
   heartbeat::Observation seen = look(index);
   poison_turn(index, seen.page && seen.proof == ccm::PageProof::session);
   if (!node.ccm || node.ccm->incarnation != incarnation) return;
   if (own.slot && own.slot->state == ccm::ClientState::registered) {
-    if (heard) node.agent->inbox.push_back(std::move(*heard));
-    node.agent->inbox.push_back(std::move(seen));
+    for (Seen& beat : beats) node.agent->inbox.push_back(std::move(beat));
+    node.agent->inbox.push_back({std::move(seen), {}});
     while (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
     if (!node.agent_hung) look_at_self(index);
     if (node.agent && !node.agent_hung) tell_agent_of_poison(index);
@@ -221,25 +226,30 @@ void World::drain(NodeIndex index) {
   Node& node = nodes_[index];
   while (node.agent && !node.agent->inbox.empty()) {
     Agent& own = *node.agent;
-    heartbeat::Observation seen = std::move(own.inbox.front());
+    Seen seen = std::move(own.inbox.front());
     own.inbox.pop_front();
-    seen.when = own.clock.judge_time(seen.when);
-    const auto assessment = own.watch.observe(seen);
-    const bool sealed = seen.page && seen.proof == ccm::PageProof::session;
-    const auto sighting = own.watch.sighting();
-    const bool elsewhere = sighting && (!own.told_sighting || !own.told_sighting->same_place(*sighting));
-    if (sealed && sighting && (elsewhere || own.engine.wants_sighting())) {
-      own.told_sighting = sighting;
-      step(index, agent::PartnerSeen{own.clock.world_time(*sighting)});
-    }
-    if (assessment) step(index, agent::PartnerAssessed{own.clock.world_time(*assessment)});
-    if (!sealed || seen.when <= own.poisoned_at) continue;
-    const ccm::AgentBlockLayout& block = seen.page->agent;
-    if (block.serial == 0 || (block.serial == own.seen_serial && block.agent_life == own.seen_life)) continue;
-    own.seen_serial = block.serial;
-    own.seen_life = block.agent_life;
-    step(index, agent::PartnerBlock{block, seen.page->boot_id});
+    judge(index, std::move(seen.observation));
+    if (node.agent && seen.notice) take_notice(index, *seen.notice);
+    if (node.agent) look_whether_heard(index);
   }
+}
+
+void World::judge(NodeIndex index, heartbeat::Observation seen) {
+  Agent& own = *nodes_[index].agent;
+  const Instant when = std::exchange(seen.when, own.clock.judge_time(seen.when));
+  const auto assessment = own.watch.observe(seen);
+  const bool sealed = seen.page && seen.proof == ccm::PageProof::session;
+  const auto sighting = own.watch.sighting();
+  const bool elsewhere = sighting && (!own.told_sighting || !own.told_sighting->same_place(*sighting));
+  if (sealed && sighting && (elsewhere || own.engine.wants_sighting())) {
+    own.told_sighting = sighting;
+    step(index, agent::PartnerSeen{own.clock.world_time(*sighting)});
+  }
+  if (assessment) step(index, agent::PartnerAssessed{own.clock.world_time(*assessment)});
+  if (!sealed) return;
+  const ccm::StatusView& page = *seen.page;
+  const agent::BlockReading reading{page.incarnation, page.ccm_beat, page.boot_id, when, when};
+  if (own.blocks.take_page(reading, page.agent)) hand_on(index, page.agent, page.boot_id, {});
 }
 
 void World::register_agent(NodeIndex index) {

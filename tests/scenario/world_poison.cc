@@ -109,12 +109,15 @@ void World::tell_agent_of_poison(NodeIndex index) {
     if (!over()) return;
   }
   const ccm::PoisonTaker& taker = ccm.poison_taker;
-  if (taker.number() != 0) own.poisoned_at = taker.accepted_at();
+  if (taker.number() != 0) {
+    own.poisoned_at = taker.accepted_at();
+    own.blocks.poisoned_at(own.poisoned_at);
+  }
   if (taker.state() == ccm::PoisonState::none && !over()) return;
   if (taker.stands() && taker.number() != own.poison_known) {
     own.poison_known = taker.number();
     own.poison_order = taker.newest();
-    own.seen_serial = own.seen_life = 0;
+    own.blocks.forget_told();
     step(index, agent::Poisoned{taker.newest()});
     if (!nodes_[index].agent) return;
   }

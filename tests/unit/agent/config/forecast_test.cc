@@ -84,6 +84,7 @@ TEST_F(AForecast, of_cut_links_depends_on_what_else_is_left) {
   add_channel("m", "/dev/sdx", milliseconds(100));
   EXPECT_TRUE(of("every rail is cut").starts_with("each is still seen over network lan or disk m: interconnect-lost"));
   EXPECT_TRUE(of("every rail and network is cut").starts_with("each still beats on disk m: interconnect-lost"));
+  EXPECT_TRUE(of("every rail and network is cut").ends_with("takeover and giveback go over the disk"));
   EXPECT_NE(of("the mailbox disk"), "no such failure");
 }
 

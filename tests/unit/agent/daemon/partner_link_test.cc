@@ -103,10 +103,11 @@ constexpr ccm::PoisonOrder kOrder{Incarnation(70), 3};
 class Listener final : public PartnerLinkListener {
  public:
   void partner_assessed(const heartbeat::Assessment&) override {}
-  void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id) override {
+  void partner_published(const ccm::AgentBlockLayout& block, const BootId& boot_id, const std::string&, bool) override {
     boots.push_back(boot_id);
     serials.push_back(block.serial);
   }
+  void partner_heard(bool, const std::string&) override {}
   void partner_seen(const heartbeat::Sighting& sighting) override { sightings.push_back(sighting); }
   [[nodiscard]] bool partner_sighting_wanted() const override { return false; }
   void came_late() override { ++late; }

@@ -55,7 +55,7 @@ struct End {
   }
   void beat(Instant now, bool at_once) {
     network.take(now, Duration{}, writer);
-    network.beat(now, {}, at_once);
+    network.beat(now, {}, {}, at_once);
   }
 
   Network network;

@@ -60,6 +60,21 @@ class BeatExchanges : public ::testing::Test {
   bool heard_by_beta_ = false;
 };
 
+TEST_F(BeatExchanges, a_beat_was_made_after_this_node_sent_the_one_that_it_answers) {
+  meet();
+  const Instant sent = now_;
+  (void)beta_.take(now_ + milliseconds(2), alpha_beats());
+  now_ += milliseconds(5);
+  const Bytes from_beta = beta_beats();
+  (void)alpha_beats();
+  now_ += milliseconds(300);
+  ASSERT_TRUE(alpha_.take(now_, from_beta)) << "however late it comes";
+  EXPECT_EQ(alpha_.made_after(), sent);
+  // Beta has heard nothing since, and says so again: that it was made later cannot be proved.
+  ASSERT_TRUE(alpha_.take(now_, beta_beats()));
+  EXPECT_EQ(alpha_.made_after(), sent);
+}
+
 TEST_F(BeatExchanges, count_once_each_has_heard_the_other) {
   exchange();
   EXPECT_FALSE(heard_by_alpha_ || heard_by_beta_) << "a greeting answers nobody";

@@ -17,8 +17,9 @@
 namespace hapair::ccm {
 namespace {
 
-std::array<std::byte, kBeatBytes> beat(std::uint8_t number) {
-  std::array<std::byte, kBeatBytes> bytes{};
+// The whole of a node's block: what stands beside its beat goes with it.
+DiskBlock beat(std::uint8_t number) {
+  DiskBlock bytes{};
   bytes.fill(std::byte{number});
   return bytes;
 }
@@ -76,6 +77,18 @@ TEST_F(MailboxDisk, CarriesBeatsBothWaysEachNodeInItsBlock) {
   EXPECT_EQ(alpha->refused(), std::nullopt);
   EXPECT_EQ(read(2).front(), std::byte{2}) << "beta's";
   EXPECT_TRUE(check_disk_header(read(0), of("beta", "alpha")));
+}
+
+TEST_F(MailboxDisk, ABeatAloneLeavesNothingOfTheLastBlockBesideIt) {
+  make_area();
+  const auto alpha = open("alpha", "beta");
+  const auto first = beat(7);
+  ASSERT_TRUE(eventually([&] { return alpha->send(first); }));
+  ASSERT_TRUE(eventually([&] { return std::ranges::equal(read(1), first); }));
+  DiskBlock alone{};
+  std::ranges::copy(std::span(first).first(kBeatBytes), alone.begin());
+  ASSERT_TRUE(eventually([&] { return alpha->send(std::span(first).first(kBeatBytes)); }));
+  EXPECT_TRUE(eventually([&] { return std::ranges::equal(read(1), alone); }));
 }
 
 TEST_F(MailboxDisk, ABeatIsToldOnce) {

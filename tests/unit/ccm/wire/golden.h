@@ -89,6 +89,17 @@ inline constexpr GoldenRun kGoldenSlot[] = {
      "80f9af833737e31e"},
 };
 
+// Of notice_test.cc, beside its beat.
+inline constexpr GoldenRun kGoldenNotice[] = {
+    {0,
+     "4841504e4f5445310100000000000000110000000000000007000000000000000300000000000000efcdab0000000000"
+     "080706050403020101"},
+    {96, "706f6f6c2d61"},
+    {128, "08"},
+    {148, "01"},
+    {1120, "f1477d2a97dca90b9a6a080702f7e720caad2f6e"},
+};
+
 inline std::vector<std::byte> golden_bytes(std::span<const GoldenRun> runs, std::size_t size) {
   const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
   std::vector<std::byte> bytes(size);
