@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "agent/core/engine.h"
+#include "ccm/wire/mac.h"
+#include "tests/sim/sim_ports.h"
 
 namespace hapair::world {
 
@@ -25,6 +27,9 @@ class Checker {
   // What is on the node's disk changed, from what anyone relied on before.
   virtual void on_disk(World& /*world*/, NodeIndex /*node*/, const std::optional<agent::DurableState>& /*before*/) {}
   virtual void on_published(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
+  // Of ports, where the world has rails; and of a rail whose handshake has come to a session.
+  virtual void on_port(World& /*world*/, const sim::SimPortDeed& /*deed*/) {}
+  virtual void on_session(World& /*world*/, NodeIndex /*node*/, const ccm::Key& /*key*/) {}
   virtual void after_event(World& /*world*/) {}
 
  protected:
@@ -35,6 +40,8 @@ std::unique_ptr<Checker> one_owner_checker();       // no pool has resources sta
 std::unique_ptr<Checker> epoch_checker();           // durable before use, durable before visible, and only rises
 std::unique_ptr<Checker> fault_checker();           // no fault, no fence
 std::unique_ptr<Checker> resource_order_checker();  // after what it needs, before what needs it, one action at a time
+std::unique_ptr<Checker> ports_checker();           // no write into what was closed, ready only what is, and in time
+std::unique_ptr<Checker> session_checker();         // no two sessions of a node share a key
 std::unique_ptr<Checker>
 fence_checker();  // a claim on disk first, of nobody that is well, its answer only for that claim
 

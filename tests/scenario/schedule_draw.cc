@@ -524,7 +524,11 @@ class Drawer {
 
 }  // namespace
 
-Plan draw_plan(std::uint64_t seed) { return Drawer(seed).draw(); }
+Plan draw_plan(std::uint64_t seed) {
+  Plan plan = Drawer(seed).draw();
+  add_rails(plan, seed);
+  return plan;
+}
 
 Plan without_quiet(Plan plan) {
   for (Act& act : plan.acts) {
@@ -541,12 +545,13 @@ std::string describe(const WorldOptions& options) {
       "storage "
       "{}), giveback by itself {} (bound {:.0f} s), hands over at a shutdown {}, writes outlive their agent {}, failed "
       "writes "
-      "land {}",
+      "land {}, rails {}",
       ms_of(options.monitor_interval) / 1000, yes(options.network), yes(options.vetoes), yes(policy.automatic_takeover),
       ms_of(policy.takeover_hold),
       policy.storage_stalled ? fmt::format("{:.0f} ms", ms_of(*policy.storage_stalled)) : "no",
       yes(policy.automatic_giveback), ms_of(policy.giveback_bound) / 1000, yes(policy.hand_over_at_shutdown),
-      yes(options.write_survives), yes(options.failed_write_lands));
+      yes(options.write_survives), yes(options.failed_write_lands),
+      options.rails == 0 ? "stood in for" : std::to_string(options.rails));
 }
 
 }  // namespace hapair::world

@@ -64,7 +64,7 @@ void World::set_phase(NodeIndex index, BootPhase phase) {
 // One round of the CCM's loop: it beats, publishes, looks at its partner and tells its client.
 void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   Node& node = nodes_[index];
-  if (!node.ccm || node.ccm->incarnation != incarnation) return;
+  if (!node.ccm || node.ccm->incarnation != incarnation || reread_key(index)) return;
   Ccm& own = *node.ccm;
   if (own.slot && own.slot->state == ccm::ClientState::registered && !node.agent_hung) {
     ++own.slot->beat;
@@ -88,24 +88,41 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   own.page.agent = own.block.value_or(ccm::AgentBlockLayout{});
 
   own.poison_answer = own.poison_taker.answer();
+  publish_over_rails(index);  // before they answer the partner, which then reads this very beat
   feed_watchdog(index);
   if (!node.ccm || node.ccm->incarnation != incarnation) return;
-  std::optional<heartbeat::Observation> heard = hear(index);
-  heartbeat::Observation seen = look(index);
-  poison_turn(index, seen.page && seen.proof == ccm::PageProof::session);
+  const bool served = own.slot && own.slot->state == ccm::ClientState::registered;
+  if (auto heard = hear(index); heard && served) hand_over(index, {std::move(*heard), now_});
+  if (rails_) {
+    look_over_rails(index, true);
+  } else {
+    heartbeat::Observation seen = look(index);
+    poison_turn(index, seen.page && seen.proof == ccm::PageProof::session);
+    if (node.agent && served) hand_over(index, {std::move(seen), now_});
+  }
   if (!node.ccm || node.ccm->incarnation != incarnation) return;
-  if (own.slot && own.slot->state == ccm::ClientState::registered) {
-    if (heard) node.agent->inbox.push_back(std::move(*heard));
-    node.agent->inbox.push_back(std::move(seen));
-    while (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
+  if (served) {
     if (!node.agent_hung) look_at_self(index);
-    if (node.agent && !node.agent_hung) tell_agent_of_poison(index);
-    if (node.agent && !node.agent_hung) drain(index);
+    if (node.agent && !node.agent_hung) take_in(index);
     if (node.agent && !node.agent_hung) note_look(index);
   }
   const Duration late = lateness();
   own.latest = std::max(own.latest, late);
   schedule(kCcmPace + late, Scope::beat, index, [this, index, incarnation] { ccm_tick(index, incarnation); });
+  arm_rails();
+}
+
+void World::hand_over(NodeIndex index, Look look) {
+  std::deque<Look>& inbox = nodes_[index].agent->inbox;
+  inbox.push_back(std::move(look));
+  if (inbox.size() > kRing) inbox.pop_front();
+}
+
+// What its CCM tells the agent, as it wakes it.
+void World::take_in(NodeIndex index) {
+  Node& node = nodes_[index];
+  tell_agent_of_poison(index);
+  if (node.agent && !node.agent_hung) drain(index);
 }
 
 Duration World::lateness() {
@@ -221,8 +238,9 @@ void World::drain(NodeIndex index) {
   Node& node = nodes_[index];
   while (node.agent && !node.agent->inbox.empty()) {
     Agent& own = *node.agent;
-    heartbeat::Observation seen = std::move(own.inbox.front());
+    Look look = std::move(own.inbox.front());
     own.inbox.pop_front();
+    heartbeat::Observation& seen = look.seen;
     seen.when = own.clock.judge_time(seen.when);
     const auto assessment = own.watch.observe(seen);
     const bool sealed = seen.page && seen.proof == ccm::PageProof::session;
@@ -233,7 +251,7 @@ void World::drain(NodeIndex index) {
       step(index, agent::PartnerSeen{own.clock.world_time(*sighting)});
     }
     if (assessment) step(index, agent::PartnerAssessed{own.clock.world_time(*assessment)});
-    if (!sealed || seen.when <= own.poisoned_at) continue;
+    if (!sealed || look.posted <= own.poisoned_at) continue;
     const ccm::AgentBlockLayout& block = seen.page->agent;
     if (block.serial == 0 || (block.serial == own.seen_serial && block.agent_life == own.seen_life)) continue;
     own.seen_serial = block.serial;
