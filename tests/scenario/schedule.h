@@ -23,6 +23,8 @@ struct Act {
 };
 std::string_view text_of(Act::Sort sort);
 
+Act quiet_act(Duration length);
+
 struct Plan {
   std::uint64_t seed = 0;
   WorldOptions options;

@@ -12,6 +12,8 @@ namespace {
 using agent::OperatorCommand;
 using agent::ResourceAction;
 
+constexpr Duration kQuietOfLeases = seconds(300);
+
 class Drawer {
  public:
   explicit Drawer(std::uint64_t seed) : random_(seed), poisons_(~seed), seed_(seed) {}
@@ -155,10 +157,13 @@ class Drawer {
     }
   }
 
-  // So long that each resource is looked at so many times.
+  // So long that each resource is looked at so many times. Leases are renewed every few hundred milliseconds, so that
+  // little is leapt over at once: minutes of that are enough, where else the time goes to days.
   Act quiet() {
-    const Duration length = plan_.options.monitor_interval * (50 + pick(700));
-    return {Act::Sort::quiet, "quiet", fmt::format("all is well for {:.0f} s", ms_of(length) / 1000), {}, length};
+    const Duration interval = plan_.options.monitor_interval;
+    const Duration seldom = interval * (50 + pick(700)) * std::max(interval / seconds(5), Duration::rep{1});
+    const Duration length = plan_.options.policy.mailbox_arbiter ? std::min<Duration>(seldom, kQuietOfLeases) : seldom;
+    return quiet_act(length);
   }
 
   agent::ResourceId any_resource() {
@@ -523,6 +528,10 @@ class Drawer {
 };
 
 }  // namespace
+
+Act quiet_act(Duration length) {
+  return {Act::Sort::quiet, "quiet", fmt::format("all is well for {:.0f} s", ms_of(length) / 1000), {}, length};
+}
 
 Plan draw_plan(std::uint64_t seed) {
   Plan plan = Drawer(seed).draw();

@@ -8,8 +8,9 @@
 namespace hapair::world {
 namespace {
 
-// A simulated beat over shipped rails costs several times as much as one without.
-constexpr int kPerCentWithRails = 30;
+// A simulated beat over shipped rails costs six times as much as one without, for its MACs and checksums.
+constexpr int kPerCentWithRails = 20;
+constexpr Duration kLongestQuiet = std::chrono::hours(4);
 
 class RailsDrawer {
  public:
@@ -18,6 +19,9 @@ class RailsDrawer {
   void draw() {
     if (!chance(kPerCentWithRails)) return;
     plan_->options.rails = chance(50) ? 1 : 2;
+    for (Act& act : plan_->acts) {
+      if (act.sort == Act::Sort::quiet && act.wait > kLongestQuiet) act = quiet_act(kLongestQuiet);
+    }
     if (chance(40)) insert(0, weather());
     for (int left = 1 + pick(8); left > 0; --left) {
       insert(static_cast<std::size_t>(pick(static_cast<int>(plan_->acts.size()) + 1)), one_act());

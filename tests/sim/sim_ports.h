@@ -115,6 +115,9 @@ class SimPortEnd final : public ccm::PortCarrier {
   [[nodiscard]] bool has_news() const { return !news_.empty(); }
   // All of the client's ports are ready, as it was told.
   [[nodiscard]] bool all_ready(std::uint8_t slot) const;
+  [[nodiscard]] const ccm::PortStanding& told(ccm::PortRef port) const {
+    return ports_.at(port.slot).at(port.index).told;
+  }
   // When the session commanded something last, or something became of a command.
   [[nodiscard]] Instant stirred() const { return stirred_; }
 
