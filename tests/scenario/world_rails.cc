@@ -56,6 +56,7 @@ World::Rails::Rails(std::uint64_t seed, std::size_t count)
 
 std::vector<sim::SimNetwork*> World::Rails::pointers(const std::vector<std::unique_ptr<sim::SimNetwork>>& networks) {
   std::vector<sim::SimNetwork*> all;
+  all.reserve(networks.size());
   for (const auto& network : networks) all.push_back(network.get());
   return all;
 }

@@ -159,7 +159,7 @@ bool SimPortEnd::give(const PortCommand& command) {
 
 bool SimPortEnd::take(PortNews& into) {
   if (news_.empty()) return false;
-  into = std::move(news_.front());
+  into = news_.front();
   news_.pop_front();
   return true;
 }
