@@ -219,6 +219,13 @@ const PartnerWatch::Rail* PartnerWatch::answering_host() const {
   return nullptr;
 }
 
+// What looks now may be another one, which has been silent for longer.
+std::string PartnerWatch::last_answering_rail(RailId otherwise) const {
+  const auto newest = std::ranges::max_element(rails_, {}, &Rail::last_page);
+  if (newest->last_page == Instant()) return rail_name(otherwise);
+  return rail_name(RailId(static_cast<std::uint64_t>(newest - rails_.begin())));
+}
+
 std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observation& seen) {
   const std::string channel = rail_name(seen.rail);
   // One rail's failure says nothing of the partner while another one shows it.
@@ -238,7 +245,8 @@ std::optional<PartnerWatch::Finding> PartnerWatch::judge_silence(const Observati
   if (!rail_.silent()) return std::nullopt;
   const ccm::FabricError last_error = rails_.at(seen.rail.value()).last_error;
   std::vector<Evidence> because;
-  because.push_back({rail_.last_moved(), channel, "the last read of the partner's page that was answered"});
+  because.push_back(
+      {rail_.last_moved(), last_answering_rail(seen.rail), "the last read of the partner's page that was answered"});
   because.push_back(
       {seen.when, channel,
        fmt::format("no read is answered for {:.1f} ms (limit {:.1f} ms){}", ms_of(rail_.silence()),

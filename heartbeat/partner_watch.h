@@ -123,6 +123,7 @@ class PartnerWatch {
   void note_phase(const Observation& seen);
   [[nodiscard]] bool proven_elsewhere(const Observation& seen) const;
   [[nodiscard]] const Rail* answering_host() const;
+  [[nodiscard]] std::string last_answering_rail(RailId otherwise) const;
   [[nodiscard]] Finding alive(const ccm::StatusView& page, std::uint64_t agent_beat, Instant when,
                               const std::string& channel) const;
   std::optional<Finding> judge_page(const Observation& seen);

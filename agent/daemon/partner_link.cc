@@ -8,6 +8,8 @@
 #include <span>
 #include <utility>
 
+#include "heartbeat/observed.h"
+
 namespace hapair::agent {
 namespace {
 
@@ -36,29 +38,6 @@ Duration heard_for(const heartbeat::WatchLimits& limits) {
     longest = std::max(longest, heartbeat::network_ceiling(limits, i) + limits.network_lags.at(i));
   }
   return longest;
-}
-
-heartbeat::Observation parse(const ccm::ObservationLayout& raw) {
-  heartbeat::Observation seen;
-  seen.when = instant_of_ns(raw.when_ns);
-  seen.rail = RailId(raw.channel);
-  seen.network = NetworkId(raw.channel);
-  seen.kind = static_cast<ccm::ObservationKind>(raw.kind);
-  seen.error = static_cast<ccm::FabricError>(raw.error);
-  seen.proof = raw.proof <= static_cast<std::uint8_t>(ccm::PageProof::session) ? static_cast<ccm::PageProof>(raw.proof)
-                                                                               : ccm::PageProof::none;
-  if (seen.kind == ccm::ObservationKind::beat) {
-    if (const auto beat = ccm::parse_beat(std::as_bytes(std::span(raw.page)).first(ccm::kBeatBytes))) seen.beat = *beat;
-    return seen;
-  }
-  if (seen.kind != ccm::ObservationKind::page) return seen;
-  auto page = ccm::parse_status_page(std::as_bytes(std::span(raw.page)));
-  if (page) {
-    seen.page = std::move(*page);
-  } else {
-    seen.kind = ccm::ObservationKind::unreadable;
-  }
-  return seen;
 }
 
 }  // namespace
@@ -217,7 +196,7 @@ void PartnerLink::drain() {
 
 void PartnerLink::take(const ccm::ObservationLayout& raw) {
   if (raw.kind == static_cast<std::uint32_t>(ccm::ObservationKind::notice)) return take_notice(raw);
-  const heartbeat::Observation seen = parse(raw);
+  const heartbeat::Observation seen = heartbeat::observed(raw);
   const auto assessment = watch_.observe(seen);
   // The handshake's proof does not cover what the page says of phase and pools; the session's MAC does.
   const bool sealed = seen.page && seen.proof == ccm::PageProof::session;

@@ -25,7 +25,7 @@ std::uint32_t us_of(Duration pace) {
 }  // namespace
 
 Ccm::Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks,
-         PortThread& ports, WatchdogKeeper& watchdog, const SysrqTrigger& sysrq, Random& random, PhaseRecord phase,
+         PortCarrier& ports, WatchdogKeeper& watchdog, const SysrqTrigger& sysrq, Random& random, PhaseRecord phase,
          const Clock& clock)
     : config_(identity.config),
       trouble_(identity.trouble),

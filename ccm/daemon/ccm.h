@@ -32,9 +32,9 @@ struct CcmIdentity {
 
 class Ccm final : public PhaseSetter {
  public:
-  // `fabrics` are open; they and `networks` are one for each of the configuration's, in its order. `ports` is started.
+  // `fabrics` are open; they and `networks` are one for each of the configuration's, in its order. `ports` has begun.
   // What is referred to outlives this.
-  Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks, PortThread& ports,
+  Ccm(const CcmIdentity& identity, std::span<Fabric* const> fabrics, std::vector<Network> networks, PortCarrier& ports,
       WatchdogKeeper& watchdog, const SysrqTrigger& sysrq, Random& random, PhaseRecord phase, const Clock& clock);
 
   // Serves clients at the configured socket; the first turn comes after it. Not real-time.

@@ -62,7 +62,7 @@ struct PortGrant {
   std::array<int, kMaxClientPorts> channel{};
 };
 
-// Answers a client's wish for ports, at once or later (ClientRegistry::ports_made, ports_refused), and hears of its
+// Answers a client's wish for ports, at once or later (PortClients), and hears of its
 // end.
 class PortRequests {
  public:
@@ -73,6 +73,19 @@ class PortRequests {
   ~PortRequests() = default;
 };
 
+// Who hears what came of it.
+class PortClients {
+ public:
+  // The answer to a request that was taken; nothing where the client is gone meanwhile.
+  virtual void ports_made(std::uint8_t slot, std::uint64_t life, const PortGrant& grant) = 0;
+  virtual void ports_refused(std::uint8_t slot, std::uint64_t life, ClientRefusal refusal) = 0;
+  // Ends a client that does not keep to the protocol of its ports.
+  virtual void expel(std::uint8_t slot, std::uint64_t life) = 0;
+
+ protected:
+  ~PortClients() = default;
+};
+
 // What the agent says of poison in its memory; all zero while there is no agent.
 struct PoisonWords {
   std::uint64_t asked = 0;
@@ -80,7 +93,7 @@ struct PoisonWords {
   std::uint64_t cannot = 0;
 };
 
-class ClientRegistry {
+class ClientRegistry final : public PortClients {
  public:
   ClientRegistry(Incarnation incarnation, Random& random, PhaseSetter& phases, PortRequests& ports,
                  FedUntilTaker& watchdog);
@@ -96,11 +109,10 @@ class ClientRegistry {
   // Wakes those for whom there are new observations: all where they are news, else who has not been woken for its own
   // pace, to the nearest `turn`. Real-time.
   void wake_clients(Instant now, Duration turn, bool news);
-  // The answer to a request that `ports` took; nothing where the client is gone meanwhile.
-  void ports_made(std::uint8_t slot, std::uint64_t life, const PortGrant& grant);
-  void ports_refused(std::uint8_t slot, std::uint64_t life, ClientRefusal refusal);
-  // Ends a client that does not keep to the protocol of its ports.
-  void expel(std::uint8_t slot, std::uint64_t life);
+  // PortClients
+  void ports_made(std::uint8_t slot, std::uint64_t life, const PortGrant& grant) override;
+  void ports_refused(std::uint8_t slot, std::uint64_t life, ClientRefusal refusal) override;
+  void expel(std::uint8_t slot, std::uint64_t life) override;
   // Copies who is registered, each beat, and the agent's block into the page. Real-time.
   void copy_to(StatusPageLayout& page);
   // Takes until when each client wants the watchdog fed, each beat. Real-time.

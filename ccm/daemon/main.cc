@@ -36,6 +36,7 @@
 #include "ccm/daemon/options.h"
 #include "ccm/daemon/say.h"
 #include "ccm/daemon/watchdog_keeper.h"
+#include "ccm/ports/port_thread.h"
 #include "ccm/watchdog/configured_watchdog.h"
 #include "ccm/watchdog/fed_until_record.h"
 #include "ccm/watchdog/sysrq.h"

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "ccm/base/check.h"
-#include "ccm/daemon/say.h"
 #include "ccm/session/port_token.h"
 
 namespace hapair::ccm {
@@ -22,8 +21,13 @@ std::string port_text(std::string_view client, std::uint8_t index) {
 }  // namespace
 
 PortBroker::PortBroker(const NodeName& node, const NodeName& partner, Incarnation own, std::uint64_t most_bytes,
-                       PortThread& thread)
-    : node_(node), partner_(partner), most_bytes_(most_bytes), thread_(&thread), session_(HAPAIR_VERSION, own) {}
+                       PortCarrier& carrier, Journal& journal)
+    : node_(node),
+      partner_(partner),
+      most_bytes_(most_bytes),
+      carrier_(&carrier),
+      journal_(&journal),
+      session_(HAPAIR_VERSION, own) {}
 
 // ---- clients -----------------------------------------------------------------------------------------------------
 
@@ -86,8 +90,9 @@ void PortBroker::take_rails(std::span<Rail> rails) {
     StatusPageLayout layout;
     std::memcpy(&layout, page->data(), sizeof layout);
     if (!session_.partner(layout)) {
-      say(4, partner_.text() + " tells of its ports what no version defines, over rail " + rail.name().text() +
-                 "; its ports stay as they were. Install the same version on both nodes");
+      journal_->say(4, partner_.text() + " tells of its ports what no version defines, over rail " +
+                           rail.name().text() +
+                           "; its ports stay as they were. Install the same version on both nodes");
     }
   }
 }
@@ -97,16 +102,16 @@ void PortBroker::take_rails(std::span<Rail> rails) {
 // The thread takes commands in their order; one that does not fit waits here, and nothing overtakes it.
 void PortBroker::give(const PortCommand& command) {
   flush();
-  if (!waiting_.empty() || !thread_->give(command)) waiting_.push(command);
+  if (!waiting_.empty() || !carrier_->give(command)) waiting_.push(command);
 }
 
 void PortBroker::flush() {
-  while (!waiting_.empty() && thread_->give(waiting_.front())) waiting_.pop();
+  while (!waiting_.empty() && carrier_->give(waiting_.front())) waiting_.pop();
 }
 
 void PortBroker::take_news(Instant now) {
   PortNews news;
-  while (thread_->take(news)) take(now, news);
+  while (carrier_->take(news)) take(now, news);
 }
 
 void PortBroker::take(Instant now, const PortNews& news) {
@@ -122,7 +127,8 @@ void PortBroker::take(Instant now, const PortNews& news) {
       return clients_->ports_made(news.port.slot, news.life, grant);
     }
     case PortNews::Kind::not_created:
-      say(4, "client " + std::string(name_in(held.name)) + " gets no ports: " + std::string(name_in(news.text)));
+      journal_->say(4,
+                    "client " + std::string(name_in(held.name)) + " gets no ports: " + std::string(name_in(news.text)));
       held = {};
       return clients_->ports_refused(news.port.slot, news.life, ClientRefusal::no_memory);
     case PortNews::Kind::connected:
@@ -130,11 +136,12 @@ void PortBroker::take(Instant now, const PortNews& news) {
     case PortNews::Kind::not_connected:
       return session_.not_connected(now, news.port, news.exposure);
     case PortNews::Kind::not_exposed:
-      say(4, port_text(name_in(held.name), news.port.index) + " cannot be opened to " + partner_.text() + ": " +
-                 std::string(name_in(news.text)) + "; it is tried again");
+      journal_->say(4, port_text(name_in(held.name), news.port.index) + " cannot be opened to " + partner_.text() +
+                           ": " + std::string(name_in(news.text)) + "; it is tried again");
       return session_.not_exposed(now, news.port, news.exposure);
     case PortNews::Kind::broken:
-      say(4, "client " + std::string(name_in(held.name)) +
+      journal_->say(
+          4, "client " + std::string(name_in(held.name)) +
                  " writes to its ports what no hapair library writes; it is turned away, its ports are closed. Use the "
                  "client library of this version");
       return clients_->expel(news.port.slot, news.life);
@@ -198,15 +205,17 @@ void PortBroker::log(const SessionCommand& command, std::span<const Rail> rails)
   const std::string what = port_text(name_in(held_.at(command.port.slot).name), command.port.index);
   switch (command.standing.state) {
     case PortStanding::State::ready:
-      return say(5, what + " is ready: it reaches " + std::to_string(command.standing.partner_memory) + " bytes of " +
-                        partner_.text() + " over rail " + rails[command.standing.rail.value()].name().text());
+      return journal_->say(5, what + " is ready: it reaches " + std::to_string(command.standing.partner_memory) +
+                                  " bytes of " + partner_.text() + " over rail " +
+                                  rails[command.standing.rail.value()].name().text());
     case PortStanding::State::connecting:
       if (!was_ready) return;
-      return say(4, what + " has lost its way to " + partner_.text() +
-                        "; operations that were outstanding have failed, and it is taken up again over the first rail "
-                        "that both nodes have");
+      return journal_->say(
+          4, what + " has lost its way to " + partner_.text() +
+                 "; operations that were outstanding have failed, and it is taken up again over the first rail "
+                 "that both nodes have");
     case PortStanding::State::waiting:
-      return say(5, what + " waits for the client of the same name on " + partner_.text());
+      return journal_->say(5, what + " waits for the client of the same name on " + partner_.text());
   }
 }
 
@@ -216,14 +225,15 @@ void PortBroker::log_session() {
   const SessionBlockLayout& partner = session_.partner_block();
   const std::string software(name_in(partner.software));
   if (logged_ == SessionState::established) {
-    say(5, "session with " + partner_.text() + " (hapair " + software + "): protocol " +
-               std::to_string(session_.protocol()));
+    journal_->say(5, "session with " + partner_.text() + " (hapair " + software + "): protocol " +
+                         std::to_string(session_.protocol()));
   } else if (logged_ == SessionState::refused) {
-    say(4, "no session with " + partner_.text() + " (hapair " + (software.empty() ? "of an older version" : software) +
-               "): it speaks protocols " + std::to_string(partner.protocol_min) + " to " +
-               std::to_string(partner.protocol_max) + ", this node " + std::to_string(kSessionProtocolMin) + " to " +
-               std::to_string(kSessionProtocolMax) +
-               "; ports stay closed, heartbeats go on. Install versions with one in common");
+    journal_->say(4, "no session with " + partner_.text() + " (hapair " +
+                         (software.empty() ? "of an older version" : software) + "): it speaks protocols " +
+                         std::to_string(partner.protocol_min) + " to " + std::to_string(partner.protocol_max) +
+                         ", this node " + std::to_string(kSessionProtocolMin) + " to " +
+                         std::to_string(kSessionProtocolMax) +
+                         "; ports stay closed, heartbeats go on. Install versions with one in common");
   }
 }
 
@@ -232,7 +242,7 @@ void PortBroker::show(CcmSelfLayout& self) const {
   self.protocol = session_.protocol();
   self.partner_software = session_.partner_block().software;
   for (std::size_t i = 0; i < self.rail_count; ++i)
-    self.rails.at(i).ports_turned_away = thread_->turned_away(RailId(i));
+    self.rails.at(i).ports_turned_away = carrier_->turned_away(RailId(i));
   self.port_count = 0;
   for (std::uint8_t slot = 0; slot < kMaxClients; ++slot) {
     const Held& held = held_.at(slot);
@@ -240,7 +250,7 @@ void PortBroker::show(CcmSelfLayout& self) const {
     for (std::uint8_t index = 0; index < held.wants.ports; ++index) {
       PortSelfLayout& out = self.ports.at(self.port_count++);
       const PortStanding& standing = session_.standing({slot, index});
-      const PortTraffic traffic = thread_->traffic({slot, index});
+      const PortTraffic traffic = carrier_->traffic({slot, index});
       out = {};
       out.client = held.name;
       out.index = index;

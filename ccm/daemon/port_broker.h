@@ -13,7 +13,8 @@
 #include "ccm/base/time.h"
 #include "ccm/daemon/client_registry.h"
 #include "ccm/daemon/rail.h"
-#include "ccm/ports/port_thread.h"
+#include "ccm/daemon/say.h"
+#include "ccm/ports/port_carrier.h"
 #include "ccm/session/session.h"
 #include "ccm/wire/observation.h"
 
@@ -21,10 +22,11 @@ namespace hapair::ccm {
 
 class PortBroker final : public PortRequests {
  public:
-  // `most_bytes`: of all ports together. `thread` is started; it outlives this, and so do `clients` once set.
+  // `most_bytes`: of all ports together. `carrier` has begun; it and `journal` outlive this, and so do `clients` once
+  // set.
   PortBroker(const NodeName& node, const NodeName& partner, Incarnation own, std::uint64_t most_bytes,
-             PortThread& thread);
-  void set_clients(ClientRegistry& clients) { clients_ = &clients; }
+             PortCarrier& carrier, Journal& journal = daemon_journal());
+  void set_clients(PortClients& clients) { clients_ = &clients; }
 
   // PortRequests
   ClientRefusal request(const PortRequest& request, PortLimits& limits) override;
@@ -58,8 +60,9 @@ class PortBroker final : public PortRequests {
   NodeName node_;
   NodeName partner_;
   std::uint64_t most_bytes_;
-  PortThread* thread_;
-  ClientRegistry* clients_ = nullptr;
+  PortCarrier* carrier_;
+  Journal* journal_;
+  PortClients* clients_ = nullptr;
   Session session_;
   SessionState logged_ = SessionState::none;
   std::array<Held, kMaxClients> held_;

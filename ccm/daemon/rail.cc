@@ -6,8 +6,6 @@
 #include <string_view>
 #include <utility>
 
-#include "ccm/daemon/say.h"
-
 namespace hapair::ccm {
 namespace {
 
@@ -22,13 +20,14 @@ constexpr Duration kLogAgain = std::chrono::hours(1);
 }  // namespace
 
 Rail::Rail(RailId id, const RailName& name, const HandshakeIdentity& identity, const HandshakeSettings& settings,
-           const Key& pair_key, Fabric& fabric, Random& random)
+           const Key& pair_key, Fabric& fabric, Random& random, Journal& journal)
     : id_(id),
       name_(name),
       node_(identity.node),
       partner_(identity.partner),
       pair_(identity.pair),
       fabric_(&fabric),
+      journal_(&journal),
       handshake_(identity, settings, pair_key, random),
       page_(fabric.status_memory()) {
   put_name(self_.name, name.view());
@@ -174,8 +173,8 @@ void Rail::carry_out(Instant now, const HandshakeOutput& output) {
   log_refusals(now, output.refusals);
   if (output.ended || output.drop) still_known_ = false;
   if (output.ended) {
-    say(4, "the early channel to " + partner_.text() + " over rail " + name_.text() + " is down: " +
-               std::string(text_of(*output.ended)) + "; it is taken up again as soon as the partner answers");
+    journal_->say(4, "the early channel to " + partner_.text() + " over rail " + name_.text() + " is down: " +
+                         std::string(text_of(*output.ended)) + "; it is taken up again as soon as the partner answers");
   }
   if (output.established) {
     ++self_.sessions;
@@ -184,9 +183,9 @@ void Rail::carry_out(Instant now, const HandshakeOutput& output) {
     self_.connected_in_us = static_cast<std::uint64_t>(std::max<std::int64_t>(us, 1));
     std::array<char, 64> took{};
     std::snprintf(took.data(), took.size(), "%.2f ms", ms_of(*output.established));
-    say(5, "the early channel to " + partner_.text() + " is up, " + took.data() +
-               " after both pages were readable, over rail " + name_.text() + " (" + std::string(fabric_->kind()) +
-               ")");
+    journal_->say(5, "the early channel to " + partner_.text() + " is up, " + took.data() +
+                         " after both pages were readable, over rail " + name_.text() + " (" +
+                         std::string(fabric_->kind()) + ")");
   }
   if (output.publish) publish(now);
   if (output.drop) {
@@ -251,10 +250,10 @@ void Rail::log_trouble() {
   const std::string_view trouble = fabric_->trouble();
   if (trouble == logged_trouble_) return;
   if (trouble.empty()) {
-    say(5, "rail " + name_.text() + " (" + std::string(fabric_->kind()) + ") can be used now");
+    journal_->say(5, "rail " + name_.text() + " (" + std::string(fabric_->kind()) + ") can be used now");
   } else {
-    say(4, "rail " + name_.text() + " (" + std::string(fabric_->kind()) +
-               ") cannot be used for now: " + std::string(trouble) + "; it is tried again by itself");
+    journal_->say(4, "rail " + name_.text() + " (" + std::string(fabric_->kind()) +
+                         ") cannot be used for now: " + std::string(trouble) + "; it is tried again by itself");
   }
   logged_trouble_ = trouble;
 }
@@ -289,7 +288,7 @@ void Rail::log_refusals(Instant now, const RefusalList& refusals) {
         line += "bytes that are no record of this protocol; nothing was changed by them";
         break;
     }
-    say(refusal.kind == RefusalKind::stale ? 6 : 4, line);
+    journal_->say(refusal.kind == RefusalKind::stale ? 6 : 4, line);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
+#include "ccm/daemon/say.h"
 #include "ccm/fabric/fabric.h"
 #include "ccm/handshake/handshake.h"
 #include "ccm/poison/giver.h"
@@ -26,9 +27,9 @@ enum class RailNews : std::uint8_t { none, as_before, some };
 
 class Rail {
  public:
-  // `fabric` is open; it, `random` and whatever `observations` points to later outlive this.
+  // `fabric` is open; it, `random`, `journal` and whatever `observations` points to later outlive this.
   Rail(RailId id, const RailName& name, const HandshakeIdentity& identity, const HandshakeSettings& settings,
-       const Key& pair_key, Fabric& fabric, Random& random);
+       const Key& pair_key, Fabric& fabric, Random& random, Journal& journal = daemon_journal());
 
   // Where observations go, once clients are served.
   void set_observations(ObservationWriter& observations) { observations_ = &observations; }
@@ -84,6 +85,7 @@ class Rail {
   NodeName partner_;
   PairName pair_;
   Fabric* fabric_;
+  Journal* journal_;
   Handshake handshake_;
   StatusPublisher page_;
   ObservationWriter* observations_ = nullptr;

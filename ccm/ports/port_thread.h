@@ -15,12 +15,13 @@
 #include "ccm/base/fd.h"
 #include "ccm/base/spsc_ring.h"
 #include "ccm/base/time.h"
+#include "ccm/ports/port_carrier.h"
 #include "ccm/ports/port_host.h"
 #include "ccm/wire/mac.h"
 
 namespace hapair::ccm {
 
-class PortThread {
+class PortThread final : public PortCarrier {
  public:
   // The fabrics are this thread's from here on. `clock` outlives it.
   PortThread(std::vector<std::unique_ptr<PortFabric>> fabrics, const Clock& clock);
@@ -30,16 +31,15 @@ class PortThread {
 
   std::expected<void, std::string> start();
 
-  // The CCM's side. False: the thread is behind; the command is given again at the next turn.
-  bool give(const PortCommand& command);
-  bool take(PortNews& into);
+  // The CCM's side.
+  bool give(const PortCommand& command) override;
+  bool take(PortNews& into) override;
   // Readable when there is news.
   [[nodiscard]] int news_fd() const { return news_event_.get(); }
   void acknowledge_news() const;
-  // A copy of what the ports have moved so far, no older than a tenth of a second while something moves.
-  [[nodiscard]] PortTraffic traffic(PortRef port) const;
-  // What came to the ports of that rail from the network and was refused.
-  [[nodiscard]] std::uint64_t turned_away(RailId rail) const { return turned_away_.at(rail.value()); }
+  // A copy, no older than a tenth of a second while something moves.
+  [[nodiscard]] PortTraffic traffic(PortRef port) const override;
+  [[nodiscard]] std::uint64_t turned_away(RailId rail) const override { return turned_away_.at(rail.value()); }
 
  private:
   static void* run(void* self);

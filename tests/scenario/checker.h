@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "agent/core/engine.h"
+#include "ccm/wire/mac.h"
+#include "tests/sim/sim_ports.h"
 
 namespace hapair::world {
 
@@ -28,6 +30,9 @@ class Checker {
   // Another block of the node's agent is shown by its CCM; and a block is handed to the node's engine.
   virtual void on_shown(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
   virtual void on_told(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
+  // Of ports, where the world has rails; and of a rail whose handshake has come to a session.
+  virtual void on_port(World& /*world*/, const sim::SimPortDeed& /*deed*/) {}
+  virtual void on_session(World& /*world*/, NodeIndex /*node*/, const ccm::Key& /*key*/) {}
   virtual void after_event(World& /*world*/) {}
 
  protected:
@@ -39,6 +44,8 @@ std::unique_ptr<Checker> block_order_checker();     // what an engine is told of
 std::unique_ptr<Checker> epoch_checker();           // durable before use, durable before visible, and only rises
 std::unique_ptr<Checker> fault_checker();           // no fault, no fence
 std::unique_ptr<Checker> resource_order_checker();  // after what it needs, before what needs it, one action at a time
+std::unique_ptr<Checker> ports_checker();           // no write into what was closed, ready only what is, and in time
+std::unique_ptr<Checker> session_checker();         // no two sessions of a node share a key
 std::unique_ptr<Checker>
 fence_checker();  // a claim on disk first, of nobody that is well, its answer only for that claim
 

@@ -77,13 +77,22 @@ void Schedule::heal_gently() {
       world_.start_agent(n);
       end_orders(n);
     }
-    if (world_.advance_until([this] { return world_.settled() || !world_.violations().empty(); }, seconds(10))) return;
+    if (!world_.advance_until([this] { return world_.settled() || !world_.violations().empty(); }, seconds(10)))
+      continue;
+    return wait_for_ports();
   }
   for (const NodeIndex n : {0UL, 1UL}) {
     if (world_.engine(n) != nullptr && !world_.engine(n)->node_reason().empty()) return;
   }
   world_.violation("220 s after all is well not every pool is served once, and no operator is told why\n" +
                    world_.describe());
+}
+
+// Where there are any: whether they come in time is the checker's to say.
+void Schedule::wait_for_ports() {
+  if (plan_.options.rails == 0) return;
+  const auto over = [this] { return (world_.ports_ready(0) && world_.ports_ready(1)) || !world_.violations().empty(); };
+  world_.advance_until(over, seconds(12));
 }
 
 void Schedule::stay_quiet(Duration time) {

@@ -23,12 +23,16 @@ struct Act {
 };
 std::string_view text_of(Act::Sort sort);
 
+Act quiet_act(Duration length);
+
 struct Plan {
   std::uint64_t seed = 0;
   WorldOptions options;
   std::vector<Act> acts;
 };
 Plan draw_plan(std::uint64_t seed);
+// Its part for a share of the seeds: rails with the shipped handshake and session, and what happens to them.
+void add_rails(Plan& plan, std::uint64_t seed);
 // The same, and where hours would pass it goes on as soon as all is well: many times as fast.
 Plan without_quiet(Plan plan);
 // What the seed drew besides the acts, in one line.
@@ -54,6 +58,7 @@ class Schedule {
   void advance(Duration time);
   void heal_gently();
   void stay_quiet(Duration time);
+  void wait_for_ports();
   void heal();
   void end_orders(NodeIndex node);
 

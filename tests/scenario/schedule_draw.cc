@@ -14,6 +14,8 @@ namespace {
 using agent::OperatorCommand;
 using agent::ResourceAction;
 
+constexpr Duration kQuietOfLeases = seconds(300);
+
 class Drawer {
  public:
   explicit Drawer(std::uint64_t seed) : random_(seed), poisons_(~seed), seed_(seed) {}
@@ -157,14 +159,13 @@ class Drawer {
     }
   }
 
-  // So long that whatever is done again and again is done so many times: resources looked at, mailbox disks for a
-  // lease.
+  // So long that each resource is looked at so many times. Leases are renewed every few hundred milliseconds, so that
+  // little is leapt over at once: minutes of that are enough, where else the time goes to days.
   Act quiet() {
-    const agent::EnginePolicy& policy = plan_.options.policy;
-    const Duration again = policy.mailbox_arbiter ? std::min<Duration>(plan_.options.monitor_interval, policy.lease / 4)
-                                                  : plan_.options.monitor_interval;
-    const Duration length = again * (50 + pick(700));
-    return {Act::Sort::quiet, "quiet", fmt::format("all is well for {:.0f} s", ms_of(length) / 1000), {}, length};
+    const Duration interval = plan_.options.monitor_interval;
+    const Duration seldom = interval * (50 + pick(700)) * std::max(interval / seconds(5), Duration::rep{1});
+    const Duration length = plan_.options.policy.mailbox_arbiter ? std::min<Duration>(seldom, kQuietOfLeases) : seldom;
+    return quiet_act(length);
   }
 
   agent::ResourceId any_resource() {
@@ -530,8 +531,13 @@ class Drawer {
 
 }  // namespace
 
+Act quiet_act(Duration length) {
+  return {Act::Sort::quiet, "quiet", fmt::format("all is well for {:.0f} s", ms_of(length) / 1000), {}, length};
+}
+
 Plan draw_plan(std::uint64_t seed) {
   Plan plan = Drawer(seed).draw();
+  add_rails(plan, seed);
   add_notices(plan, seed);
   add_rare(plan, seed);
   return plan;
@@ -552,12 +558,13 @@ std::string describe(const WorldOptions& options) {
       "storage "
       "{}), giveback by itself {} (bound {:.0f} s), hands over at a shutdown {}, writes outlive their agent {}, failed "
       "writes "
-      "land {}, beats on the mailbox disks {}",
+      "land {}, rails {}, beats on the mailbox disks {}",
       ms_of(options.monitor_interval) / 1000, yes(options.network), yes(options.vetoes), yes(policy.automatic_takeover),
       ms_of(policy.takeover_hold),
       policy.storage_stalled ? fmt::format("{:.0f} ms", ms_of(*policy.storage_stalled)) : "no",
       yes(policy.automatic_giveback), ms_of(policy.giveback_bound) / 1000, yes(policy.hand_over_at_shutdown),
-      yes(options.write_survives), yes(options.failed_write_lands), yes(options.mailbox_beats));
+      yes(options.write_survives), yes(options.failed_write_lands),
+      options.rails == 0 ? "stood in for" : std::to_string(options.rails), yes(options.mailbox_beats));
 }
 
 }  // namespace hapair::world

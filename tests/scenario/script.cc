@@ -185,6 +185,8 @@ const std::map<std::string, NodeCommand>& node_commands() {
       {"storage-stands", [](World& w, NodeIndex n) { w.set_storage(n, true); }},
       {"storage-moves", [](World& w, NodeIndex n) { w.set_storage(n, false); }},
       {"client-hangs", [](World& w, NodeIndex n) { w.hang_client(n); }},
+      {"kill-client", [](World& w, NodeIndex n) { w.kill_client(n); }},
+      {"start-client", [](World& w, NodeIndex n) { w.start_client(n); }},
       {"kill-ccm", [](World& w, NodeIndex n) { w.kill_ccm(n); }},
       {"start-ccm", [](World& w, NodeIndex n) { w.start_ccm(n); }},
       {"corrupt-record", [](World& w, NodeIndex n) { w.corrupt_record(n); }},
@@ -265,6 +267,7 @@ void Script::begin_anew() {
   WorldOptions options;
   options.policy = policy_;
   options.network = network_;
+  options.rails = rails_;
   options.vetoes = vetoes_;
   options.mailbox_disks = mailbox_disks_;
   options.mailbox_beats = mailbox_beats_;
@@ -333,6 +336,27 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     // Before the first boot: beats go over an IP network too.
     network_ = true;
     begin_anew();
+    return {};
+  }
+  if (what == "rails") {
+    // Before the first boot: rails 1 or 2: so many, with the shipped handshake and session over them.
+    if (words.size() != 2 || (words[1] != "1" && words[1] != "2")) return std::unexpected("how many rails? 1 or 2");
+    rails_ = words[1] == "1" ? 1 : 2;
+    begin_anew();
+    return {};
+  }
+  if (what == "cut-rail" || what == "heal-rail") {
+    // cut-rail 1: both ways; cut-rail 1 a: what a sends.
+    const std::size_t rail = words.size() > 1 && words[1].size() == 1 ? static_cast<std::size_t>(words[1][0] - '1') : 9;
+    if (rail >= rails_) return std::unexpected("which rail? 1, for example");
+    const bool there = what == "cut-rail";
+    if (words.size() == 2) {
+      world_->set_rail(rail, RailFault::cut, 0, there);
+    } else {
+      const auto node = node_of({what, words[2]});
+      if (!node) return std::unexpected(node.error());
+      world_->set_rail(rail, RailFault::cut_way, *node, there);
+    }
     return {};
   }
   if (what == "with-mailbox") {

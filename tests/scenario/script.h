@@ -34,6 +34,7 @@ class Script {
   std::unique_ptr<World> world_;
   agent::EnginePolicy policy_;
   bool network_ = false;
+  std::size_t rails_ = 0;
   std::size_t mailbox_disks_ = 0;
   bool mailbox_beats_ = false;
   ccm::PoisonReset poison_reset_ = ccm::PoisonReset::watchdog;

@@ -1,4 +1,4 @@
-#include "tests/scenario/world.h"
+#include "tests/scenario/world_rails.h"
 
 #include <fmt/core.h>
 
@@ -46,7 +46,7 @@ agent::EnginePolicy scenario_policy() {
   return policy;
 }
 
-World::World(const WorldOptions& options) : options_(options), random_(options_.seed) {
+World::World(const WorldOptions& options) : options_(options), random_(options_.seed), rails_(make_rails()) {
   plans_ = {pool("pool-a", "a"), pool("pool-b", "b")};
   for (agent::PoolPlan& plan : plans_) {
     if (options_.vetoes) plan.vetoes = {"mirror"};
@@ -61,6 +61,9 @@ World::World(const WorldOptions& options) : options_(options), random_(options_.
   checkers_.push_back(fault_checker());
   checkers_.push_back(resource_order_checker());
   checkers_.push_back(fence_checker());
+  if (!rails_) return;
+  checkers_.push_back(ports_checker());
+  checkers_.push_back(session_checker());
 }
 
 void World::violation(std::string text) {
@@ -182,6 +185,7 @@ void World::power_off(NodeIndex index) {
   node.powered = node.paused = node.agent_hung = node.goes_down = node.comes_back = node.host_up = false;
   ++node.power_life;
   ++node.agent_life;
+  apply_rails();
   node.ccm.reset();
   end_agent(index);
   node.deferred.clear();
@@ -231,12 +235,14 @@ void World::agent_left(NodeIndex index) {
 void World::pause(NodeIndex index) {
   if (!nodes_[index].powered) return;
   nodes_[index].paused = true;
+  apply_rails();
   fault();
 }
 
 void World::resume(NodeIndex index) {
   if (!nodes_[index].paused) return;
   nodes_[index].paused = false;
+  apply_rails();
   release_deferred(index);
 }
 
@@ -302,6 +308,8 @@ void World::start_agent(NodeIndex index) {
   limits.ceiling = milliseconds(500);
   if (options_.network) limits.network_paces.front() = milliseconds(20);
   limits_of_disk_beats(limits);
+  // As scenario files count them; of the stand-in for rails there is but one.
+  for (std::size_t i = 0; i < options_.rails; ++i) limits.rail_names.at(i) = std::to_string(i + 1);
   limits.phase_bounds.at(static_cast<std::size_t>(ccm::BootPhase::early)) = seconds(60);
   node.agent = std::make_unique<Agent>(std::move(config), limits);
   node.agent->disk_free_at = now_;
@@ -369,6 +377,7 @@ void World::kill_ccm(NodeIndex index) {
   Node& node = nodes_[index];
   if (!node.ccm || node.paused) return;
   fault();
+  apply_rails();
   node.ccm.reset();
   if (!node.agent) return;
   schedule(Duration{}, Scope::agent, index, [this, index] {
@@ -385,12 +394,8 @@ void World::start_ccm(NodeIndex index) {
   node.host_up = true;
   node.ccm.emplace(Incarnation(next_incarnation_++), ccm::PoisonSettings{kPoisonBound, options_.poison_reset});
   begin_disk_beats(index);
+  open_rails(index);
   ccm_tick(index, node.ccm->incarnation);
-}
-
-void World::set_link(bool up) {
-  link_up_ = up;
-  if (!up) fault();
 }
 
 std::optional<agent::CommandReply> World::command(NodeIndex index, const agent::OperatorCommand& command) {
@@ -456,7 +461,9 @@ void World::set_network(bool up) {
 }
 
 void World::repair_everything() {
-  link_up_ = network_up_ = true;
+  set_link(true);
+  set_load({});
+  network_up_ = true;
   for (MailboxDisk& disk : disks_) {
     disk.lost = false;
     disk.replays = {};
@@ -468,6 +475,7 @@ void World::repair_everything() {
     node.disk_fails = node.wrong_key = false;
     node.mailbox_lost = {};
     go_on_booting(i);
+    start_client(i);
     if (node.ccm && node.ccm->storage) set_storage(i, false);
     node.fence = {FenceBehaviour::confirmed};
     for (auto& resources : node.pools) {
@@ -521,6 +529,7 @@ std::string World::describe() const {
                        node.powered && !node.ccm ? ", no CCM" : "");
     if (!node.agent) {
       out += node.powered ? ", no agent\n" : "\n";
+      out += describe_ports(i);
       continue;
     }
     const agent::Engine& engine = node.agent->engine;
@@ -536,6 +545,7 @@ std::string World::describe() const {
                          : has_any(i, p) ? ", runs in part"
                                          : "");
     }
+    out += describe_ports(i);
   }
   return out;
 }

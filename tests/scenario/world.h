@@ -52,6 +52,12 @@ enum class FenceBehaviour : std::uint8_t {
 // What of a resource is really there. Broken: a part of it; it may use the pool's disk like a running one.
 enum class RealState : std::uint8_t { stopped, running, broken };
 
+enum class RailFault : std::uint8_t {
+  cut,        // both ways, and neither node's own end shows it
+  cut_way,    // what that node sends
+  unplugged,  // that node's own end, which knows
+};
+
 struct WorldOptions {
   std::uint64_t seed = 0;                  // 0: every duration is its nominal one; otherwise they vary by the seed
   bool write_survives = true;              // a write under way when its agent is killed reaches the disk
@@ -60,6 +66,9 @@ struct WorldOptions {
   bool vetoes = false;                     // each pool has a veto program on each node
   bool leap = false;                       // over quiet, in which nothing but beats would happen (world_leap.cc)
   Duration monitor_interval = seconds(1);  // of each resource
+  // So many rails, over which the shipped handshake and session run (world_rails.h); 0: looks at the partner are a
+  // stand-in that knows the whole world.
+  std::size_t rails = 0;
   // 1 or 3: mailbox disks, and a watchdog on each node; policy.mailbox_arbiter says whether leases rest on them.
   std::size_t mailbox_disks = 0;
   bool mailbox_beats = false;  // beats and notices go over the mailbox disks too (world_disk_beats.cc)
@@ -80,6 +89,7 @@ struct Load {
   Duration stall{};          // so much later
   int lost_per_cent = 0;     // of the answers, and of the network's beats
   int delayed_looks = 0;     // an answer comes up to so many looks later
+  Duration delay{};          // over rails: each way takes up to so long
   int memory_per_cent = 0;   // of the time everything waits for memory
   int io_per_cent = 0;       // likewise for disks
 };
@@ -89,11 +99,12 @@ class World {
   static constexpr std::size_t kNodes = 2;
 
   explicit World(const WorldOptions& options);
+  ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
   // Of both nodes, from now on: their beats and looks come late, some very late; answers are late or lost.
-  void set_load(const Load& load) { load_ = load; }
+  void set_load(const Load& load);
 
   // Commands. Each is harmless where it does not apply.
   void boot(NodeIndex node, bool with_agent = true);  // without: its agent never comes up
@@ -116,7 +127,12 @@ class World {
   void start_ccm(NodeIndex node);
   void stall_boot(NodeIndex node);  // the next boot gets no further than its initramfs
   void go_on_booting(NodeIndex node);
-  void set_link(bool up);
+  void set_link(bool up);  // of every rail; up: whatever was wrong with one
+  // Where the world has rails, of that one.
+  void set_rail(std::size_t rail, RailFault fault, NodeIndex node, bool there);
+  // There, the storage software: the client of the CCM that wants ports. With each start it is another one.
+  void kill_client(NodeIndex node);
+  void start_client(NodeIndex node);
   void set_network(bool up);
   std::optional<agent::CommandReply> command(NodeIndex node, const agent::OperatorCommand& command);
   // What the fence device says when `asker` asks; the last one holds for all that follow.
@@ -146,6 +162,7 @@ class World {
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] bool powered(NodeIndex node) const { return nodes_[node].powered; }
   [[nodiscard]] bool paused(NodeIndex node) const { return nodes_[node].paused; }
+  [[nodiscard]] bool wrong_key(NodeIndex node) const { return nodes_[node].wrong_key; }
   [[nodiscard]] const agent::Engine* engine(NodeIndex node) const;
   [[nodiscard]] const heartbeat::PartnerWatch* watch(NodeIndex node) const;
   [[nodiscard]] const std::optional<agent::DurableState>& disk(NodeIndex node) const { return nodes_[node].disk; }
@@ -181,18 +198,28 @@ class World {
   // All that beats on both nodes has done so for so long that quiet can be leapt over.
   [[nodiscard]] bool steady() const { return steady(0) && steady(1); }
   [[nodiscard]] Duration leapt() const { return leapt_; }
+  [[nodiscard]] Instant wire_now() const { return wire(); }
 
   // What really is so, and no node can know (world_truth.cc). All of the node that beats does, and nothing of it
   // leaves.
   [[nodiscard]] bool sound(NodeIndex node) const;
   // Both are sound, and the beats of the one reach the other, over the rail or a network.
   [[nodiscard]] bool in_touch() const;
+  // Nothing is wrong with any rail, or with the one of them that is left.
+  [[nodiscard]] bool rail_works() const;
+  // That node's CCM runs, and so does its client that wants ports; each of these is ready, as it was told.
+  [[nodiscard]] bool wants_ports(NodeIndex node) const;
+  [[nodiscard]] bool ports_ready(NodeIndex node) const;
+  // Another number with each life of that node's CCM, of its client, and with each change of a rail.
+  [[nodiscard]] std::uint64_t port_changes() const { return port_changes_; }
 
   std::vector<Told>& told() { return told_; }
   void violation(std::string text);
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
 
  private:
+  struct Rails;     // world_rails.h: what the world has of them
+  struct CcmRails;  // and one life of a CCM
   // Who must be able to run for an event to happen: anything, the node, or its agent.
   enum class Scope : std::uint8_t {
     world,
@@ -245,6 +272,7 @@ class World {
   };
   struct Seen {  // in the CCM's ring
     heartbeat::Observation observation;
+    Instant posted;  // when it was asked for
     std::optional<Notice> notice;
   };
 
@@ -281,8 +309,8 @@ class World {
     Instant poison_asked_at;
   };
   struct Ccm {
-    Ccm(Incarnation own, const ccm::PoisonSettings& poison)
-        : incarnation(own), poison_taker(poison), poison_giver(own, 10 * kCcmPace) {}
+    Ccm(Incarnation own, const ccm::PoisonSettings& poison);
+    ~Ccm();
     Incarnation incarnation;
     ccm::PoisonTaker poison_taker;
     ccm::PoisonGiver poison_giver;
@@ -305,6 +333,7 @@ class World {
     Incarnation network_met;             // whose beats came over it last
     std::uint64_t network_met_beat = 0;  // and the newest
     std::vector<DiskBeats> disk_beats;
+    std::unique_ptr<CcmRails> rails;
   };
   struct Resource {
     RealState state = RealState::stopped;
@@ -318,6 +347,7 @@ class World {
     bool agent_hung = false;
     bool wrong_key = false;
     bool host_up = false;     // its kernel answers
+    bool client_up = true;    // that wants ports
     bool goes_down = false;   // an orderly shutdown is under way
     bool comes_back = false;  // and boots again after it
     std::uint64_t power_life = 0;
@@ -365,7 +395,9 @@ class World {
   heartbeat::Observation look(NodeIndex node);
   std::optional<heartbeat::Observation> hear(NodeIndex node);
   void drain(NodeIndex node);
-  void judge(NodeIndex node, heartbeat::Observation seen);
+  void judge(NodeIndex node, heartbeat::Observation seen, Instant posted);
+  void hand_over(NodeIndex node, Seen seen);
+  void take_in(NodeIndex node);
 
   // world_disk_beats.cc: beats and notices over the mailbox disks
   void limits_of_disk_beats(heartbeat::WatchLimits& limits) const;
@@ -416,10 +448,29 @@ class World {
   // world_poison.cc
   void poison(NodeIndex asker);
   void poison_turn(NodeIndex node, bool sees_partner);
+  void take_poison(NodeIndex node);
+  void see_poisoned(NodeIndex node);
+  void give_poison(NodeIndex node, const ccm::PoisonWrite& write);
   void answer_poison(NodeIndex node, const agent::AnswerPoison& answer);
   void end_poison(NodeIndex asker, agent::FenceResult result, const std::string& reason);
   void tell_agent_of_poison(NodeIndex node);
   void reset_by(NodeIndex node, const std::string& what);
+
+  // world_rails.cc
+  [[nodiscard]] Instant wire() const { return now_ - leapt_; }
+  void open_rails(NodeIndex node);
+  std::unique_ptr<Rails> make_rails();
+  void register_client(NodeIndex node);
+  void publish_over_rails(NodeIndex node);
+  void look_over_rails(NodeIndex node, bool beats);
+  void take_observations(NodeIndex node);
+  void turn_rails(NodeIndex node, Incarnation incarnation);
+  void arm_rails();
+  void apply_rails();
+  [[nodiscard]] std::string describe_ports(NodeIndex node) const;
+  [[nodiscard]] bool rails_steady(NodeIndex node) const;
+  void skip_rails(NodeIndex node, Duration length);
+  [[nodiscard]] bool reread_key(NodeIndex node);
 
   // world_leap.cc: over quiet
   void note_look(NodeIndex node);
@@ -433,6 +484,7 @@ class World {
   Instant now_ = Instant(seconds(1000));
   std::uint64_t serial_ = 0;
   std::priority_queue<Scheduled, std::vector<Scheduled>, std::greater<>> queue_;
+  std::unique_ptr<Rails> rails_;  // outlives what the nodes have of it
   std::array<Node, kNodes> nodes_;
   std::array<MailboxDisk, ccm::kMaxOwnershipDisks> disks_;
   Load load_;
@@ -444,6 +496,7 @@ class World {
   std::uint64_t next_incarnation_ = 1;
   std::uint64_t next_life_ = 1;
   std::uint64_t next_poison_ = 1;
+  std::uint64_t port_changes_ = 0;
   std::optional<agent::CommandReply> reply_;
   std::vector<Told> told_;
   std::vector<std::string> violations_;

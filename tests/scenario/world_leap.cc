@@ -42,7 +42,7 @@ bool may_flap(Duration before, Duration now, Duration usual) { return before > u
 
 bool is_idle(const Load& load) {
   return load.late.count() == 0 && load.stalls_per_mille == 0 && load.lost_per_cent == 0 && load.delayed_looks == 0 &&
-         load.memory_per_cent == 0 && load.io_per_cent == 0;
+         load.delay.count() == 0 && load.memory_per_cent == 0 && load.io_per_cent == 0;
 }
 
 }  // namespace
@@ -108,8 +108,8 @@ bool World::steady(NodeIndex index) const {
   const bool poisons = node.ccm->poison_taker.state() == ccm::PoisonState::accepted ||
                        node.ccm->poison_taker.state() == ccm::PoisonState::resetting || node.ccm->poison_slot ||
                        node.ccm->poison_giver.pending() || own.poison_asked != node.ccm->poison_giver.asked();
-  return !poisons && learnt && published && read && fed && !bounded && own.health.strain().factor == 1 &&
-         !own.engine.wants_sighting();
+  return !poisons && rails_steady(index) && learnt && published && read && fed && !bounded &&
+         own.health.strain().factor == 1 && !own.engine.wants_sighting();
 }
 
 void World::leap(Instant end) {
@@ -160,6 +160,7 @@ void World::skip(NodeIndex index, Duration length, Instant last_round) {
   agent.clock.leap(agent.looks.last, kStep, length);
   agent.looks.last += length;
   agent.sample.when += (last_round - agent.sample.when) / seconds(1) * seconds(1);  // it looks at itself so often
+  skip_rails(index, length);
 }
 
 }  // namespace hapair::world

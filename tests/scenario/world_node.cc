@@ -64,7 +64,7 @@ void World::set_phase(NodeIndex index, BootPhase phase) {
 // One round of the CCM's loop: it beats, publishes, looks at its partner and tells its client.
 void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   Node& node = nodes_[index];
-  if (!node.ccm || node.ccm->incarnation != incarnation) return;
+  if (!node.ccm || node.ccm->incarnation != incarnation || reread_key(index)) return;
   Ccm& own = *node.ccm;
   if (own.slot && own.slot->state == ccm::ClientState::registered && !node.agent_hung) {
     ++own.slot->beat;
@@ -91,26 +91,46 @@ void World::ccm_tick(NodeIndex index, Incarnation incarnation) {
   own.page.agent = own.block.value_or(ccm::AgentBlockLayout{});
 
   own.poison_answer = own.poison_taker.answer();
+  publish_over_rails(index);  // before they answer the partner, which then reads this very beat
   feed_watchdog(index);
   if (!node.ccm || node.ccm->incarnation != incarnation) return;
+  const bool served = own.slot && own.slot->state == ccm::ClientState::registered;
   std::vector<Seen> beats;
-  if (std::optional<heartbeat::Observation> heard = hear(index)) beats.push_back({std::move(*heard), {}});
+  if (auto heard = hear(index)) beats.push_back({std::move(*heard), now_, {}});
   disk_beat_turn(index, beats);
-  heartbeat::Observation seen = look(index);
-  poison_turn(index, seen.page && seen.proof == ccm::PageProof::session);
+  for (Seen& beat : beats) {
+    if (served) hand_over(index, std::move(beat));
+  }
+  if (rails_) {
+    look_over_rails(index, true);
+  } else {
+    heartbeat::Observation seen = look(index);
+    poison_turn(index, seen.page && seen.proof == ccm::PageProof::session);
+    if (node.agent && served) hand_over(index, {std::move(seen), now_, {}});
+  }
   if (!node.ccm || node.ccm->incarnation != incarnation) return;
-  if (own.slot && own.slot->state == ccm::ClientState::registered) {
-    for (Seen& beat : beats) node.agent->inbox.push_back(std::move(beat));
-    node.agent->inbox.push_back({std::move(seen), {}});
-    while (node.agent->inbox.size() > kRing) node.agent->inbox.pop_front();
+  if (served) {
     if (!node.agent_hung) look_at_self(index);
-    if (node.agent && !node.agent_hung) tell_agent_of_poison(index);
-    if (node.agent && !node.agent_hung) drain(index);
+    if (node.agent && !node.agent_hung) take_in(index);
     if (node.agent && !node.agent_hung) note_look(index);
   }
   const Duration late = lateness();
   own.latest = std::max(own.latest, late);
   schedule(kCcmPace + late, Scope::beat, index, [this, index, incarnation] { ccm_tick(index, incarnation); });
+  arm_rails();
+}
+
+void World::hand_over(NodeIndex index, Seen seen) {
+  std::deque<Seen>& inbox = nodes_[index].agent->inbox;
+  inbox.push_back(std::move(seen));
+  if (inbox.size() > kRing) inbox.pop_front();
+}
+
+// What its CCM tells the agent, as it wakes it.
+void World::take_in(NodeIndex index) {
+  Node& node = nodes_[index];
+  tell_agent_of_poison(index);
+  if (node.agent && !node.agent_hung) drain(index);
 }
 
 Duration World::lateness() {
@@ -228,13 +248,13 @@ void World::drain(NodeIndex index) {
     Agent& own = *node.agent;
     Seen seen = std::move(own.inbox.front());
     own.inbox.pop_front();
-    judge(index, std::move(seen.observation));
+    judge(index, std::move(seen.observation), seen.posted);
     if (node.agent && seen.notice) take_notice(index, *seen.notice);
     if (node.agent) look_whether_heard(index);
   }
 }
 
-void World::judge(NodeIndex index, heartbeat::Observation seen) {
+void World::judge(NodeIndex index, heartbeat::Observation seen, Instant posted) {
   Agent& own = *nodes_[index].agent;
   const Instant when = std::exchange(seen.when, own.clock.judge_time(seen.when));
   const auto assessment = own.watch.observe(seen);
@@ -248,7 +268,7 @@ void World::judge(NodeIndex index, heartbeat::Observation seen) {
   if (assessment) step(index, agent::PartnerAssessed{own.clock.world_time(*assessment)});
   if (!sealed) return;
   const ccm::StatusView& page = *seen.page;
-  const agent::BlockReading reading{page.incarnation, page.ccm_beat, page.boot_id, when, when};
+  const agent::BlockReading reading{page.incarnation, page.ccm_beat, page.boot_id, posted, when};
   if (own.blocks.take_page(reading, page.agent)) hand_on(index, page.agent, page.boot_id, {});
 }
 

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "tests/scenario/world.h"
+#include "tests/scenario/world_rails.h"
 
 namespace hapair::world {
 namespace {
@@ -46,27 +46,15 @@ void World::poison_turn(NodeIndex index, bool sees_partner) {
   Ccm& own = *node.ccm;
   const bool registered = own.slot && own.slot->state == ccm::ClientState::registered && node.agent;
   if (registered) own.poison_taker.agent_says(node.agent->poison_stopped, node.agent->poison_cannot);
-  if (const auto order = std::exchange(own.poison_slot, std::nullopt)) {
-    const ccm::PoisonOrder& newest = own.poison_taker.newest();
-    const bool undoes = order->withdrawn && order->serial == newest.serial && !newest.withdrawn;
-    if (order->from != newest.from || order->serial > newest.serial || undoes) own.poison_taker.take(now_, *order);
-  }
+  take_poison(index);
   // The agent's block is published with the words of that same look at its memory.
   own.poison_giver.ask(registered && own.block && node.agent->block && own.block->serial == node.agent->block->serial
                            ? node.agent->poison_asked
                        : registered ? own.poison_giver.asked()
                                     : 0);
-  Node& partner = nodes_[1 - index];
-  if (sees_partner) {
-    const Ccm& other = *partner.ccm;
-    own.poison_taker.sees_giver(other.page.incarnation);
-    own.poison_giver.sees({other.page.incarnation, other.page.boot_id, ccm::kCapabilityPoison, other.poison_answer});
-  }
-  const bool keys = !node.wrong_key && !partner.wrong_key;
-  const auto write = own.poison_giver.advance(now_, keys && own.session.value() != 0);
-  if (write && link_up_ && partner.powered && partner.ccm && partner.ccm->incarnation == own.session) {
-    partner.ccm->poison_slot = ccm::PoisonOrder{own.incarnation, write->serial, write->withdrawn};
-  }
+  if (sees_partner) see_poisoned(index);
+  const bool keys = rails_ || (!node.wrong_key && !nodes_[1 - index].wrong_key);
+  if (const auto write = own.poison_giver.advance(now_, keys && own.session.value() != 0)) give_poison(index, *write);
   switch (own.poison_taker.advance(now_)) {
     case ccm::PoisonTaker::Deed::none:
       return;
@@ -81,6 +69,49 @@ void World::poison_turn(NodeIndex index, bool sees_partner) {
     case ccm::PoisonTaker::Deed::reset_by_sysrq:
       return reset_by(index, "sysrq");
   }
+}
+
+// Over rails by the shipped handshakes; else by what stands in for them.
+void World::take_poison(NodeIndex index) {
+  Ccm& own = *nodes_[index].ccm;
+  if (own.rails) {
+    for (ccm::Rail& rail : own.rails->rails) {
+      if (const auto order = rail.take_poison(wire(), own.poison_taker.newest())) own.poison_taker.take(now_, *order);
+    }
+    return;
+  }
+  const auto order = std::exchange(own.poison_slot, std::nullopt);
+  if (!order) return;
+  const ccm::PoisonOrder& newest = own.poison_taker.newest();
+  const bool undoes = order->withdrawn && order->serial == newest.serial && !newest.withdrawn;
+  if (order->from != newest.from || order->serial > newest.serial || undoes) own.poison_taker.take(now_, *order);
+}
+
+void World::see_poisoned(NodeIndex index) {
+  Ccm& own = *nodes_[index].ccm;
+  const auto sees = [&own](const ccm::PoisonSight& sight) {
+    own.poison_taker.sees_giver(sight.incarnation);
+    own.poison_giver.sees(sight);
+  };
+  if (own.rails) {
+    for (ccm::Rail& rail : own.rails->rails) {
+      if (const auto sight = rail.take_poison_sight()) sees(*sight);
+    }
+    return;
+  }
+  const Ccm& other = *nodes_[1 - index].ccm;
+  sees({other.page.incarnation, other.page.boot_id, ccm::kCapabilityPoison, other.poison_answer});
+}
+
+void World::give_poison(NodeIndex index, const ccm::PoisonWrite& write) {
+  Ccm& own = *nodes_[index].ccm;
+  if (own.rails) {
+    for (ccm::Rail& rail : own.rails->rails) rail.give_poison(write);
+    return;
+  }
+  Node& partner = nodes_[1 - index];
+  if (!link_up_ || !partner.powered || !partner.ccm || partner.ccm->incarnation != own.session) return;
+  partner.ccm->poison_slot = ccm::PoisonOrder{own.incarnation, write.serial, write.withdrawn};
 }
 
 void World::reset_by(NodeIndex index, const std::string& what) {

@@ -16,6 +16,6 @@ bool World::poison_obeyed(NodeIndex index) const {
   return ccm && ccm->poison_taker.state() == ccm::PoisonState::stopped;
 }
 
-bool World::in_touch() const { return sound(0) && sound(1) && (link_up_ || (options_.network && network_up_)); }
+bool World::in_touch() const { return sound(0) && sound(1) && (rail_works() || (options_.network && network_up_)); }
 
 }  // namespace hapair::world

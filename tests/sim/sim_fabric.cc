@@ -31,7 +31,7 @@ void SimFabric::connect(Instant now) {
   act(now);
   own_.begin(now);
   forget();
-  begin(now, kAttempt);
+  attempt_ = begin(now, kAttempt);
 }
 
 void SimFabric::drop(Instant now) {
@@ -43,14 +43,14 @@ void SimFabric::drop(Instant now) {
 
 bool SimFabric::post_read(Instant now, OperationId id, RemotePage page, std::size_t offset, std::span<std::byte> into) {
   HAPAIR_CHECK(!into.empty() && offset + into.size() <= kPageBytes, "an operation lies within its page");
-  return post(now, id, {{.read = true, .page = page, .offset = offset, .bytes = into.size()}, into, {}});
+  return post(now, id, {{.read = true, .page = page, .offset = offset, .bytes = into.size()}, into, {}, {}});
 }
 
 bool SimFabric::post_write(Instant now, OperationId id, RemotePage page, std::size_t offset,
                            std::span<const std::byte> from) {
   HAPAIR_CHECK(!from.empty() && offset + from.size() <= kPageBytes, "an operation lies within its page");
   return post(now, id,
-              {{.page = page, .offset = offset, .bytes = from.size(), .data = {from.begin(), from.end()}}, {}, {}});
+              {{.page = page, .offset = offset, .bytes = from.size(), .data = {from.begin(), from.end()}}, {}, {}, {}});
 }
 
 bool SimFabric::post(Instant now, OperationId id, Flight flight) {
@@ -59,7 +59,7 @@ bool SimFabric::post(Instant now, OperationId id, Flight flight) {
   flight.operation.number = next_number_++;
   own_.post({id, now, flight.operation.read});
   flights_.push_back(std::move(flight));
-  begin(now, flights_.back().operation.number);
+  flights_.back().timers = begin(now, flights_.back().operation.number);
   return true;
 }
 
@@ -75,6 +75,8 @@ std::size_t SimFabric::poll(Instant now, std::span<ccm::FabricEvent> into) {
 void SimFabric::forget() {
   connection_ = ++network_->last_connection_;
   partner_.reset();
+  end(attempt_);
+  for (const Flight& flight : flights_) end(flight.timers);
   flights_.clear();
   next_number_ = 0;
 }
@@ -85,16 +87,21 @@ void SimFabric::end(FabricError why) {
   forget();
 }
 
-void SimFabric::tell(Happening::Kind kind, Instant when, std::uint64_t number) {
+SimNetwork::Key SimFabric::tell(Happening::Kind kind, Instant when, std::uint64_t number) {
   Happening own{.kind = kind, .sender = side_, .connection = connection_};
   own.operation.number = number;
-  network_->at(when, std::move(own));
+  return network_->at(when, std::move(own));
 }
 
 // It leaves at its own time, behind what was to happen before.
-void SimFabric::begin(Instant now, std::uint64_t number) {
-  tell(Happening::Kind::again, now, number);
-  tell(Happening::Kind::expiry, now + network_->options_.retry_timeout, number);
+SimFabric::Timers SimFabric::begin(Instant now, std::uint64_t number) {
+  const auto again = tell(Happening::Kind::again, now, number);
+  return {again, tell(Happening::Kind::expiry, now + network_->options_.retry_timeout, number)};
+}
+
+void SimFabric::end(const Timers& timers) {
+  network_->coming_.erase(timers.again);
+  network_->coming_.erase(timers.expiry);
 }
 
 SimFabric::Flight* SimFabric::find(std::uint64_t number) {
@@ -104,18 +111,20 @@ SimFabric::Flight* SimFabric::find(std::uint64_t number) {
 
 void SimFabric::send_again(std::uint64_t number) {
   Happening request{.sender = side_, .connection = connection_, .life = partner_};
+  Timers* timers = &attempt_;
   if (number == kAttempt) {
     if (!own_.attempting()) return;
     if (!network_->node(side_).link_up) return end(FabricError::link_down);
     request.kind = Happening::Kind::connect_request;
   } else {
-    const Flight* flight = find(number);
+    Flight* flight = find(number);
     if (flight == nullptr || flight->answer) return;
+    timers = &flight->timers;
     request.kind = Happening::Kind::request;
     request.operation = flight->operation;
   }
   network_->send(side_, std::move(request));
-  tell(Happening::Kind::again, network_->now_ + network_->options_.retry_every, number);
+  timers->again = tell(Happening::Kind::again, network_->now_ + network_->options_.retry_every, number);
 }
 
 void SimFabric::expire(std::uint64_t number) {
@@ -127,6 +136,7 @@ void SimFabric::connect_answered(const Happening& answer) {
   if (!own_.attempting()) return;
   if (answer.error != FabricError::none) return end(answer.error);
   partner_ = answer.life;
+  end(attempt_);
   own_.established();
 }
 
@@ -139,6 +149,7 @@ void SimFabric::answered(Happening& answer) {
     return end(answer.error);
   }
   flight->answer = std::move(answer.operation.data);
+  end(flight->timers);
   while (!flights_.empty() && flights_.front().answer) {
     std::ranges::copy(*flights_.front().answer, flights_.front().into.begin());
     flights_.pop_front();

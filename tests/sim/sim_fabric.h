@@ -37,16 +37,23 @@ class SimFabric final : public ccm::Fabric {
   friend class SimNetwork;
   using Happening = SimNetwork::Happening;
   using Operation = SimNetwork::Operation;
+  // What waits for an answer: when it is sent again, and when it is given up.
+  struct Timers {
+    SimNetwork::Key again;
+    SimNetwork::Key expiry;
+  };
   struct Flight {
     Operation operation;
     std::span<std::byte> into;  // of a read
     std::optional<std::vector<std::byte>> answer;
+    Timers timers{};
   };
 
   void act(Instant now);
   bool post(Instant now, OperationId id, Flight flight);
-  void tell(Happening::Kind kind, Instant when, std::uint64_t number);
-  void begin(Instant now, std::uint64_t number);
+  SimNetwork::Key tell(Happening::Kind kind, Instant when, std::uint64_t number);
+  Timers begin(Instant now, std::uint64_t number);
+  void end(const Timers& timers);
   [[nodiscard]] Flight* find(std::uint64_t number);
   void end(ccm::FabricError why);
   void forget();
@@ -68,6 +75,7 @@ class SimFabric final : public ccm::Fabric {
   std::shared_ptr<SimNetwork::Life> partner_;
   std::uint64_t next_number_ = 0;
   std::deque<Flight> flights_;  // as the operations of own_
+  Timers attempt_;
 };
 
 }  // namespace hapair::sim

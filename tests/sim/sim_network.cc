@@ -11,6 +11,12 @@ namespace hapair::sim {
 using ccm::FabricError;
 using ccm::RemotePage;
 
+namespace {
+
+constexpr std::size_t kRemembered = 4096;  // connections; of older ones nothing is on its way any more
+
+}  // namespace
+
 SimNetwork::SimNetwork(const SimOptions& options) : options_(options), random_(options.seed) {
   HAPAIR_CHECK(options_.least_delay <= options_.most_delay && options_.retry_every > Duration{}, "options make sense");
 }
@@ -35,8 +41,10 @@ void SimNetwork::end_life(Side side, bool told) {
   // The host tells it as reliably as it answers: again, until it was heard or the connection would have been given up.
   Happening end{.kind = Happening::Kind::ended, .sender = other(side), .connection = partner->connection_};
   for (Duration after{}; after <= options_.retry_timeout; after += options_.retry_every) {
-    const Duration delay = random_.between(options_.least_delay, options_.most_delay);
-    if (!random_.per_mille(options_.loss_per_mille)) return at(now_ + after + delay, end);
+    const Duration on_its_way = delay();
+    if (loses()) continue;
+    at(now_ + after + on_its_way, end);
+    return;
   }
 }
 
@@ -53,6 +61,13 @@ void SimNetwork::heal() {
     one.powered = one.link_up = true;
     one.cut_out = false;
   }
+}
+
+void SimNetwork::set_weather(Duration least_delay, Duration most_delay, unsigned loss_per_mille) {
+  HAPAIR_CHECK(least_delay <= most_delay, "options make sense");
+  options_.least_delay = least_delay;
+  options_.most_delay = most_delay;
+  options_.loss_per_mille = loss_per_mille;
 }
 
 // ---- what is on its way ------------------------------------------------------------------------------------------
@@ -72,15 +87,45 @@ std::optional<Instant> SimNetwork::next() const {
   return coming_.begin()->first.first;
 }
 
-void SimNetwork::at(Instant when, Happening happening) { coming_.emplace(Key{when, ++order_}, std::move(happening)); }
+std::optional<Instant> SimNetwork::next_for(Side side) {
+  const bool answered = open(side) && open(other(side));
+  for (const auto& [key, one] : coming_) {
+    if (one.sender == side && (answered || one.kind != Happening::Kind::again)) return key.first;
+  }
+  return std::nullopt;
+}
+
+SimNetwork::Key SimNetwork::at(Instant when, Happening happening) {
+  const Key key{when, ++order_};
+  coming_.emplace(key, std::move(happening));
+  return key;
+}
+
+bool SimNetwork::open(Side from) {
+  const Node& there = node(other(from));
+  return !node(from).cut_out && node(from).link_up && there.link_up && there.powered;
+}
+
+// Where nothing is left to chance none is drawn: however long all is quiet, what follows is the same.
+Duration SimNetwork::delay() {
+  if (options_.least_delay == options_.most_delay) return options_.least_delay;
+  return random_.between(options_.least_delay, options_.most_delay);
+}
+
+std::optional<Duration> SimNetwork::carry(Side from) {
+  const Duration on_its_way = delay();
+  if (loses() || !open(from)) return std::nullopt;
+  return on_its_way;
+}
 
 void SimNetwork::send(Side from, Happening happening) {
-  const Duration delay = random_.between(options_.least_delay, options_.most_delay);
-  const bool lost = random_.per_mille(options_.loss_per_mille);
+  const Duration on_its_way = delay();
+  const bool lost = loses();
   if (lost || node(from).cut_out || !node(from).link_up || !node(other(from)).link_up) return;
   Instant& last = last_arrival_[{happening.connection, from}];
-  last = std::max(last, now_ + delay);
+  last = std::max(last, now_ + on_its_way);
   at(last, std::move(happening));
+  if (last_arrival_.size() > kRemembered) last_arrival_.erase(last_arrival_.begin());
 }
 
 void SimNetwork::happen(Happening& one) {
@@ -135,6 +180,7 @@ void SimNetwork::request_arrives(Happening& request) {
     std::ranges::copy(operation.data, request.life->mailbox.begin() + static_cast<std::ptrdiff_t>(operation.offset));
   }
   if (operation.number == expected) ++expected;
+  if (expected_.size() > kRemembered) expected_.erase(expected_.begin());
   send(there, std::move(answer));
 }
 

@@ -61,12 +61,18 @@ class SimNetwork {
   void set_link(Side side, bool up);                           // the node itself notices
   void cut(Side from, bool cut) { node(from).cut_out = cut; }  // one way, which nobody notices
   void heal();                                                 // links, cuts and power; not processes
+  // Of what is sent from now on.
+  void set_weather(Duration least_delay, Duration most_delay, unsigned loss_per_mille);
 
   // Lets happen what happens up to `now`. Every poll of a fabric does it too.
   void advance(Instant now);
   [[nodiscard]] Instant now() const { return now_; }
   // When something happens next; nothing while all is quiet.
   [[nodiscard]] std::optional<Instant> next() const;
+  // When that node's fabric may have news next. Of what is only sent again into a cut nothing comes.
+  [[nodiscard]] std::optional<Instant> next_for(Side side);
+  // What else goes over the same wire: how long it is under way, or that it is lost.
+  [[nodiscard]] std::optional<Duration> carry(Side from);
 
  private:
   friend class SimFabric;
@@ -112,7 +118,10 @@ class SimNetwork {
   using Key = std::pair<Instant, std::uint64_t>;
 
   [[nodiscard]] Node& node(Side side) { return nodes_.at(static_cast<std::size_t>(side)); }
-  void at(Instant when, Happening happening);
+  Key at(Instant when, Happening happening);
+  [[nodiscard]] bool open(Side from);  // a message that leaves there now can arrive
+  [[nodiscard]] Duration delay();
+  [[nodiscard]] bool loses() { return options_.loss_per_mille > 0 && random_.per_mille(options_.loss_per_mille); }
   // Sends it on its way from `from`: it arrives, after all that went that way of this connection before; or never.
   void send(Side from, Happening happening);
   void happen(Happening& one);

@@ -203,6 +203,20 @@ TEST_F(Watching, judges_the_partner_by_all_rails_once_none_shows_it) {
   EXPECT_EQ(verdict(), Verdict::ccm_gone) << "one rail on which the host answers is enough";
 }
 
+TEST_F(Watching, names_the_rail_that_was_answered_last_when_all_are_silent) {
+  see_it_alive();
+  for (int i = 0; i < 20; ++i) {
+    Observation failed;
+    failed.rail = RailId(1);
+    failed.kind = ObservationKind::failed;
+    failed.error = FabricError::retry_exceeded;
+    observe(failed);
+  }
+  EXPECT_EQ(verdict(), Verdict::unreachable);
+  EXPECT_NE(because().find("rail ib0: the last read of the partner's page that was answered"), std::string::npos)
+      << because();
+}
+
 TEST_F(Watching, does_not_take_a_stranger_on_one_rail_for_the_partner_that_another_proves) {
   see_it_alive();
   for (int i = 0; i < 50; ++i) {
