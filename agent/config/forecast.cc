@@ -26,10 +26,10 @@ bool reaches(const FenceDeviceConfig& device, PartnersCcm ccm) {
   return device.kind != FenceKind::poison || ccm == PartnersCcm::answers;
 }
 
-// Empty: there is none that could confirm a fence then.
 // By an operator, and where a node shuts down.
 constexpr std::string_view kMovesOverTheDisk = "; hapair takeover and giveback go over the disk";
 
+// Empty: there is none that could confirm a fence then.
 std::string device_names(const AgentConfig& config, PartnersCcm ccm = PartnersCcm::gone) {
   std::string names;
   for (const FenceDeviceConfig& device : config.fencing.devices)

@@ -184,7 +184,12 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
 }
 
 void Engine::on(Instant now, const PartnerBlock& event) {
-  if (!event.channel.empty()) note_heard(now, event.heard, event.channel);
+  if (!event.channel.empty()) agent_heard_ = event.heard;
+  take_block(now, event);
+  tell_heard(now, event.channel);
+}
+
+void Engine::take_block(Instant now, const PartnerBlock& event) {
   const auto view = read_block(event.block, names_);
   if (!view) return;
   if (partner_down_proven_) {

@@ -378,6 +378,7 @@ class Engine {
   void on(Instant now, const PartnerSeen& event);
   void on(Instant now, const LocalStrained& event);
   void on(Instant now, const PartnerBlock& event);
+  void take_block(Instant now, const PartnerBlock& event);
   void on(Instant now, const Durable& event);
   void on(Instant now, const NotDurable& event);
   void on(Instant now, const FenceProgress& event);
@@ -427,6 +428,7 @@ class Engine {
   [[nodiscard]] bool grounded() const;
   [[nodiscard]] bool one_mailbox() const;
   [[nodiscard]] bool partner_may_arm() const;
+  [[nodiscard]] bool partner_hears() const;
   [[nodiscard]] bool lease_good(Instant now, PoolIndex index) const;
   void take_own(Instant now, PoolIndex index);
   void tell_mailbox_trouble(Instant now, PoolIndex index, std::string_view what);
@@ -463,7 +465,11 @@ class Engine {
 
   // engine_notices.cc: a partner that is heard over mailbox disks alone
   void on(Instant now, const PartnerHeard& event);
-  void note_heard(Instant now, bool heard, const std::string& channel);
+  // Over mailbox disks, while every link is cut. Both: each takes what the other publishes.
+  enum class Hearing : std::uint8_t { none, one_way, both };
+  [[nodiscard]] Hearing hearing() const;
+  [[nodiscard]] std::string_view one_way_text() const;
+  void tell_heard(Instant now, const std::string& channel);
   [[nodiscard]] bool partner_can_take() const;
   [[nodiscard]] bool partner_ready() const;
   void tell_channel(Instant now, PoolIndex index, const Transition& row);
@@ -496,6 +502,7 @@ class Engine {
   void command_confirm_down(Instant now, const OperatorCommand& command);
   [[nodiscard]] std::optional<std::string> confirm_down_refusal(Instant now, const OperatorCommand& command) const;
   [[nodiscard]] std::optional<std::string> takeover_refusal(PoolIndex index, bool force) const;
+  [[nodiscard]] std::string deaf_text() const;
   [[nodiscard]] std::optional<std::string> giveback_refusal(PoolIndex index) const;
   void refuse(Instant now, const OperatorCommand& command, const std::string& why);
 
@@ -585,8 +592,9 @@ class Engine {
 
   heartbeat::Assessment assessment_;
   std::optional<PartnerView> partner_;
-  std::string partner_channel_;          // by which `partner_` came; empty: a rail
-  bool agent_heard_ = false;             // over mailbox disks
+  std::string partner_channel_;  // by which `partner_` came; empty: a rail
+  bool agent_heard_ = false;     // over mailbox disks
+  Hearing told_hearing_ = Hearing::none;
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
   std::uint64_t replaced_life_ = 0;      // of the partner's agent: its pages that come late are old ones
   std::uint64_t replaced_serial_ = 0;    // up to this one

@@ -83,8 +83,8 @@ std::optional<std::string> Engine::takeover_refusal(PoolIndex index, bool force)
                     assessment_.verdict == Verdict::panicked;
   if (down || reboot_awaited(index)) return std::nullopt;
   if (!hears_partner()) {
-    return fmt::format("{}: the partner is {}, so it cannot be asked to release it; wait, or use --force to fence it",
-                       name, heartbeat::text_of(assessment_.verdict));
+    return fmt::format("{}: the partner is {}{}, so it cannot be asked to release it; wait, or use --force to fence it",
+                       name, heartbeat::text_of(assessment_.verdict), deaf_text());
   }
   if (partner_ && partner_->node_state == NodeState::offline) {
     return fmt::format(
@@ -131,6 +131,10 @@ void Engine::command_takeover(Instant now, const OperatorCommand& command) {
   out_.reply = CommandReply{true, fmt::format("takeover of {} started", names), decision};
 }
 
+std::string Engine::deaf_text() const {
+  return hearing() == Hearing::one_way ? fmt::format(" ({})", one_way_text()) : std::string();
+}
+
 std::optional<std::string> Engine::giveback_refusal(PoolIndex index) const {
   const Pool& pool = pools_[index];
   const std::string_view name = plan(index).name.view();
@@ -144,8 +148,8 @@ std::optional<std::string> Engine::giveback_refusal(PoolIndex index) const {
   }
   if (!here) return fmt::format("{} is not served here: it is {} ({})", name, text_of(pool.state), pool.reason);
   if (!partner_can_take()) {
-    return fmt::format("{}: {} cannot take it: the verdict is {}{}", name, config_.partner.view(),
-                       heartbeat::text_of(assessment_.verdict),
+    return fmt::format("{}: {} cannot take it: the verdict is {}{}{}", name, config_.partner.view(),
+                       heartbeat::text_of(assessment_.verdict), deaf_text(),
                        partner_ && partner_->leaving                                ? ", and it shuts down"
                        : partner_ && partner_->node_state == NodeState::maintenance ? ", and it is in maintenance"
                        : partner_ && partner_->node_state == NodeState::offline     ? ", and it is offline"

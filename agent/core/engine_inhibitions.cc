@@ -244,7 +244,7 @@ void Engine::note_partner_maintenance(Instant now) {
   if (partner_->node_state == NodeState::offline) return;
   Inhibition& known = wanted_.inhibitions[static_cast<std::size_t>(Inhibited::partner_maintenance)];
   if (partner_->node_state != NodeState::maintenance) {
-    if (known.on) end_inhibition(now, Inhibited::partner_maintenance, "by its own page");
+    if (known.on) end_inhibition(now, Inhibited::partner_maintenance, "by its own word");
     return;
   }
   const WallTime left = std::chrono::seconds(partner_->maintenance_left_s);
@@ -262,7 +262,7 @@ void Engine::note_partner_maintenance(Instant now) {
            .until = wall(now) + left,
            .ends = now + left,
            .by = config_.partner.text(),
-           .reason = "as its page says"};
+           .reason = "as it publishes"};
   if (told) return;
   record(
       now, Severity::warning, "inhibited", std::nullopt, 0,

@@ -78,7 +78,9 @@ bool Engine::one_mailbox() const {
 }
 
 // And the partner is there to be armed.
-bool Engine::partner_may_arm() const { return assessment_.verdict == Verdict::alive && one_mailbox(); }
+bool Engine::partner_may_arm() const { return partner_hears() && one_mailbox(); }
+
+bool Engine::partner_hears() const { return assessment_.verdict == Verdict::alive || hearing() == Hearing::both; }
 
 // Young enough to be built on: half of it is left.
 bool Engine::lease_good(Instant now, PoolIndex index) const {
@@ -257,8 +259,7 @@ std::string Engine::why_no_lease(Instant now, PoolIndex index) const {
 std::optional<Instant> Engine::absence_at(PoolIndex index) const {
   const Pool& pool = pools_[index];
   const bool told = pool.lease.offered || pool.lease.absence_told || pool.lease.trouble_told;
-  if (!config_.policy.mailbox_arbiter || told || pool.state != PoolState::serving ||
-      assessment_.verdict != Verdict::alive) {
+  if (!config_.policy.mailbox_arbiter || told || pool.state != PoolState::serving || !partner_hears()) {
     return std::nullopt;
   }
   return std::max({pool.since, assessment_.since, pool.lease.offer_from}) + 2 * lease_time();
@@ -485,7 +486,7 @@ std::optional<Instant> Engine::lease_due(PoolIndex index) const {
 
 // One that leaves pools running first gets free of their leases, or the watchdog would end what it leaves.
 bool Engine::leaves_bound(Instant now) const {
-  if (now >= shutdown_at_ + kLeaveBound || !heartbeat::answers(assessment_.verdict)) return false;
+  if (now >= shutdown_at_ + kLeaveBound || !hears_partner()) return false;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (bound(i) && may_run_here(i) && (!hands_over() || pools_[i].state == PoolState::failed)) return true;
   }

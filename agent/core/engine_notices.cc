@@ -1,8 +1,9 @@
 // A partner that is heard over the mailbox disks alone: every link between the two is gone, and both are well. What it
 // publishes comes as it would over the rails, in an order that never goes back (partner_blocks.h), so whatever two
-// nodes settle with each other they can settle so. By itself nothing is begun that a cut alone does not ask for: the
-// verdict stays interconnect-lost, which takes nothing over and gives nothing back. An operator, a shutdown, or the
-// partner that asks begins it.
+// nodes settle with each other they can settle so. The cut itself begins nothing: the verdict stays interconnect-lost,
+// which takes nothing over and gives nothing back. An operator, a shutdown, a resource that fails or a partner that
+// asks begins it. Each must hear the other: an agent that started during the cut takes no notice before it has read a
+// page.
 #include <fmt/core.h>
 
 #include <utility>
@@ -13,16 +14,24 @@ namespace hapair::agent {
 
 using heartbeat::Verdict;
 
-void Engine::on(Instant now, const PartnerHeard& event) { note_heard(now, event.heard, event.channel); }
+void Engine::on(Instant now, const PartnerHeard& event) {
+  agent_heard_ = event.heard;
+  tell_heard(now, event.channel);
+}
 
-void Engine::note_heard(Instant now, bool heard, const std::string& channel) {
-  if (std::exchange(agent_heard_, heard) == heard) return;
-  if (heard) {
+void Engine::tell_heard(Instant now, const std::string& channel) {
+  const auto was = std::exchange(told_hearing_, hearing());
+  if (was == told_hearing_) return;
+  if (told_hearing_ == Hearing::both) {
     record(
         now, Severity::notice, "notices", std::nullopt, partner_decision_,
         fmt::format("{}'s agent is heard over {}: hapair takeover and giveback, and a shutdown, move pools that way. "
-                    "By itself nothing is taken or given back while the links are cut",
+                    "The cut itself takes nothing, and nothing is given back by itself while it lasts",
                     config_.partner.view(), channel));
+  } else if (told_hearing_ == Hearing::one_way) {
+    record(now, Severity::warning, "notices-one-way", std::nullopt, partner_decision_,
+           fmt::format("{}'s agent is heard over {}, and {}: no pool can be moved by asking it before a link is back",
+                       config_.partner.view(), channel, one_way_text()));
   } else if (partner_ && partner_->leaving) {
     record(now, Severity::notice, "notices-over", std::nullopt, partner_decision_,
            fmt::format("{}'s agent has left, as it said that it would", config_.partner.view()));
@@ -34,15 +43,22 @@ void Engine::note_heard(Instant now, bool heard, const std::string& channel) {
   }
 }
 
-// What it publishes is as it is now, whatever way it comes.
-bool Engine::hears_partner() const {
-  return heartbeat::answers(assessment_.verdict) || (assessment_.verdict == Verdict::interconnect_lost && agent_heard_);
+Engine::Hearing Engine::hearing() const {
+  if (assessment_.verdict != Verdict::interconnect_lost || !agent_heard_) return Hearing::none;
+  const bool hears_me = partner_ && partner_->saw_life == config_.life;
+  return hears_me && !partner_down_proven_ ? Hearing::both : Hearing::one_way;
 }
 
-// Where an operator or a shutdown gives it a pool.
-bool Engine::partner_can_take() const {
-  return partner_able() || (assessment_.verdict == Verdict::interconnect_lost && agent_heard_ && partner_ready());
+std::string_view Engine::one_way_text() const {
+  return partner_down_proven_ ? "a proof that it is down stands, so what it says is not heeded"
+                              : "it has not heard this agent since one of the two started";
 }
+
+// What it publishes is as it is now, whatever way it comes, and it will see what this node publishes.
+bool Engine::hears_partner() const { return heartbeat::answers(assessment_.verdict) || hearing() == Hearing::both; }
+
+// Where an operator or a shutdown gives it a pool.
+bool Engine::partner_can_take() const { return partner_able() || (hearing() == Hearing::both && partner_ready()); }
 
 bool Engine::partner_ready() const {
   return partner_ && !partner_->leaving && partner_->node_state != NodeState::offline &&
@@ -52,7 +68,7 @@ bool Engine::partner_ready() const {
 // By which way the word came that moves a pool; a permit says so itself.
 void Engine::tell_channel(Instant now, PoolIndex index, const Transition& row) {
   const bool word = row.event == PoolEvent::partner_wants || row.event == PoolEvent::partner_vetoes ||
-                    (row.event == PoolEvent::partner_holds && row.from == PoolState::released);
+                    row.event == PoolEvent::partner_holds || row.event == PoolEvent::superseded;
   if (partner_channel_.empty() || !word) return;
   record(now, Severity::info, "over-disk", index, pools_[index].decision,
          fmt::format("{}: {} says so over {}", plan(index).name.view(), config_.partner.view(), partner_channel_));

@@ -273,7 +273,9 @@ void Engine::publish_changes(Instant now) {
                      std::ranges::any_of(partner_->pools, [](const PartnerPool& p) {
                        return p.request != PoolRequest::none || p.unleased;
                      });
-  if (view == shown_ && !asked) return;
+  // Once a life of its agent: so it knows that it is heard (engine_notices.cc).
+  const bool met = partner_ && !offline_ && started_ && !doubtful_ && safe && partner_->life != shown_saw_life_;
+  if (view == shown_ && !asked && !met) return;
   shown_ = std::move(view);
   ++serial_;
   if (!safe) {
@@ -402,7 +404,7 @@ NodeReason Engine::node_reason() const {
             "make key_file, pair, node names and releases agree on both nodes (\"refused\" in hapair status says which "
             "differs)"};
   }
-  if ((state == NodeState::isolated || state == NodeState::joining) && !heartbeat::answers(assessment_.verdict)) {
+  if ((state == NodeState::isolated || state == NodeState::joining) && !hears_partner()) {
     return {
         fmt::format("waits for {} (now {}) to say who serves what", partner, heartbeat::text_of(assessment_.verdict)),
         fmt::format("if {} is down for good, run: hapair takeover", partner)};

@@ -24,6 +24,10 @@ std::string_view text_of(NoticeFate fate) {
 
 bool PartnerBlocks::hand_on(const ccm::AgentBlockLayout& block) {
   if (block.serial == 0 || has_told(block)) return false;
+  // A read over another rail that took longer.
+  const bool older = block.agent_life == told_life_ ? block.serial < told_serial_ : block.agent_life == replaced_life_;
+  if (older) return false;
+  if (told_life_ != 0 && block.agent_life != told_life_) replaced_life_ = told_life_;
   told_serial_ = block.serial;
   told_life_ = block.agent_life;
   return true;

@@ -6,23 +6,31 @@ namespace {
 
 class Notices : public EngineContract {
  protected:
-  void cut_and_hear() {
+  static constexpr std::uint64_t kOwnLife = 5;
+  static constexpr std::uint64_t kPartnerLife = 9;
+
+  PublishedView partners(PoolState state, bool released) {
+    PublishedView view;
+    view.pools.push_back({kPool, Epoch(3), Epoch(), PoolOwner::publisher, state, PoolRequest::none, released, false});
+    return view;
+  }
+  // Over the disk, by a partner that has seen the agent of that life last.
+  EngineOutput notice(const PublishedView& view, std::uint64_t saw_life = kOwnLife) {
+    return step(PartnerBlock{write_block(view, ++partner_serial_, kPartnerLife, 0, 0, saw_life), {}, kDisk, true});
+  }
+  void cut() {
     settle();
     verdict(Verdict::interconnect_lost);
-    step(PartnerHeard{true, kDisk});
+  }
+  void cut_and_hear() {
+    cut();
+    notice(partners(PoolState::serving, false));
   }
   OperatorCommand takeover() {
     OperatorCommand command;
     command.by = "root";
     command.pools = {0};
     return command;
-  }
-  EngineOutput partner_releases(std::uint64_t epoch) {
-    PublishedView view;
-    view.node_state = NodeState::giving_back;
-    view.pools.push_back(
-        {kPool, Epoch(epoch), Epoch(), PoolOwner::publisher, PoolState::released, PoolRequest::none, true, false});
-    return step(PartnerBlock{write_block(view, ++partner_serial_, 9, 0, 0, 0), {}, kDisk});
   }
   static std::string told(const EngineOutput& output, const std::string& kind) {
     const auto it = std::ranges::find(output.records, kind, &Record::kind);
@@ -33,21 +41,45 @@ class Notices : public EngineContract {
 };
 
 TEST_F(Notices, OpenAPlannedTakeoverThatACutAloneRefuses) {
-  settle();
-  verdict(Verdict::interconnect_lost);
+  cut();
   const EngineOutput refused = step(takeover());
   EXPECT_FALSE(refused.reply->accepted);
   EXPECT_NE(refused.reply->text.find("cannot be asked to release it"), std::string::npos) << refused.reply->text;
-  step(PartnerHeard{true, kDisk});
+  EXPECT_FALSE(told(notice(partners(PoolState::serving, false)), "notices").empty());
   EXPECT_TRUE(step(takeover()).reply->accepted);
   EXPECT_EQ(state(), PoolState::requesting);
   EXPECT_TRUE(engine_->hears_partner());
 }
 
+TEST_F(Notices, OfOneThatHasNotHeardThisAgentOpenNothing) {
+  cut();
+  EXPECT_FALSE(told(notice(partners(PoolState::serving, false), kOwnLife - 1), "notices-one-way").empty());
+  EXPECT_FALSE(engine_->hears_partner());
+  const EngineOutput refused = step(takeover());
+  EXPECT_FALSE(refused.reply->accepted);
+  EXPECT_NE(refused.reply->text.find("has not heard this agent"), std::string::npos) << refused.reply->text;
+  EXPECT_EQ(state(), PoolState::elsewhere);
+  notice(partners(PoolState::serving, false));
+  EXPECT_TRUE(step(takeover()).reply->accepted) << "it has heard it by now";
+}
+
+TEST_F(Notices, ThatThePartnersAgentIsSeenIsPublishedOnceALife) {
+  settle();
+  const auto published = [this](std::uint64_t life) {
+    return step(
+               PartnerBlock{write_block(partners(PoolState::serving, false), ++partner_serial_, life, 0, 0, 0), {}, {}})
+        .publish;
+  };
+  EXPECT_FALSE(published(kPartnerLife)) << "known since it settled";
+  EXPECT_TRUE(published(kPartnerLife + 1));
+  EXPECT_EQ(engine_->block().saw_partner_life, kPartnerLife + 1);
+  EXPECT_FALSE(published(kPartnerLife + 1));
+}
+
 TEST_F(Notices, AReleaseIsAPermitThatNamesItsWay) {
   cut_and_hear();
   step(takeover());
-  const EngineOutput output = partner_releases(3);
+  const EngineOutput output = notice(partners(PoolState::released, true));
   EXPECT_EQ(state(), PoolState::acquiring);
   EXPECT_NE(told(output, "permit").find("over mailbox disk shared"), std::string::npos) << told(output, "permit");
 }
@@ -58,7 +90,6 @@ TEST_F(Notices, BeginNothingByThemselves) {
   const EngineOutput later = step(Tick{});
   EXPECT_TRUE(later.commands.empty());
   EXPECT_EQ(state(), PoolState::elsewhere);
-  EXPECT_FALSE(engine_->pool_report(0).giveback_due);
 }
 
 TEST_F(Notices, AreOverWithTheVerdict) {
@@ -73,10 +104,10 @@ TEST_F(Notices, AreOverWithTheVerdict) {
 TEST_F(Notices, OneThatIsOlderThanAPageOfTheSameAgentIsNotTaken) {
   cut_and_hear();
   step(takeover());
-  PublishedView view;
-  view.pools.push_back(
-      {kPool, Epoch(3), Epoch(), PoolOwner::publisher, PoolState::released, PoolRequest::none, true, false});
-  step(PartnerBlock{write_block(view, partner_serial_ - 1, 9, 0, 0, 0), {}, kDisk});
+  step(PartnerBlock{write_block(partners(PoolState::released, true), partner_serial_ - 1, kPartnerLife, 0, 0, kOwnLife),
+                    {},
+                    kDisk,
+                    true});
   EXPECT_EQ(state(), PoolState::requesting) << "a lower serial of the same life";
 }
 

@@ -39,6 +39,14 @@ TEST_F(Blocks, APageIsHandedOnOnceAndAgainWhereItWasForgotten) {
   EXPECT_FALSE(blocks_.take_page(reading(30, 31, 13), block(0))) << "nothing is published yet";
 }
 
+TEST_F(Blocks, APageOfAnotherRailThatTookLongerIsNotHandedOn) {
+  EXPECT_TRUE(blocks_.take_page(reading(10, 11, 11), block(5)));
+  EXPECT_FALSE(blocks_.take_page(reading(0, 12, 10), block(4)));
+  EXPECT_TRUE(blocks_.take_page(reading(20, 21, 12), block(1, 10))) << "another life of its agent";
+  EXPECT_FALSE(blocks_.take_page(reading(0, 22, 10), block(6, 9))) << "of the life before";
+  EXPECT_TRUE(blocks_.take_page(reading(30, 31, 13), block(2, 10)));
+}
+
 TEST_F(Blocks, ANoticeCountsOnlyWhereTheRailsAreSilent) {
   blocks_.take_page(reading(0, 1, 10), block(1));
   EXPECT_EQ(blocks_.take_notice(reading(50, 90, 20), agent(1), block(2), false), NoticeFate::rails_tell);
