@@ -186,7 +186,7 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
 void Engine::on(Instant now, const PartnerBlock& event) {
   if (!event.channel.empty()) agent_heard_ = event.heard;
   take_block(now, event);
-  tell_heard(now, event.channel);
+  if (!event.channel.empty()) tell_heard(now, event.channel);
 }
 
 void Engine::take_block(Instant now, const PartnerBlock& event) {

@@ -219,7 +219,7 @@ std::string Engine::implication() const {
     case Verdict::leaving:
       return "it hands over what it releases; until then it may still serve";
     case Verdict::interconnect_lost:
-      return agent_heard_
+      return hearing() == Hearing::both
                  ? "it is heard elsewhere: no takeover by itself; by command pools are moved over the mailbox disk"
                  : "it is heard elsewhere: no takeover";
   }

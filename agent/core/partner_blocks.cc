@@ -24,10 +24,6 @@ std::string_view text_of(NoticeFate fate) {
 
 bool PartnerBlocks::hand_on(const ccm::AgentBlockLayout& block) {
   if (block.serial == 0 || has_told(block)) return false;
-  // A read over another rail that took longer.
-  const bool older = block.agent_life == told_life_ ? block.serial < told_serial_ : block.agent_life == replaced_life_;
-  if (older) return false;
-  if (told_life_ != 0 && block.agent_life != told_life_) replaced_life_ = told_life_;
   told_serial_ = block.serial;
   told_life_ = block.agent_life;
   return true;
@@ -43,6 +39,8 @@ bool PartnerBlocks::take_page(const BlockReading& reading, const ccm::AgentBlock
   // One of another rail that took longer is no newer one, but was read all the same: notices are held to the latest.
   if (!page_ || reading.until >= page_->until) page_ = reading;
   if (reading.from <= poisoned_at_ || may_be_older_than_notice(reading)) return false;
+  // Which of two lives of its agent is the older one the engine knows.
+  if (block.agent_life == told_life_ && block.serial < told_serial_) return false;
   return hand_on(block);
 }
 

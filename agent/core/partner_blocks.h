@@ -103,7 +103,6 @@ class PartnerBlocks {
   Instant poisoned_at_ = Instant::min();
   std::uint64_t told_serial_ = 0;
   std::uint64_t told_life_ = 0;
-  std::uint64_t replaced_life_ = 0;  // of the agent before that one
   std::array<std::uint64_t, kNoticeFates> fates_{};
 };
 

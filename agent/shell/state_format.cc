@@ -42,18 +42,19 @@ std::expected<PoolDurable, std::string> pool_from(const StatePoolLayout& layout,
                      layout.held <= 1 && layout.leased <= 1 && layout.lease_over_ms <= kLongestLeaseOver.count() &&
                      (version >= kFirstVersionWithLeases || !leases);
   if (!pool || !owner || !known) return wrong("a pool's entry holds values that no version defines");
-  return PoolDurable{.pool = *pool,
-                     .epoch = Epoch(layout.epoch),
-                     .owner = *owner,
-                     .released = layout.released == 1,
-                     .claim = Epoch(layout.claim),
-                     .partner_boot = BootId{layout.partner_boot},
-                     .held = layout.held == 1,
-                     .earlier_life = layout.earlier_life == 1,
-                     .leased = layout.leased == 1,
-                     .armed = Epoch(layout.armed),
-                     .lease_over = std::chrono::milliseconds(layout.lease_over_ms),
-                     .mailbox = layout.mailbox};
+  return PoolDurable{
+      .pool = *pool,
+      .epoch = Epoch(layout.epoch),
+      .owner = *owner,
+      .released = layout.released == 1,
+      .claim = Epoch(layout.claim),
+      .partner_boot = BootId{layout.partner_boot},
+      .held = layout.held == 1,
+      .earlier_life = version < kFirstVersionWithEarlierLife ? layout.held == 0 : layout.earlier_life == 1,
+      .leased = layout.leased == 1,
+      .armed = Epoch(layout.armed),
+      .lease_over = std::chrono::milliseconds(layout.lease_over_ms),
+      .mailbox = layout.mailbox};
 }
 
 std::size_t pool_bytes(const StateHeaderLayout& header) {

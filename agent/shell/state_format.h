@@ -30,7 +30,7 @@ inline constexpr std::uint32_t kStateVersion = 5;
 inline constexpr std::uint32_t kOldestStateVersion = 1;
 inline constexpr std::uint32_t kFirstVersionWithOrders = 3;
 inline constexpr std::uint32_t kFirstVersionWithLeases = 4;       // zeros before: nobody rests on any
-inline constexpr std::uint32_t kFirstVersionWithEarlierLife = 5;  // zeros before
+inline constexpr std::uint32_t kFirstVersionWithEarlierLife = 5;  // not known before: taken to be so
 
 struct StateHeaderLayout {
   std::uint64_t magic;

@@ -27,9 +27,10 @@ class Checker {
   // What is on the node's disk changed, from what anyone relied on before.
   virtual void on_disk(World& /*world*/, NodeIndex /*node*/, const std::optional<agent::DurableState>& /*before*/) {}
   virtual void on_published(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
-  // Another block of the node's agent is shown by its CCM; and a block is handed to the node's engine.
+  // Another block of the node's agent is shown by its CCM; and a block is handed to the node's engine, of a notice
+  // or of a page.
   virtual void on_shown(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
-  virtual void on_told(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/) {}
+  virtual void on_told(World& /*world*/, NodeIndex /*node*/, const ccm::AgentBlockLayout& /*block*/, bool /*notice*/) {}
   // Of ports, where the world has rails; and of a rail whose handshake has come to a session.
   virtual void on_port(World& /*world*/, const sim::SimPortDeed& /*deed*/) {}
   virtual void on_session(World& /*world*/, NodeIndex /*node*/, const ccm::Key& /*key*/) {}

@@ -33,7 +33,8 @@ class Epochs final : public Checker {
       return;
     }
     const agent::PoolDurable* other = entry_of(world.disk(1 - node), pool);
-    const bool reset = world.record_reset(0) || world.record_reset(1);
+    // What nobody can read, or what was thrown away, nobody can know.
+    const bool reset = world.record_reset(0) || world.record_reset(1) || world.record_corrupt(1 - node);
     if (other != nullptr && other->owner.view() == world.name(1 - node) && other->epoch >= own->epoch && !reset &&
         !world.fence_lied() && !world.taken_blindly()) {
       world.violation(fmt::format("{} starts {} at epoch {}, and the disk of {} has epoch {} as its own",

@@ -14,7 +14,7 @@ namespace {
 using agent::OperatorCommand;
 using agent::ResourceAction;
 
-constexpr Duration kQuietOfLeases = seconds(300);
+constexpr Duration kQuietOfLeases = seconds(60);
 
 class Drawer {
  public:
@@ -163,7 +163,7 @@ class Drawer {
   // little is leapt over at once: minutes of that are enough, where else the time goes to days.
   Act quiet() {
     const Duration interval = plan_.options.monitor_interval;
-    const Duration seldom = interval * (50 + pick(700)) * std::max(interval / seconds(5), Duration::rep{1});
+    const Duration seldom = interval * (50 + pick(700)) * std::max(interval / seconds(10), Duration::rep{1});
     const Duration length = plan_.options.policy.mailbox_arbiter ? std::min<Duration>(seldom, kQuietOfLeases) : seldom;
     return quiet_act(length);
   }

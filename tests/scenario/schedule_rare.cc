@@ -48,16 +48,27 @@ class Drawer {
 
   void draw() {
     if (!chance(2)) return;
-    const bool no_watchdog = plan_->options.mailbox_disks == 0;  // one would end the pause
-    std::vector<Act> course = pick(3) == 0                  ? offered_back()
-                              : no_watchdog && pick(2) == 0 ? offered_while_it_asks()
-                                                            : runs_above();
+    std::vector<Act> course = this->course();
     plan_->acts.insert(plan_->acts.begin(), course.begin(), course.end());
   }
 
  private:
   int pick(int below) { return std::uniform_int_distribution<int>(0, below - 1)(random_); }
   bool chance(int percent) { return pick(100) < percent; }
+
+  std::vector<Act> course() {
+    const bool disks = plan_->options.mailbox_disks > 0;
+    switch (pick(4)) {
+      case 0:
+        return offered_back();
+      case 1:
+        return disks ? lost_while_it_starts() : offered_while_it_asks();  // a watchdog would end the pause
+      case 2:
+        return runs_above();
+      default:
+        return wanted_back_by_force();
+    }
+  }
 
   // What a takes back it remembers as its own offer: its agent was not there when b took it.
   std::vector<Act> offered_back() {
@@ -153,6 +164,40 @@ class Drawer {
                   world.set_network(true);
                 },
                 seconds(2))};
+  }
+
+  // b's agent dies before it takes what a has stopped for it.
+  std::vector<Act> wanted_back_by_force() {
+    return {boot_both(seconds(4)),
+            act(
+                Act::Sort::command, "takeover",
+                [](World& world) {
+                  order(world, kB, OperatorCommand::Kind::takeover);
+                  world.advance_until([&] { return is(world, kA, PoolState::released); }, seconds(5));
+                  world.kill_agent(kB);
+                },
+                milliseconds(pick(1500))),
+            act(
+                Act::Sort::command, "takeover force",
+                [](World& world) { order(world, kA, OperatorCommand::Kind::takeover, true); }, seconds(3))};
+  }
+
+  // A lease comes back, and is lost again before the pool has started under it.
+  std::vector<Act> lost_while_it_starts() {
+    plan_->options.policy.mailbox_arbiter = true;
+    const auto disks = [this](bool work) {
+      return [count = plan_->options.mailbox_disks, work](World& world) {
+        for (std::size_t disk = 0; disk < count; ++disk) world.set_mailbox(kA, disk, work);
+      };
+    };
+    return {boot_both(seconds(6)),
+            act(Act::Sort::fault, "cut", [](World& world) { world.set_link(false); }, {}),
+            act(Act::Sort::fault, "cut-network", [](World& world) { world.set_network(false); }, {}),
+            act(Act::Sort::fault, "mailbox-lost", disks(false), seconds(3)),
+            act(Act::Sort::fault, "hang-resource start",
+                [](World& world) { world.set_action_hangs(kA, {kPoolA, 0}, agent::ResourceAction::start, true); }, {}),
+            act(Act::Sort::repair, "mailbox-back", disks(true), milliseconds(300 + pick(2500))),
+            act(Act::Sort::fault, "mailbox-lost", disks(false), seconds(6))};
   }
 
   Plan* plan_;

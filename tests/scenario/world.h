@@ -191,6 +191,7 @@ class World {
   // When its CCM took its partner's order, as its agent knows.
   [[nodiscard]] Instant poisoned_at(NodeIndex node) const { return nodes_[node].agent->poisoned_at; }
   [[nodiscard]] bool record_reset(NodeIndex node) const { return nodes_[node].record_reset; }
+  [[nodiscard]] bool record_corrupt(NodeIndex node) const { return nodes_[node].record_corrupt; }
   [[nodiscard]] bool forced(NodeIndex node) const { return nodes_[node].forced; }
   [[nodiscard]] std::string describe() const;
   // How often each row of the transition table was taken, by all agents that there were.

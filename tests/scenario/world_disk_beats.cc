@@ -173,9 +173,9 @@ void World::look_whether_heard(NodeIndex index) {
 
 void World::hand_on(NodeIndex index, const ccm::AgentBlockLayout& block, const BootId& boot_id,
                     const std::string& channel) {
-  for (const auto& checker : checkers_) checker->on_told(*this, index, block);
-  const bool heard = !channel.empty() && nodes_[index].agent->told_heard;
-  step(index, agent::PartnerBlock{block, boot_id, channel, heard});
+  const bool notice = !channel.empty();
+  for (const auto& checker : checkers_) checker->on_told(*this, index, block, notice);
+  step(index, agent::PartnerBlock{block, boot_id, channel, notice && nodes_[index].agent->told_heard});
 }
 
 }  // namespace hapair::world

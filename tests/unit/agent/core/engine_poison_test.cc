@@ -173,6 +173,25 @@ TEST_F(APoisonedEngine, SaysThatItCannotWhereItStartedAPoolThatItsConfigurationN
   EXPECT_FALSE(answer(poisoned)->obeyed);
 }
 
+// The claim's epoch is on its way to the disk; that it comes there starts nothing any more.
+TEST_F(APoisonedEngine, StartsNothingOfWhatItWasAboutToTake) {
+  settle();
+  PublishedView view;
+  view.pools.push_back(
+      {kPool, Epoch(3), Epoch(), PoolOwner::publisher, PoolState::released, PoolRequest::none, true, false});
+  const EngineOutput takes = step(PartnerBlock{write_block(view, ++partner_serial_, 9, 0, 0, 0), {}, {}});
+  ASSERT_EQ(state(), PoolState::acquiring);
+  poison();
+  EXPECT_EQ(state(), PoolState::unsettled);
+  const EngineOutput written = durable(takes);
+  EXPECT_EQ(state(), PoolState::unsettled);
+  EXPECT_EQ(count<RunResource>(written), 0);
+  EXPECT_FALSE(answer(written)) << "the record on disk holds it";
+  ASSERT_TRUE(written.persist);
+  EXPECT_FALSE(written.persist->state.pools[0].held);
+  EXPECT_TRUE(answer(durable(written)));
+}
+
 // The other side: what a fence that the partner itself confirmed means.
 TEST_F(APoisonedEngine, TakesAPoolByThePartnersAnswerWhileItIsSeenToRun) {
   settle();

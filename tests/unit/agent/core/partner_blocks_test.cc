@@ -43,8 +43,15 @@ TEST_F(Blocks, APageOfAnotherRailThatTookLongerIsNotHandedOn) {
   EXPECT_TRUE(blocks_.take_page(reading(10, 11, 11), block(5)));
   EXPECT_FALSE(blocks_.take_page(reading(0, 12, 10), block(4)));
   EXPECT_TRUE(blocks_.take_page(reading(20, 21, 12), block(1, 10))) << "another life of its agent";
-  EXPECT_FALSE(blocks_.take_page(reading(0, 22, 10), block(6, 9))) << "of the life before";
-  EXPECT_TRUE(blocks_.take_page(reading(30, 31, 13), block(2, 10)));
+}
+
+// Whichever came first: no life of the partner's agent is refused for good.
+TEST_F(Blocks, PagesOfALifeThatWasTakenForTheOlderOneAreHandedOn) {
+  EXPECT_TRUE(blocks_.take_page(reading(10, 11, 11), block(1, 10)));
+  EXPECT_TRUE(blocks_.take_page(reading(0, 12, 10), block(6, 9))) << "over another rail; the engine knows the order";
+  EXPECT_TRUE(blocks_.take_page(reading(20, 21, 12), block(1, 10)));
+  blocks_.forget_told();
+  EXPECT_TRUE(blocks_.take_page(reading(30, 31, 13), block(1, 10)));
 }
 
 TEST_F(Blocks, ANoticeCountsOnlyWhereTheRailsAreSilent) {
