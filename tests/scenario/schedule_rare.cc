@@ -42,6 +42,11 @@ Act boot_both(Duration wait) {
       wait);
 }
 
+void have_a_release_it(World& world) {
+  order(world, kB, OperatorCommand::Kind::takeover);
+  world.advance_until([&] { return is(world, kA, PoolState::released); }, seconds(5));
+}
+
 class Drawer {
  public:
   Drawer(Plan& plan, std::uint64_t seed) : plan_(&plan), random_(seed ^ 0x4a4eULL) {}
@@ -76,12 +81,7 @@ class Drawer {
     plan_->options.policy.hand_over_at_shutdown = true;
     return {boot_both(seconds(4)),
             act(
-                Act::Sort::command, "takeover",
-                [](World& world) {
-                  order(world, kB, OperatorCommand::Kind::takeover);
-                  world.advance_until([&] { return is(world, kA, PoolState::released); }, seconds(5));
-                },
-                milliseconds(pick(20))),
+                Act::Sort::command, "takeover", [](World& world) { have_a_release_it(world); }, milliseconds(pick(20))),
             act(
                 Act::Sort::fault, "kill-agent", [](World& world) { world.kill_agent(kA); }, seconds(3)),
             act(
@@ -172,8 +172,7 @@ class Drawer {
             act(
                 Act::Sort::command, "takeover",
                 [](World& world) {
-                  order(world, kB, OperatorCommand::Kind::takeover);
-                  world.advance_until([&] { return is(world, kA, PoolState::released); }, seconds(5));
+                  have_a_release_it(world);
                   world.kill_agent(kB);
                 },
                 milliseconds(pick(1500))),
