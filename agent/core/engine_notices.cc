@@ -2,8 +2,8 @@
 // publishes comes as it would over the rails, in an order that never goes back (partner_blocks.h), so whatever two
 // nodes settle with each other they can settle so. The cut itself begins nothing: the verdict stays interconnect-lost,
 // which takes nothing over and gives nothing back. An operator, a shutdown, a resource that fails or a partner that
-// asks begins it. Each must hear the other: an agent that started during the cut takes no notice before it has read a
-// page.
+// asks begins it. Each must have seen the other: an agent that started during the cut takes no notice before it has
+// read a page.
 #include <fmt/core.h>
 
 #include <utility>
@@ -54,7 +54,8 @@ std::string_view Engine::one_way_text() const {
                               : "it has not heard this agent since one of the two started";
 }
 
-// What it publishes is as it is now, whatever way it comes, and it will see what this node publishes.
+// What it publishes is as it is now, whatever way it comes, and it has seen this agent. Over a disk that does not prove
+// that it hears it at this moment.
 bool Engine::hears_partner() const { return heartbeat::answers(assessment_.verdict) || hearing() == Hearing::both; }
 
 // Where an operator or a shutdown gives it a pool.
