@@ -248,7 +248,7 @@ class Engine {
 
   // engine_notices.cc: a partner that is heard over mailbox disks alone
   void on(Instant now, const PartnerHeard& event);
-  // Over mailbox disks, while every link is cut. Both: each takes what the other publishes.
+  // Over mailbox disks, while every link is cut. Both: the partner's agent is heard, and has seen this one.
   enum class Hearing : std::uint8_t { none, one_way, both };
   [[nodiscard]] Hearing hearing() const;
   [[nodiscard]] std::string_view one_way_text() const;
