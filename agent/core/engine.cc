@@ -184,9 +184,11 @@ void Engine::on(Instant now, const PartnerAssessed& event) {
 }
 
 void Engine::on(Instant now, const PartnerBlock& event) {
-  if (!event.channel.empty()) agent_heard_ = event.heard;
+  if (!event.channel.empty()) {
+    agent_heard_ = event.heard;
+    heard_channel_ = event.channel;
+  }
   take_block(now, event);
-  if (!event.channel.empty()) tell_heard(now, event.channel);
 }
 
 void Engine::take_block(Instant now, const PartnerBlock& event) {
@@ -381,6 +383,7 @@ std::optional<Instant> Engine::next_wakeup() const {
   };
   if (!started_ || offline_) return due;
   if (!in_flight_) consider(rewrite_at_);
+  consider(one_way_at());
   for (std::size_t i = 0; i < kInhibited; ++i) consider(end_of(static_cast<Inhibited>(i)));
   // The rest of a maintenance is published anew each minute.
   if (const auto end = end_of(Inhibited::maintenance); end && *end > last_step_) {

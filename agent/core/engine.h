@@ -252,7 +252,9 @@ class Engine {
   enum class Hearing : std::uint8_t { none, one_way, both };
   [[nodiscard]] Hearing hearing() const;
   [[nodiscard]] std::string_view one_way_text() const;
-  void tell_heard(Instant now, const std::string& channel);
+  [[nodiscard]] bool deaf() const;
+  void tell_heard(Instant now);
+  [[nodiscard]] std::optional<Instant> one_way_at() const;
   [[nodiscard]] bool partner_can_take() const;
   [[nodiscard]] bool partner_ready() const;
   void tell_channel(Instant now, PoolIndex index, const Transition& row);
@@ -377,6 +379,9 @@ class Engine {
   std::optional<PartnerView> partner_;
   std::string partner_channel_;  // by which `partner_` came; empty: a rail
   bool agent_heard_ = false;     // over mailbox disks
+  std::string heard_channel_;    // of them
+  Hearing hearing_ = Hearing::none;
+  Instant hearing_since_;
   Hearing told_hearing_ = Hearing::none;
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
   std::uint64_t replaced_life_ = 0;      // of the partner's agent: its pages that come late are old ones

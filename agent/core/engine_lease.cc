@@ -262,7 +262,7 @@ std::optional<Instant> Engine::absence_at(PoolIndex index) const {
   if (!config_.policy.mailbox_arbiter || told || pool.state != PoolState::serving || !partner_hears()) {
     return std::nullopt;
   }
-  return std::max({pool.since, assessment_.since, pool.lease.offer_from}) + 2 * lease_time();
+  return std::max({pool.since, assessment_.since, hearing_since_, pool.lease.offer_from}) + 2 * lease_time();
 }
 
 void Engine::tell_absence(Instant now, PoolIndex index) {

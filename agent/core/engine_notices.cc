@@ -6,6 +6,7 @@
 // read a page.
 #include <fmt/core.h>
 
+#include <optional>
 #include <utility>
 
 #include "agent/core/engine.h"
@@ -14,14 +15,22 @@ namespace hapair::agent {
 
 using heartbeat::Verdict;
 
-void Engine::on(Instant now, const PartnerHeard& event) {
+namespace {
+constexpr Duration kOneWayTold = std::chrono::seconds(1);
+}  // namespace
+
+void Engine::on(Instant /*now*/, const PartnerHeard& event) {
   agent_heard_ = event.heard;
-  tell_heard(now, event.channel);
+  heard_channel_ = event.channel;
 }
 
-void Engine::tell_heard(Instant now, const std::string& channel) {
-  const auto was = std::exchange(told_hearing_, hearing());
-  if (was == told_hearing_) return;
+// After each event, for verdicts and proofs change it too.
+void Engine::tell_heard(Instant now) {
+  if (const Hearing current = hearing(); std::exchange(hearing_, current) != current) hearing_since_ = now;
+  if (told_hearing_ == hearing_) return;
+  if (const auto at = one_way_at(); at && now < *at) return;
+  told_hearing_ = hearing_;
+  const std::string& channel = heard_channel_;
   if (told_hearing_ == Hearing::both) {
     record(
         now, Severity::notice, "notices", std::nullopt, partner_decision_,
@@ -43,6 +52,12 @@ void Engine::tell_heard(Instant now, const std::string& channel) {
   }
 }
 
+// As a cut begins, each hears the other a few beats before it is told that it is heard.
+std::optional<Instant> Engine::one_way_at() const {
+  if (hearing_ != Hearing::one_way || told_hearing_ == Hearing::one_way) return std::nullopt;
+  return hearing_since_ + kOneWayTold;
+}
+
 Engine::Hearing Engine::hearing() const {
   if (assessment_.verdict != Verdict::interconnect_lost || !agent_heard_) return Hearing::none;
   const bool hears_me = partner_ && partner_->saw_life == config_.life;
@@ -50,12 +65,20 @@ Engine::Hearing Engine::hearing() const {
 }
 
 std::string_view Engine::one_way_text() const {
-  return partner_down_proven_ ? "a proof that it is down stands, so what it says is not heeded"
-                              : "it has not heard this agent since one of the two started";
+  if (partner_down_proven_) return "a proof that it is down stands, so what it says is not heeded";
+  if (partner_ && partner_->node_state == NodeState::offline) return "it is offline and heeds nothing";
+  return "it does not hear this agent";
 }
 
-// What it publishes is as it is now, whatever way it comes, and it has seen this agent. Over a disk that does not prove
-// that it hears it at this moment.
+// Its words are not taken now: no page of it is read, nor a notice. It is told so, for it would wait for what it asked.
+bool Engine::deaf() const {
+  if (partner_down_proven_) return true;
+  return assessment_.verdict == Verdict::interconnect_lost ? !agent_heard_
+                                                           : assessment_.verdict == Verdict::unreachable;
+}
+
+// What it publishes is as it is now, whatever way it comes, and it says that it takes what this node publishes: over a
+// disk it said so a few beats ago.
 bool Engine::hears_partner() const { return heartbeat::answers(assessment_.verdict) || hearing() == Hearing::both; }
 
 // Where an operator or a shutdown gives it a pool.

@@ -179,6 +179,10 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
       return pool.lease.awaited && !anything_runs(index);
     case Guard::give_back_home:
       return may_take;
+    case Guard::taker_is_deaf:
+      // Not by whether it is ready: one that asks and is not would have it stopped again and again.
+      return (pool.stop_cause == StopCause::giveback || pool.stop_cause == StopCause::request) && may_take &&
+             !hears_partner();
   }
   return false;
 }
@@ -302,6 +306,7 @@ void Engine::enter(Instant now, PoolIndex index) {
 // Events that are states of the world, looked at after every step until nothing more follows from them.
 void Engine::settle(Instant now) {
   end_inhibitions(now);
+  tell_heard(now);
   obey_poison(now);
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     int rounds = 0;
@@ -336,6 +341,11 @@ bool Engine::settle_pool(Instant now, PoolIndex index) {
     } else if (fire(now, index, PoolEvent::partner_down, partner_decision_)) {
       return true;
     }
+  }
+  // Cut off, and not heard over a disk: the question is not answered by that, and an operator is to know.
+  if (pool.state == PoolState::asking && assessment_.verdict == Verdict::interconnect_lost && !waits &&
+      fire(now, index, PoolEvent::partner_down, partner_decision_)) {
+    return true;
   }
   const bool claims = pool.state == PoolState::claiming || pool.state == PoolState::fencing;
   if (claims && !fence_in_flight_ && !claim_carried(now, index) &&

@@ -22,7 +22,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::probing, E::some_running, G::held_here, S::starting,
      "the record says that it is this node's, and only a part of it runs: the rest is started"},
     {S::probing, E::none_running, G::held_here, S::starting,
-     "the record says that it is this node's since before the agent stopped: it is started again"},
+     "the record says that it is this node's, and nothing of it runs: it is started again"},
     {S::probing, E::all_running, G::always, S::stopping,
      "it runs here although no record says that it is this node's: it is stopped first"},
     {S::probing, E::some_running, G::always, S::stopping,
@@ -139,6 +139,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
      "stopped, as the partner told this node to; nothing is released, and it is started here by a new proof only"},
     {S::stopping, E::all_stopped, G::lease_may_return, S::probing,
      "stopped, and still this node's by its record: it is started again when a lease is to be had"},
+    {S::stopping, E::all_stopped, G::taker_is_deaf, S::probing,
+     "stopped for the partner, which cannot be told so now: nothing is released, and it is started here again"},
     {S::stopping, E::all_stopped, G::was_stray, S::unsettled, "stopped; the partner knows who may serve it"},
     {S::stopping, E::all_stopped, G::always, S::releasing, "everything is stopped"},
     {S::stopping, E::stop_failed, G::always, S::failed,
@@ -562,6 +564,8 @@ std::string_view text_of(Guard guard) {
       return "its lease may return";
     case G::give_back_home:
       return "this node's again";
+    case G::taker_is_deaf:
+      return "the partner is not heard";
   }
   return "unknown";
 }

@@ -92,6 +92,7 @@ enum class Guard : std::uint8_t {
   lease_awaited,     // nothing of it runs here, and it is started when there is a lease
   lease_may_return,  // its lease was over, and nobody's claim is known: it is still this node's
   give_back_home,    // what was not taken by the partner is this node's to serve again
+  taker_is_deaf,     // it is stopped for the partner to have, and the two do not hear each other
 };
 std::string_view text_of(Guard guard);
 

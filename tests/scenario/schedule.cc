@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
+
 namespace hapair::world {
 namespace {
 
@@ -9,6 +12,10 @@ using agent::OperatorCommand;
 
 // A long quiet is only simulated where it could be leapt over; it takes a little over a minute to be sure of that.
 constexpr Duration kUntilSteady = seconds(65);
+// Where what is steady at first is not any more, and every beat of hours would be simulated.
+constexpr Duration kPieceOfQuiet = seconds(300);
+// Nothing was told for so long: what waits then waits for an operator.
+constexpr int kStillRounds = 6;
 
 }  // namespace
 
@@ -70,6 +77,13 @@ void Schedule::end_orders(NodeIndex node) {
 void Schedule::heal_gently() {
   say("repair everything, start what does not run");
   world_.repair_everything();
+  const auto told_why = [this] {
+    return std::ranges::any_of(std::array{0UL, 1UL}, [this](NodeIndex n) {
+      return world_.engine(n) != nullptr && !world_.engine(n)->node_reason().empty();
+    });
+  };
+  std::size_t told = world_.told().size();
+  int still = 0;
   for (int round = 0; round < 22; ++round) {  // a shutdown, or a dump of up to three minutes, may be under way
     for (const NodeIndex n : {0UL, 1UL}) {
       world_.boot(n);
@@ -77,13 +91,15 @@ void Schedule::heal_gently() {
       world_.start_agent(n);
       end_orders(n);
     }
-    if (!world_.advance_until([this] { return world_.settled() || !world_.violations().empty(); }, seconds(10)))
-      continue;
-    return wait_for_ports();
+    if (world_.advance_until([this] { return world_.settled() || !world_.violations().empty(); }, seconds(10))) {
+      return wait_for_ports();
+    }
+    const bool both_run = world_.engine(0) != nullptr && world_.engine(1) != nullptr;
+    still = both_run && world_.told().size() == told ? still + 1 : 0;
+    told = world_.told().size();
+    if (still >= kStillRounds && told_why()) return;
   }
-  for (const NodeIndex n : {0UL, 1UL}) {
-    if (world_.engine(n) != nullptr && !world_.engine(n)->node_reason().empty()) return;
-  }
+  if (told_why()) return;
   world_.violation("220 s after all is well not every pool is served once, and no operator is told why\n" +
                    world_.describe());
 }
@@ -99,7 +115,14 @@ void Schedule::stay_quiet(Duration time) {
   heal_gently();
   if (time == Duration{}) return;
   const auto sure = [this] { return world_.steady() || !world_.violations().empty(); };
-  if (world_.advance_until(sure, kUntilSteady)) advance(time);
+  if (!world_.advance_until(sure, kUntilSteady)) return;
+  while (time > Duration{} && world_.violations().empty()) {
+    const Duration piece = plan_.options.leap ? std::min(time, kPieceOfQuiet) : time;
+    const Duration leapt = world_.leapt();
+    advance(piece);
+    time -= piece;
+    if (piece == kPieceOfQuiet && world_.leapt() - leapt < piece / 4) return;
+  }
 }
 
 void Schedule::heal() {

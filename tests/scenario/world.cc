@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "ccm/base/check.h"
+#include "ccm/wire/mac.h"
+
 namespace hapair::world {
 namespace {
 
@@ -47,6 +50,7 @@ agent::EnginePolicy scenario_policy() {
 }
 
 World::World(const WorldOptions& options) : options_(options), random_(options_.seed), rails_(make_rails()) {
+  HAPAIR_CHECK(ccm::start_crypto(), "without it libsodium takes its slowest code");
   plans_ = {pool("pool-a", "a"), pool("pool-b", "b")};
   for (agent::PoolPlan& plan : plans_) {
     if (options_.vetoes) plan.vetoes = {"mirror"};

@@ -53,14 +53,33 @@ TEST_F(Notices, OpenAPlannedTakeoverThatACutAloneRefuses) {
 
 TEST_F(Notices, OfOneThatHasNotHeardThisAgentOpenNothing) {
   cut();
-  EXPECT_FALSE(told(notice(partners(PoolState::serving, false), kOwnLife - 1), "notices-one-way").empty());
+  EXPECT_TRUE(told(notice(partners(PoolState::serving, false), kOwnLife - 1), "notices-one-way").empty())
+      << "it may be about to say that it hears";
   EXPECT_FALSE(engine_->hears_partner());
+  const auto due = engine_->next_wakeup();
+  ASSERT_TRUE(due);
+  now_ = *due;
+  EXPECT_FALSE(told(step(Tick{}), "notices-one-way").empty());
   const EngineOutput refused = step(takeover());
   EXPECT_FALSE(refused.reply->accepted);
-  EXPECT_NE(refused.reply->text.find("has not heard this agent"), std::string::npos) << refused.reply->text;
+  EXPECT_NE(refused.reply->text.find("does not hear this agent"), std::string::npos) << refused.reply->text;
   EXPECT_EQ(state(), PoolState::elsewhere);
   notice(partners(PoolState::serving, false));
   EXPECT_TRUE(step(takeover()).reply->accepted) << "it has heard it by now";
+}
+
+TEST_F(Notices, ThatThePartnersWordsAreNotTakenIsPublished) {
+  settle();
+  EXPECT_EQ(engine_->block().saw_partner_life, kPartnerLife);
+  EXPECT_TRUE(verdict(Verdict::interconnect_lost).publish);
+  EXPECT_EQ(engine_->block().saw_partner_life, 0U);
+  EXPECT_EQ(engine_->block().saw_partner_serial, 0U);
+  EXPECT_TRUE(notice(partners(PoolState::serving, false)).publish);
+  EXPECT_EQ(engine_->block().saw_partner_life, kPartnerLife);
+  EXPECT_TRUE(step(PartnerHeard{false, kDisk}).publish);
+  EXPECT_EQ(engine_->block().saw_partner_life, 0U);
+  EXPECT_TRUE(verdict(Verdict::alive).publish);
+  EXPECT_EQ(engine_->block().saw_partner_life, kPartnerLife);
 }
 
 TEST_F(Notices, ThatThePartnersAgentIsSeenIsPublishedOnceALife) {
