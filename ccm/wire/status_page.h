@@ -97,7 +97,7 @@ struct AgentBlockLayout {
   std::uint32_t
       maintenance_left_s;  // of a node in maintenance: how long it still lasts, rounded up; 0: no end was given
   std::uint64_t saw_partner_serial;  // the partner's `serial` that this publication has taken into account
-  std::uint64_t saw_partner_life;
+  std::uint64_t saw_partner_life;    // of its agent whose publications are taken now; 0: none are
   std::uint64_t lease_over_ms;  // from a claim that is decided until a lease of the publisher's is over; 0: it has none
   std::uint64_t mailbox;        // which mailbox disks the publisher's leases rest on; 0: none
   std::array<PoolEntryLayout, kMaxPools> pools;
