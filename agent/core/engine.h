@@ -39,6 +39,8 @@ inline constexpr Duration kStopAgain = std::chrono::seconds(5);
 
 // An agent that leaves its pools running waits so long for the word that frees them from their leases.
 inline constexpr Duration kLeaveBound = std::chrono::seconds(5);
+// How long it lasts before it is told that the partner is not heard over a disk, or does not hear.
+inline constexpr Duration kOneWayTold = std::chrono::seconds(1);
 
 class Engine {
  public:
@@ -382,6 +384,7 @@ class Engine {
   std::string heard_channel_;    // of them
   Hearing hearing_ = Hearing::none;
   Instant hearing_since_;
+  std::optional<Instant> deaf_since_;
   Hearing told_hearing_ = Hearing::none;
   std::optional<PartnerView> unheeded_;  // what the partner published while a fence proves that it is down
   std::uint64_t replaced_life_ = 0;      // of the partner's agent: its pages that come late are old ones

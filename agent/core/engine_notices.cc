@@ -15,10 +15,6 @@ namespace hapair::agent {
 
 using heartbeat::Verdict;
 
-namespace {
-constexpr Duration kOneWayTold = std::chrono::seconds(1);
-}  // namespace
-
 void Engine::on(Instant /*now*/, const PartnerHeard& event) {
   agent_heard_ = event.heard;
   heard_channel_ = event.channel;
@@ -26,6 +22,11 @@ void Engine::on(Instant /*now*/, const PartnerHeard& event) {
 
 // After each event, for verdicts and proofs change it too.
 void Engine::tell_heard(Instant now) {
+  if (!deaf()) {
+    deaf_since_.reset();
+  } else if (!deaf_since_) {
+    deaf_since_ = now;
+  }
   if (const Hearing current = hearing(); std::exchange(hearing_, current) != current) hearing_since_ = now;
   if (told_hearing_ == hearing_) return;
   if (const auto at = one_way_at(); at && now < *at) return;
@@ -70,7 +71,8 @@ std::string_view Engine::one_way_text() const {
   return "it does not hear this agent";
 }
 
-// Its words are not taken now: no page of it is read, nor a notice. It is told so, for it would wait for what it asked.
+// Its words are not taken now: no page of it is read, nor a notice. Where that lasts it is told so, for it would wait
+// for what it asked; a beat on a busy disk that is late changes nothing.
 bool Engine::deaf() const {
   if (partner_down_proven_) return true;
   return assessment_.verdict == Verdict::interconnect_lost ? !agent_heard_

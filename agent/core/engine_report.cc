@@ -269,18 +269,19 @@ void Engine::publish_changes(Instant now) {
   PublishedView view = published(now);
   const bool safe = may_answer(view);
   const bool tells = partner_ && !offline_ && started_ && !doubtful_;
+  const bool deaf = deaf_since_ && now >= *deaf_since_ + kOneWayTold;
   const bool asked =
-      tells && safe && !deaf() && (partner_->serial != shown_saw_serial_ || partner_->life != shown_saw_life_) &&
+      tells && safe && !deaf && (partner_->serial != shown_saw_serial_ || partner_->life != shown_saw_life_) &&
       std::ranges::any_of(partner_->pools,
                           [](const PartnerPool& p) { return p.request != PoolRequest::none || p.unleased; });
   // So it knows whether it is heard (engine_notices.cc).
-  const std::uint64_t heard_life = partner_ && !deaf() ? partner_->life : 0;
+  const std::uint64_t heard_life = partner_ && !deaf ? partner_->life : 0;
   const bool met = tells && heard_life != shown_saw_life_;
   if (view == shown_ && !asked && !met) return;
   shown_ = std::move(view);
   ++serial_;
   if (partner_ && !offline_ && !doubtful_) {
-    shown_saw_serial_ = safe && !deaf() ? partner_->serial : 0;
+    shown_saw_serial_ = safe && !deaf ? partner_->serial : 0;
     shown_saw_life_ = heard_life;
   }
   if (!safe) shown_saw_serial_ = 0;

@@ -71,13 +71,21 @@ TEST_F(Notices, OfOneThatHasNotHeardThisAgentOpenNothing) {
 TEST_F(Notices, ThatThePartnersWordsAreNotTakenIsPublished) {
   settle();
   EXPECT_EQ(engine_->block().saw_partner_life, kPartnerLife);
-  EXPECT_TRUE(verdict(Verdict::interconnect_lost).publish);
+  const auto a_second_later = [this] {
+    const auto due = engine_->next_wakeup();
+    now_ = due ? *due : now_;
+    return step(Tick{}).publish;
+  };
+  EXPECT_FALSE(verdict(Verdict::interconnect_lost).publish) << "a beat that is late is no deafness";
+  EXPECT_TRUE(a_second_later());
   EXPECT_EQ(engine_->block().saw_partner_life, 0U);
   EXPECT_EQ(engine_->block().saw_partner_serial, 0U);
   EXPECT_TRUE(notice(partners(PoolState::serving, false)).publish);
   EXPECT_EQ(engine_->block().saw_partner_life, kPartnerLife);
-  EXPECT_TRUE(step(PartnerHeard{false, kDisk}).publish);
+  EXPECT_FALSE(step(PartnerHeard{false, kDisk}).publish);
+  EXPECT_TRUE(a_second_later());
   EXPECT_EQ(engine_->block().saw_partner_life, 0U);
+  EXPECT_FALSE(a_second_later()) << "once";
   EXPECT_TRUE(verdict(Verdict::alive).publish);
   EXPECT_EQ(engine_->block().saw_partner_life, kPartnerLife);
 }
