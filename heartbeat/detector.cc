@@ -75,9 +75,11 @@ void Detector::note_flap(Instant now, Duration silence) {
 }
 
 void Detector::learn(Duration arrival) {
+  const bool learnt = count_ == kWindow && window_[next_] == arrival;  // the window is what it was
   window_[next_] = arrival;
   next_ = (next_ + 1) % kWindow;
   count_ = std::min(count_ + 1, kWindow);
+  if (learnt) return;
 
   double sum = 0;
   for (std::size_t i = 0; i < count_; ++i) sum += static_cast<double>(window_[i].count());

@@ -10,7 +10,7 @@ namespace {
 
 // A simulated beat over shipped rails costs six times as much as one without, for its MACs and checksums.
 constexpr int kPerCentWithRails = 20;
-constexpr Duration kLongestQuiet = std::chrono::hours(4);
+constexpr Duration kLongestQuiet = std::chrono::hours(1);
 
 class RailsDrawer {
  public:
