@@ -14,6 +14,7 @@ using heartbeat::Verdict;
 // is about to prove it.
 void Engine::fence_if_wanted(Instant now) {
   if (fence_in_flight_ || fence_retry_at_ || operator_word_holds()) return;
+  if (one_way_at()) return;  // it is heard, and may be about to say that it hears: then it is asked, not fenced
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (pools_[i].state != PoolState::fencing || !claim_carried(now, i) || reboot_awaited(i)) continue;
     const bool expires = expiry_possible(i);

@@ -75,8 +75,25 @@ std::string_view Engine::one_way_text() const {
 // for what it asked; a beat on a busy disk that is late changes nothing.
 bool Engine::deaf() const {
   if (partner_down_proven_) return true;
-  return assessment_.verdict == Verdict::interconnect_lost ? !agent_heard_
-                                                           : assessment_.verdict == Verdict::unreachable;
+  switch (assessment_.verdict) {
+    case Verdict::interconnect_lost:
+      return !agent_heard_;
+    case Verdict::unreachable:
+    case Verdict::unproven:
+    case Verdict::ccm_gone:
+      return true;
+    case Verdict::unknown:
+    case Verdict::alive:
+    case Verdict::storage_stalled:
+    case Verdict::agent_hung:
+    case Verdict::ccm_restarted:
+    case Verdict::leaving:
+    case Verdict::rebooted:
+    case Verdict::hung:
+    case Verdict::panicked:
+      return false;  // its pages are read, or are about to be
+  }
+  return false;
 }
 
 // What it publishes is as it is now, whatever way it comes, and it says that it takes what this node publishes: over a

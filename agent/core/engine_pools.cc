@@ -72,6 +72,8 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
                                                                                            : StopCause::failure;
     }
     leave(index);
+    // It was served a moment ago: no maintenance keeps it from going on.
+    if (row.guard == Guard::taker_is_deaf) pool.start_wanted = true;
     if (row.to != row.from) {
       pool.fence_over = false;
       pool.lease.learnt = false;
@@ -182,7 +184,7 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::taker_is_deaf:
       // Not by whether it is ready: one that asks and is not would have it stopped again and again.
       return (pool.stop_cause == StopCause::giveback || pool.stop_cause == StopCause::request) && may_take &&
-             !hears_partner();
+             !hears_partner() && !(bound(index) && taken_by_partner(index));
   }
   return false;
 }

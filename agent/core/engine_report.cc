@@ -274,17 +274,16 @@ void Engine::publish_changes(Instant now) {
       tells && safe && !deaf && (partner_->serial != shown_saw_serial_ || partner_->life != shown_saw_life_) &&
       std::ranges::any_of(partner_->pools,
                           [](const PartnerPool& p) { return p.request != PoolRequest::none || p.unleased; });
-  // So it knows whether it is heard (engine_notices.cc).
-  const std::uint64_t heard_life = partner_ && !deaf ? partner_->life : 0;
-  const bool met = tells && heard_life != shown_saw_life_;
+  // So it knows whether it is heard (engine_notices.cc). That it is not needs no record that can be relied on, nor that
+  // anything of it is remembered.
+  const std::uint64_t heard_life = deaf ? 0 : partner_ && !doubtful_ ? partner_->life : shown_saw_life_;
+  const bool met = started_ && !offline_ && heard_life != shown_saw_life_;
   if (view == shown_ && !asked && !met) return;
   shown_ = std::move(view);
   ++serial_;
-  if (partner_ && !offline_ && !doubtful_) {
-    shown_saw_serial_ = safe && !deaf ? partner_->serial : 0;
-    shown_saw_life_ = heard_life;
-  }
-  if (!safe) shown_saw_serial_ = 0;
+  if (!offline_) shown_saw_life_ = heard_life;
+  if (partner_ && !offline_ && !doubtful_) shown_saw_serial_ = partner_->serial;
+  if (!safe || deaf) shown_saw_serial_ = 0;
   out_.publish = true;
 }
 

@@ -37,7 +37,7 @@ def shape_for(times):
         configuration["ccm"] |= {
             "rails": [{"name": "rail", "fabric": "iwarp", "address": RAIL_ADDRESSES[node],
                        "partner_address": RAIL_ADDRESSES[partner]}],
-            "mailbox_disks": [{"name": MAILBOX, "device": f"/run/disks/{MAILBOX}"}],
+            "mailbox_disks": [{"name": MAILBOX, "device": f"/run/disks/{MAILBOX}", "pace_ms": 200}],
             # True of these pools: targets are tgtd's, which is a process; a small file system on a loop device is unmounted at once, and its
             # image is this host's memory. The addresses are in a network namespace that this harness holds, and its keeper takes away when
             # the node has ended; an address alone writes nothing.
