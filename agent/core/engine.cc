@@ -326,6 +326,7 @@ void Engine::take_sequence(Instant now, PoolIndex index, const PoolSequence::Out
 }
 
 void Engine::on(Instant now, const OperatorCommand& command) {
+  if (refuse_for_cluster(now, command)) return;
   switch (command.kind) {
     case OperatorCommand::Kind::takeover:
       command_takeover(now, command);
@@ -345,6 +346,12 @@ void Engine::on(Instant now, const OperatorCommand& command) {
     case OperatorCommand::Kind::confirm_down:
       command_confirm_down(now, command);
       return;
+    case OperatorCommand::Kind::promote:
+      command_promote(now, command);
+      return;
+    case OperatorCommand::Kind::demote:
+      command_demote(now, command);
+      return;
   }
 }
 
@@ -358,6 +365,7 @@ void Engine::on(Instant now, const ShutdownAsked& /*event*/) {
                                     config_.self.view(), config_.partner.view())
                       : fmt::format("agent of {} was asked to stop; its pools go on running, {}", config_.self.view(),
                                     inhibited(Inhibited::maintenance) ? "for it is in maintenance"
+                                    : config_.policy.cluster_decides  ? "for the cluster stops them when it wants to"
                                                                       : "as configured (shutdown.hand_over false)"));
   for (Pool& pool : pools_) {
     if (pool.state != PoolState::serving && pool.state != PoolState::starting) continue;
@@ -397,6 +405,7 @@ std::optional<Instant> Engine::next_wakeup() const {
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     consider(pools_[i].sequence.next_due());
     consider(pools_[i].bound);
+    consider(pools_[i].order_until);
     consider(lease_due(i));
     const Instant again = pools_[i].since + kStopAgain;
     if (pools_[i].state == PoolState::failed && partner_runs_above(i) && again > last_step_) consider(again);

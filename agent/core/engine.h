@@ -92,7 +92,18 @@ class Engine {
     std::uint64_t decision = 0;
     bool ignore_vetoes = false;
   };
-  enum class StopCause : std::uint8_t { none, request, giveback, shutdown, failure, superseded, stray, lease, poison };
+  enum class StopCause : std::uint8_t {
+    none,
+    request,
+    giveback,
+    shutdown,
+    failure,
+    superseded,
+    stray,
+    lease,
+    poison,
+    cluster,
+  };
   struct Lease {
     enum class Ballot : std::uint8_t { none, learns, decides, claims };
     Ballot ballot = Ballot::none;  // that is out
@@ -147,6 +158,10 @@ class Engine {
     bool fence_counted = false;   // its claim counts as a fence by itself, and none has begun yet
     bool fence_over = false;      // no fence was confirmed; the end of the partner's lease is waited for
     Lease lease;
+    bool ordered = false;  // the cluster wants it here, and it was not lost since
+    // Of an order that nothing has come of: nobody waits for it then any more, and the cluster may have decided anew.
+    std::optional<Instant> order_until;
+    Epoch ordered_above;         // what the cluster has seen of its epochs, where the partner does not tell
     bool start_wanted = false;   // by an operator, who said that the cause is repaired
     bool held_back = false;      // it is looked at, and nothing is started: maintenance
     bool stopped_again = false;  // after a stop that failed, for the poison that stands
@@ -281,6 +296,14 @@ class Engine {
   [[nodiscard]] WallTime wall(Instant now) const;
   [[nodiscard]] std::optional<Instant> end_of(Inhibited what) const;
   [[nodiscard]] std::uint32_t maintenance_left_s(Instant now) const;
+
+  // engine_cluster.cc: a cluster decides which node serves a pool
+  void command_promote(Instant now, const OperatorCommand& command);
+  void command_demote(Instant now, const OperatorCommand& command);
+  bool follow_cluster(Instant now, PoolIndex index);
+  [[nodiscard]] bool cluster_vouches(PoolIndex index) const;
+  [[nodiscard]] bool refuse_for_cluster(Instant now, const OperatorCommand& command);
+  [[nodiscard]] NodeReason cluster_reason() const;
 
   // engine_commands.cc: what an operator may ask, and why not
   void command_takeover(Instant now, const OperatorCommand& command);

@@ -29,6 +29,10 @@ std::string_view name_of(const OperatorCommand& command) {
                                                     : "enable giveback";
     case OperatorCommand::Kind::confirm_down:
       return "confirm-down";
+    case OperatorCommand::Kind::promote:
+      return "promote";
+    case OperatorCommand::Kind::demote:
+      return "demote";
   }
   return "command";
 }

@@ -52,7 +52,9 @@ struct EnginePolicy {
   int giveback_limit = 3;
   Duration giveback_window = std::chrono::hours(1);
   bool hand_over_at_shutdown = true;
-  bool fences = true;            // a fence device is there
+  bool fences = true;  // a fence device is there
+  // The cluster says which node serves a pool (arbiter pacemaker): nothing of the above but giveback_bound is in force.
+  bool cluster_decides = false;
   bool mailbox_arbiter = false;  // what follows counts only with it
   Duration lease{};              // how long a look at the mailbox disks lets a pool run
   Duration lease_stop{};         // so long its stop may take after that, before the watchdog ends this node
@@ -116,16 +118,19 @@ struct ActionDone {
   ActionResult result;
 };
 struct OperatorCommand {
-  enum class Kind : std::uint8_t { takeover, giveback, reset_record, inhibit, allow, confirm_down };
+  // promote and demote are the cluster's, of one pool.
+  enum class Kind : std::uint8_t { takeover, giveback, reset_record, inhibit, allow, confirm_down, promote, demote };
   Kind kind = Kind::takeover;
-  std::vector<PoolIndex> pools{};                // empty: every pool that the command can mean
-  bool force = false;                            // of takeover: by a fence, though the partner may be well
-  std::string by{};                              // who asked, for the record
-  bool ignore_vetoes = false;                    // of takeover and giveback: they are asked, and only recorded
-  Inhibited what = Inhibited::takeover;          // of inhibit and allow
-  std::string reason{};                          // of inhibit
-  std::optional<std::chrono::seconds> length{};  // of inhibit; nothing: until it is allowed again
-  std::string partner{};                         // of confirm_down: the name that was typed
+  std::vector<PoolIndex> pools{};        // empty: every pool that the command can mean
+  bool force = false;                    // of takeover: by a fence, though the partner may be well
+  std::string by{};                      // who asked, for the record
+  bool ignore_vetoes = false;            // of takeover and giveback: they are asked, and only recorded
+  Inhibited what = Inhibited::takeover;  // of inhibit and allow
+  std::string reason{};                  // of inhibit
+  std::optional<std::chrono::seconds>
+      length{};           // of inhibit; nothing: until it is allowed again. Of promote: so long it counts
+  std::string partner{};  // of confirm_down: the name that was typed
+  Epoch above{};          // of promote: the highest epoch that the cluster has seen it served at
 };
 struct VetoDone {  // answers AskVetoes
   PoolIndex pool = 0;
@@ -238,6 +243,7 @@ struct PoolReport {
   std::optional<Instant> lease_over;  // when that is over, if it is not renewed
   bool armed = false;                 // it may be taken when the partner's lease is over
   std::optional<Instant> expiry;      // when that is, since this node's claim is decided
+  bool ordered = false;               // the cluster wants it here
 };
 
 }  // namespace hapair::agent

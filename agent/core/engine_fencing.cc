@@ -13,7 +13,7 @@ using heartbeat::Verdict;
 // A fence is asked for where a claim that is still carried needs one; not while a page of a later life of the partner
 // is about to prove it.
 void Engine::fence_if_wanted(Instant now) {
-  if (fence_in_flight_ || fence_retry_at_ || operator_word_holds()) return;
+  if (fence_in_flight_ || fence_retry_at_ || operator_word_holds() || config_.policy.cluster_decides) return;
   if (one_way_at()) return;  // it is heard, and may be about to say that it hears: then it is asked, not fenced
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (pools_[i].state != PoolState::fencing || !claim_carried(now, i) || reboot_awaited(i)) continue;

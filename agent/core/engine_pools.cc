@@ -60,12 +60,18 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
                          : decided                          ? ClaimCause::operator_
                                                             : ClaimCause::verdict;
     }
+    // What ran here at the end of this agent's last life was ordered then, and the cluster says so if it is no longer.
+    const bool goes_on = row.from == PoolState::probing && needs_permit;
+    if (goes_on && config_.policy.cluster_decides) pool.ordered = true;
     if (row.to == PoolState::stopping) {
+      pool.ordered = false;
+      pool.order_until.reset();
       pool.stop_cause = event == PoolEvent::poisoned        ? StopCause::poison
                         : event == PoolEvent::partner_wants ? StopCause::request
                         : event == PoolEvent::giveback_due || event == PoolEvent::operator_giveback
                             ? StopCause::giveback
                         : event == PoolEvent::shutdown                                     ? StopCause::shutdown
+                        : event == PoolEvent::cluster_demote                               ? StopCause::cluster
                         : event == PoolEvent::lease_lost                                   ? StopCause::lease
                         : event == PoolEvent::superseded || row.guard == Guard::runs_above ? StopCause::superseded
                         : row.from == PoolState::probing                                   ? StopCause::stray
@@ -114,6 +120,8 @@ bool Engine::make_permit(Instant now, PoolIndex index, PoolEvent event) {
     case PoolState::fencing:
       if (event == PoolEvent::fence_confirmed && last_fence_)
         permit = TakeoverPermit::from_fence(durable(index), *last_fence_);
+      if (event == PoolEvent::cluster_vouches && cluster_vouches(index))
+        permit = TakeoverPermit::from_order(durable(index), heartbeat::text_of(assessment_.verdict));
       if (event == PoolEvent::reboot_proved && sighting_)
         permit = TakeoverPermit::from_reboot(durable(index), config_.partner, *sighting_, pool.claimed_at);
       if (event == PoolEvent::lease_expired && pool.lease.claim_decided)
@@ -143,7 +151,8 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
   const Pool& pool = pools_[index];
   const PoolDurable& record = wanted_.pools[index];
   const bool owner_here = record.owner == config_.self && record.epoch.value() != 0;
-  const bool may_take = !shutting_down_ && !pool.failed_here && !poisoned();
+  const bool by_cluster = config_.policy.cluster_decides;
+  const bool may_take = !shutting_down_ && !pool.failed_here && !poisoned() && (!by_cluster || pool.ordered);
   switch (guard) {
     case Guard::always:
       return true;
@@ -156,7 +165,7 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
     case Guard::runs_above:
       return partner_runs_above(index);
     case Guard::home_or_owner_here:
-      return (at_home(index) || owner_here) && may_take;
+      return (at_home(index) || owner_here || by_cluster) && may_take;
     case Guard::owner_here:
       return owner_here;
     case Guard::may_take:
@@ -185,6 +194,10 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
       // Not by whether it is ready: one that asks and is not would have it stopped again and again.
       return (pool.stop_cause == StopCause::giveback || pool.stop_cause == StopCause::request) && may_take &&
              !hears_partner() && !(bound(index) && taken_by_partner(index));
+    case Guard::cluster_decides:
+      return by_cluster;
+    case Guard::clusters_to_give:
+      return by_cluster && !pool.ordered && owner_here && !record.released;
   }
   return false;
 }
@@ -231,9 +244,12 @@ void Engine::enter(Instant now, PoolIndex index) {
       const PartnerPool* partner = partner_pool(index);
       PoolDurable& record = draft(index);
       // Above what the partner may have made durable, on this node's own answer, just before it went silent.
-      const Epoch known = std::max(
-          {record.epoch, pool.partner_known, partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
+      const Epoch known = std::max({record.epoch, pool.partner_known, pool.ordered_above,
+                                    partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
       record.claim = known.next().next();
+      // Two that do not hear each other never come to the same: the one side's are odd, the other's even.
+      const bool other_sides = record.claim.value() % 2 == (own_side_ == ccm::PairSide::lower ? 0 : 1);
+      if (config_.policy.cluster_decides && other_sides) record.claim = record.claim.next();
       if (config_.policy.fences && pool.claim_cause == ClaimCause::verdict && !reboot_awaited(index) &&
           !fence_counted() && !fence_under_way()) {
         pool.fence_counted = true;
@@ -255,6 +271,7 @@ void Engine::enter(Instant now, PoolIndex index) {
     case PoolState::acquiring: {
       HAPAIR_CHECK(pool.permit.has_value(), "no way into this state without a permit");
       PoolDurable& entry = draft(index);
+      pool.order_until.reset();
       entry.epoch = pool.permit->epoch();
       entry.owner = config_.self;
       entry.released = false;
@@ -300,6 +317,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       return;
     }
     case PoolState::released:
+      if (config_.policy.cluster_decides) return;  // it is offered until the cluster wants it somewhere
       pool.bound = now + config_.policy.giveback_bound;
       return;
   }
@@ -327,7 +345,7 @@ void Engine::settle(Instant now) {
 bool Engine::settle_pool(Instant now, PoolIndex index) {
   Pool& pool = pools_[index];
   if (settle_lease(now, index)) return true;
-  if (look_at_partner(now, index) || look_for_reboot(now, index)) return true;
+  if (look_at_partner(now, index) || look_for_reboot(now, index) || follow_cluster(now, index)) return true;
   if (shutting_down_ && fire(now, index, PoolEvent::shutdown, pool.decision)) return true;
   const std::optional<Instant> down = down_at();
   // One that answers although it counts as down has its bound to answer in.
@@ -411,6 +429,7 @@ bool Engine::partner_runs_above(PoolIndex index) const {
 // Whether what a claim was made for still holds.
 bool Engine::claim_carried(Instant now, PoolIndex index) const {
   const Verdict verdict = assessment_.verdict;
+  if (config_.policy.cluster_decides) return pools_[index].ordered && !hears_partner();
   if (reboot_awaited(index)) return true;
   switch (pools_[index].claim_cause) {
     case ClaimCause::force:
@@ -457,10 +476,12 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
     if (decision == next_decision_) ++next_decision_;
     return true;
   };
-  const bool offered = TakeoverPermit::from_release(wanted_.pools[index], *partner).has_value();
-  if (try_event(offered, PoolEvent::partner_released)) return true;
-  if (try_event(!offered && partner_holds(index), PoolEvent::partner_holds)) return true;
   const bool alive = hears_partner();
+  // Where a cluster's word moves pools too, what the partner said last may be untrue by now.
+  const bool counts = alive || !config_.policy.cluster_decides;
+  const bool offered = counts && TakeoverPermit::from_release(wanted_.pools[index], *partner).has_value();
+  if (try_event(offered, PoolEvent::partner_released)) return true;
+  if (try_event(counts && !offered && partner_holds(index), PoolEvent::partner_holds)) return true;
   const bool vacant = alive && !offered && !partner_holds(index) && partner->claim.value() == 0 &&
                       !inhibited(Inhibited::maintenance) && !poisoned();
   if (try_event(vacant, PoolEvent::partner_vacant)) return true;
@@ -473,7 +494,8 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   if (try_event(pool.state == PoolState::requesting && partner->vetoes && replied, PoolEvent::partner_vetoes)) {
     return true;
   }
-  const bool wanted = alive && wants_pool(*partner);
+  // The cluster has told this node so, or is about to: of two orders the older one stands.
+  const bool wanted = alive && wants_pool(*partner) && !(config_.policy.cluster_decides && pool.ordered);
   const bool now_at_once = partner->request == PoolRequest::hand_over_now;
   if (!wanted || now_at_once) pool.vetoes_request = false;
   if (pool.state != PoolState::serving) return try_event(wanted, PoolEvent::partner_wants);

@@ -151,6 +151,7 @@ void Engine::on(Instant now, const LocalStrained& event) {
 // What the verdict means for this node's next act, in one sentence.
 std::string Engine::implication() const {
   const EnginePolicy& policy = config_.policy;
+  if (policy.cluster_decides) return "the cluster decides what follows from it";
   // A claim under way is of a pool that is served there too; this verdict may withdraw it.
   const bool settled = std::ranges::any_of(pools_, [](const Pool& p) {
     return p.state == PoolState::elsewhere || p.state == PoolState::claiming || p.state == PoolState::fencing;
@@ -324,7 +325,8 @@ NodeState Engine::node_state() const {
   }
   const bool blind = assessment_.verdict == Verdict::unreachable || assessment_.verdict == Verdict::unknown ||
                      assessment_.verdict == Verdict::unproven || assessment_.verdict == Verdict::interconnect_lost;
-  if (any([](PoolIndex, PoolState s) { return s == PoolState::unsettled; })) {
+  const bool by_cluster = config_.policy.cluster_decides;
+  if (any([&](PoolIndex i, PoolState s) { return s == PoolState::unsettled && (!by_cluster || pools_[i].ordered); })) {
     return blind && assessment_.verdict != Verdict::unknown ? NodeState::isolated : NodeState::joining;
   }
   if (any([this](PoolIndex i, PoolState s) {
@@ -334,8 +336,8 @@ NodeState Engine::node_state() const {
       })) {
     return NodeState::taking_over;
   }
-  if (any([](PoolIndex, PoolState s) {
-        return s == PoolState::stopping || s == PoolState::releasing || s == PoolState::released;
+  if (any([by_cluster](PoolIndex, PoolState s) {
+        return s == PoolState::stopping || s == PoolState::releasing || (s == PoolState::released && !by_cluster);
       })) {
     return NodeState::giving_back;
   }
@@ -347,7 +349,8 @@ NodeState Engine::node_state() const {
   }
   const bool own = any([this](PoolIndex i, PoolState s) { return s == PoolState::serving && at_home(i); });
   const bool other = any([this](PoolIndex i, PoolState s) { return s == PoolState::serving && !at_home(i); });
-  const bool waits = any([this](PoolIndex i, PoolState s) { return s == PoolState::elsewhere && at_home(i); });
+  const bool waits =
+      !by_cluster && any([this](PoolIndex i, PoolState s) { return s == PoolState::elsewhere && at_home(i); });
   if (other) return NodeState::serving_both;
   if (waits) return NodeState::waiting_for_giveback;
   return own ? NodeState::serving : NodeState::standby;
@@ -355,6 +358,7 @@ NodeState Engine::node_state() const {
 
 // A node that serves nothing because it cannot prove that its partner does not tells that once, not only in its status.
 void Engine::tell_what_is_waited_for(Instant now) {
+  if (config_.policy.cluster_decides) return;
   const bool unsettled = std::ranges::any_of(pools_, [](const Pool& p) { return p.state == PoolState::unsettled; });
   const bool waits = unsettled && node_state() == NodeState::isolated;
   if (!unsettled) told_to_wait_ = false;
@@ -388,10 +392,14 @@ NodeReason Engine::node_reason() const {
     const Pool& pool = pools_[i];
     if (pool.state != PoolState::failed && !pool.failed_here) continue;
     const std::string failure = pool.sequence.failure();
-    return {fmt::format("{} failed here{} and is {} now: {}", plan(i).name.view(),
-                        failure.empty() ? "" : " (" + failure + ")", text_of(pool.state), pool.reason),
-            fmt::format("repair the cause, then run here: hapair takeover {}", plan(i).name.view())};
+    return {
+        fmt::format("{} failed here{} and is {} now: {}", plan(i).name.view(),
+                    failure.empty() ? "" : " (" + failure + ")", text_of(pool.state), pool.reason),
+        config_.policy.cluster_decides
+            ? std::string("repair the cause, then have the cluster forget the failure (crm or pcs resource cleanup)")
+            : fmt::format("repair the cause, then run here: hapair takeover {}", plan(i).name.view())};
   }
+  if (const NodeReason waits = cluster_reason(); config_.policy.cluster_decides) return waits;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     if (!pools_[i].takeover_refused) continue;
     return {
@@ -426,7 +434,8 @@ PoolReport Engine::pool_report(PoolIndex index) const {
           .leased = bound(index),
           .lease_over = lease_over_at(index),
           .armed = expiry_possible(index),
-          .expiry = expiry_at(index)};
+          .expiry = expiry_at(index),
+          .ordered = pool.ordered};
 }
 
 }  // namespace hapair::agent

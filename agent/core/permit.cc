@@ -30,6 +30,8 @@ std::string_view text_of(PermitKind kind) {
       return "rebooted";
     case PermitKind::held:
       return "held";
+    case PermitKind::ordered:
+      return "ordered";
     case PermitKind::expired:
       return "expired";
   }
@@ -104,6 +106,14 @@ std::optional<TakeoverPermit> TakeoverPermit::from_expiry(const PoolDurable& dur
       fmt::format("the claim is decided on the mailbox disks for {:.0f} ms, and within {:.0f} ms of that the partner's "
                   "lease was over: it has stopped the pool or was reset by its watchdog",
                   ms_of(now - decided_at), ms_of(wait)));
+}
+
+std::optional<TakeoverPermit> TakeoverPermit::from_order(const PoolDurable& durable, std::string_view not_heard) {
+  if (durable.claim.value() == 0) return std::nullopt;
+  return TakeoverPermit(PermitKind::ordered, durable.pool, durable.claim,
+                        fmt::format("the cluster promoted it here, and the partner, which is {}, cannot be asked: the "
+                                    "cluster has had it stopped there, or that node fenced",
+                                    not_heard));
 }
 
 std::optional<TakeoverPermit> TakeoverPermit::from_possession(const DurableState& durable, const PoolName& pool,

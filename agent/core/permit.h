@@ -20,6 +20,7 @@ enum class PermitKind : std::uint8_t {
   fenced,    // a fence method confirmed that the partner is down
   rebooted,  // after the claim was durable, the partner was seen in a later life of its kernel, before its storage
   held,      // no takeover: this node held it already, in this very life of its kernel, and never gave it up
+  ordered,   // the cluster promoted it here, and the partner is not heard: the cluster has had it stopped or fenced
   expired,   // this node's claim is decided on the mailbox disks, and the owner's lease must have run out since
 };
 std::string_view text_of(PermitKind kind);
@@ -66,6 +67,14 @@ class TakeoverPermit {
   //    dump.
   static std::optional<TakeoverPermit> from_reboot(const PoolDurable& durable, const NodeName& partner,
                                                    const heartbeat::Sighting& seen, Instant claimed_at);
+
+  // Of arbiter pacemaker. `durable` is what is on disk by now: the claim. `not_heard`: the verdict under which the
+  // partner cannot be asked. It is the one proof that is the word of another system: Pacemaker promotes a clone where
+  // no other instance is promoted, and where it cannot know that, it has that node fenced first. That holds with
+  // fencing enabled, which the resource agent asks for before it starts. A partner that is heard is asked instead
+  // (from_disclaimer, from_release), so of two that can speak to each other none takes the cluster's word against the
+  // other's.
+  static std::optional<TakeoverPermit> from_order(const PoolDurable& durable, std::string_view not_heard);
 
   // `durable` says that this node owns the pool, and was written in the life of the kernel that still runs.
   static std::optional<TakeoverPermit> from_possession(const DurableState& durable, const PoolName& pool,

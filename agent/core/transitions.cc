@@ -43,16 +43,24 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::unsettled, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
     {S::unsettled, E::partner_vacant, G::home_or_owner_here, S::asking,
      "the partner does not have it: it is asked before this node starts it"},
+    {S::unsettled, E::partner_vacant, G::cluster_decides, S::elsewhere,
+     "nobody has it, and the cluster says who is to"},
     {S::unsettled, E::partner_vacant, G::always, S::elsewhere, "its home is the partner, which will start it"},
     {S::unsettled, E::operator_takeover, G::always, S::claiming,
      "an operator decided that this node takes it without having seen its partner"},
     {S::unsettled, E::operator_force, G::always, S::claiming, "an operator decided that this node takes it by force"},
+
+    {S::unsettled, E::partner_wants, G::clusters_to_give, S::releasing,
+     "the cluster wants it on the partner, and it is this node's by the record alone"},
+    {S::unsettled, E::cluster_order, G::always, S::claiming,
+     "the cluster wants it here, and the partner is not heard: this node claims it"},
 
     {S::asking, E::partner_released, G::may_take, S::acquiring, "the partner offers it"},
     {S::asking, E::partner_answered, G::always, S::acquiring, "the partner answers that it neither has nor claims it"},
     {S::asking, E::partner_holds, G::always, S::elsewhere, "the partner has it"},
     {S::asking, E::partner_down, G::always, S::unsettled, "the partner stopped answering before it could be asked"},
     {S::asking, E::operator_force, G::always, S::claiming, "an operator decided that this node takes it by force"},
+    {S::asking, E::cluster_demote, G::always, S::unsettled, "the cluster no longer wants it here"},
     {S::asking, E::poisoned, G::always, S::unsettled,
      "the partner poisons this node: an answer from before that counts no more"},
     {S::asking, E::shutdown, G::always, S::unsettled, "this node shuts down"},
@@ -65,11 +73,17 @@ constexpr auto kTransitions = std::to_array<Transition>({
      "fences nobody"},
     {S::elsewhere, E::partner_vacant, G::home_or_owner_here, S::asking,
      "the partner does not have it after all: it is asked before this node starts it"},
+    {S::elsewhere, E::partner_wants, G::clusters_to_give, S::releasing,
+     "the cluster wants it on the partner, and it is this node's by the record alone"},
     {S::elsewhere, E::operator_takeover, G::partner_alive, S::requesting,
      "an operator wants it here: the partner is asked to release it"},
     {S::elsewhere, E::operator_takeover, G::always, S::claiming,
      "an operator wants it here, and the partner does not answer: this node claims it"},
     {S::elsewhere, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
+    {S::elsewhere, E::cluster_order, G::partner_alive, S::requesting,
+     "the cluster wants it here, and it is the partner's by the record: it is asked to release it"},
+    {S::elsewhere, E::cluster_order, G::always, S::claiming,
+     "the cluster wants it here, and the partner is not heard: this node claims it"},
 
     {S::requesting, E::partner_released, G::always, S::acquiring, "the partner stopped it and released it"},
     {S::requesting, E::partner_down, G::always, S::claiming,
@@ -81,6 +95,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::requesting, E::partner_vetoes, G::always, S::elsewhere,
      "the partner vetoes it (hapair events there says why): the request is withdrawn"},
     {S::requesting, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
+    {S::requesting, E::cluster_demote, G::always, S::elsewhere,
+     "the cluster no longer wants it here: the request is withdrawn"},
     {S::requesting, E::poisoned, G::always, S::elsewhere, "the partner poisons this node: the request is withdrawn"},
     {S::requesting, E::shutdown, G::always, S::elsewhere, "this node shuts down"},
 
@@ -101,6 +117,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::fencing, E::fence_confirmed, G::always, S::acquiring, "the fence is confirmed: the partner is down"},
     {S::fencing, E::reboot_proved, G::always, S::acquiring,
      "the partner is seen in a new life of its kernel after the claim was durable: no fence is waited for"},
+    {S::fencing, E::cluster_vouches, G::always, S::acquiring,
+     "the cluster ordered it, and it does so only when the partner has stopped it or was fenced"},
     {S::fencing, E::lease_expired, G::always, S::acquiring,
      "the partner's lease must be over since the claim was decided: it has stopped it or was reset"},
     {S::fencing, E::fence_failed, G::always, S::fencing,
@@ -121,11 +139,13 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::starting, E::lease_lost, G::always, S::stopping,
      "its lease is over: the partner may take it, so it stops here"},
     {S::starting, E::operator_giveback, G::always, S::stopping, "an operator gives it to the partner"},
+    {S::starting, E::cluster_demote, G::always, S::stopping, "the cluster no longer wants it here"},
     {S::starting, E::poisoned, G::always, S::stopping, "the partner poisons this node: every pool stops here"},
     {S::starting, E::shutdown, G::hands_over, S::stopping, "this node shuts down and hands it over"},
 
     {S::serving, E::partner_wants, G::always, S::stopping, "the partner asks for it: it is stopped to be released"},
     {S::serving, E::operator_giveback, G::always, S::stopping, "an operator gives it to the partner"},
+    {S::serving, E::cluster_demote, G::always, S::stopping, "the cluster no longer wants it here"},
     {S::serving, E::giveback_due, G::always, S::stopping, "its home node was stable for long enough: it is given back"},
     {S::serving, E::resource_lost, G::always, S::stopping,
      "a resource failed and may not be restarted here: it is given away"},
@@ -160,6 +180,10 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::released, E::operator_takeover, G::always, S::claiming,
      "an operator wants it here, and the partner does not answer"},
     {S::released, E::operator_force, G::always, S::claiming, "an operator wants it here by force"},
+    {S::released, E::cluster_order, G::partner_alive, S::asking,
+     "the cluster wants it here: the partner is asked before this node starts it"},
+    {S::released, E::cluster_order, G::always, S::claiming,
+     "the cluster wants it here, and the partner is not heard: this node claims it"},
 
     {S::failed, E::superseded, G::always, S::stopping, "the partner runs it at a higher epoch: it must stop here"},
     {S::failed, E::poisoned, G::always, S::stopping, "the partner poisons this node: it is stopped once more"},
@@ -167,6 +191,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
      "an operator says that the cause is repaired: looks what runs"},
     {S::failed, E::operator_giveback, G::owner_here, S::stopping,
      "an operator gives it to the partner: it is stopped again"},
+    {S::failed, E::cluster_demote, G::always, S::stopping, "the cluster wants it stopped: it is stopped again"},
 });
 
 // Groups of events that a state does nothing about, for one reason.
@@ -183,6 +208,7 @@ constexpr const char* kNotUnderWay = "no such action is under way in this state"
 constexpr const char* kLevel = "the partner's page is looked at again in the next state";
 constexpr const char* kNothingHere = "nothing of it runs here";
 constexpr const char* kRefused = "the command is refused with the reason before it gets here";
+constexpr const char* kFinishesOrder = "what is under way is finished first; what the cluster wants is looked at then";
 constexpr const char* kFinishes =
     "what is under way is finished first; the shutdown is looked at again in the next state";
 
@@ -209,6 +235,38 @@ const IgnoredGroup kIgnored[] = {
     {S::serving, {E::lease_expired}, kNoClaim},
     {S::stopping, {E::lease_expired}, kNoClaim},
     {S::failed, {E::lease_expired}, kNoClaim},
+
+    {S::probing, {E::cluster_order, E::cluster_demote}, "what runs of it is looked at first"},
+    {S::unsettled, {E::cluster_demote}, kNothingHere},
+    {S::asking, {E::cluster_order}, "it is on its way here"},
+    {S::elsewhere, {E::cluster_demote}, kNothingHere},
+    {S::requesting, {E::cluster_order}, "it is on its way here"},
+    {S::claiming,
+     {E::cluster_order, E::cluster_demote},
+     "its claim is carried, or withdrawn, by what the cluster wants"},
+    {S::fencing,
+     {E::cluster_order, E::cluster_demote},
+     "its claim is carried, or withdrawn, by what the cluster wants"},
+    {S::acquiring, {E::cluster_order, E::cluster_demote}, kFinishesOrder},
+    {S::starting, {E::cluster_order}, "it is on its way here"},
+    {S::serving, {E::cluster_order}, "this node has it"},
+    {S::stopping, {E::cluster_order, E::cluster_demote}, kFinishesOrder},
+    {S::releasing, {E::cluster_order, E::cluster_demote}, kFinishesOrder},
+    {S::released, {E::cluster_demote}, kNothingHere},
+    {S::failed, {E::cluster_order}, "what did not stop is stopped first, or this node is fenced"},
+    {S::probing, {E::cluster_vouches}, kNoClaim},
+    {S::unsettled, {E::cluster_vouches}, kNoClaim},
+    {S::asking, {E::cluster_vouches}, kNoClaim},
+    {S::elsewhere, {E::cluster_vouches}, kNoClaim},
+    {S::requesting, {E::cluster_vouches}, kNoClaim},
+    {S::claiming, {E::cluster_vouches}, "the claim is made durable first"},
+    {S::acquiring, {E::cluster_vouches}, kNoClaim},
+    {S::starting, {E::cluster_vouches}, kNoClaim},
+    {S::serving, {E::cluster_vouches}, kNoClaim},
+    {S::stopping, {E::cluster_vouches}, kNoClaim},
+    {S::releasing, {E::cluster_vouches}, kNoClaim},
+    {S::released, {E::cluster_vouches}, kNoClaim},
+    {S::failed, {E::cluster_vouches}, kNoClaim},
 
     {S::probing, {E::partner_vetoes}, kNothingAsked},
     {S::unsettled, {E::partner_vetoes}, kNothingAsked},
@@ -260,7 +318,7 @@ const IgnoredGroup kIgnored[] = {
     {S::probing, {E::operator_giveback}, kRefused},
     {S::probing, {E::shutdown}, kFinishes},
 
-    {S::unsettled, {E::partner_wants, E::superseded, E::partner_answered, E::shutdown}, kNothingHere},
+    {S::unsettled, {E::superseded, E::partner_answered, E::shutdown}, kNothingHere},
     {S::unsettled,
      {E::partner_down, E::partner_back},
      "a node that has not seen its partner waits for it or for an operator"},
@@ -281,7 +339,7 @@ const IgnoredGroup kIgnored[] = {
     {S::asking, {E::operator_takeover, E::operator_giveback}, kRefused},
 
     {S::elsewhere, {E::partner_holds, E::partner_back, E::partner_answered}, "as it should be"},
-    {S::elsewhere, {E::partner_wants, E::superseded, E::shutdown}, kNothingHere},
+    {S::elsewhere, {E::superseded, E::shutdown}, kNothingHere},
     {S::elsewhere,
      {E::all_running, E::some_running, E::none_running, E::durable, E::not_durable, E::fence_confirmed, E::fence_failed,
       E::fence_given_up, E::all_started, E::start_failed, E::all_stopped, E::stop_failed, E::resource_lost,
@@ -520,6 +578,12 @@ std::string_view text_of(PoolEvent event) {
       return "operator-force";
     case E::operator_giveback:
       return "operator-giveback";
+    case E::cluster_order:
+      return "cluster-order";
+    case E::cluster_vouches:
+      return "cluster-vouches";
+    case E::cluster_demote:
+      return "cluster-demote";
     case E::shutdown:
       return "shutdown";
   }
@@ -566,6 +630,10 @@ std::string_view text_of(Guard guard) {
       return "this node's again";
     case G::taker_is_deaf:
       return "the partner is not heard";
+    case G::cluster_decides:
+      return "the cluster decides";
+    case G::clusters_to_give:
+      return "the cluster wants it there";
   }
   return "unknown";
 }

@@ -64,9 +64,12 @@ enum class PoolEvent : std::uint8_t {
   operator_takeover,
   operator_force,
   operator_giveback,
+  cluster_order,    // of arbiter pacemaker: the cluster promoted it here (engine_cluster.cc)
+  cluster_vouches,  // and its word is the proof that the partner, which is not heard, has stopped it
+  cluster_demote,   // it runs here, or is asked for, and the cluster does not, or no longer, want it here
   shutdown,
 };
-inline constexpr std::uint8_t kPoolEvents = 33;
+inline constexpr std::uint8_t kPoolEvents = 36;
 std::string_view text_of(PoolEvent event);
 
 // A partner that is down is taken over from here without anybody asking for it.
@@ -93,6 +96,8 @@ enum class Guard : std::uint8_t {
   lease_may_return,  // its lease was over, and nobody's claim is known: it is still this node's
   give_back_home,    // what was not taken by the partner is this node's to serve again
   taker_is_deaf,     // it is stopped for the partner to have, and the two do not hear each other
+  cluster_decides,   // a cluster says which node serves it
+  clusters_to_give,  // the cluster decides, wants it elsewhere, and it is this node's by the record only
 };
 std::string_view text_of(Guard guard);
 

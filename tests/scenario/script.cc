@@ -79,10 +79,16 @@ Done give_command(World& world, NodeIndex node, const Words& words) {
   command.by = "root";
   command.kind = words[0] == "takeover"   ? OperatorCommand::Kind::takeover
                  : words[0] == "giveback" ? OperatorCommand::Kind::giveback
+                 : words[0] == "promote"  ? OperatorCommand::Kind::promote
+                 : words[0] == "demote"   ? OperatorCommand::Kind::demote
                                           : OperatorCommand::Kind::reset_record;
   for (std::size_t i = 2; i < words.size(); ++i) {
     if (words[i] == "force") {
       command.force = true;
+      continue;
+    }
+    if (words[i] == "above" && i + 1 < words.size()) {  // promote a pool-a above 4: what the cluster keeps
+      command.above = Epoch(static_cast<std::uint64_t>(std::stoul(words[++i])));
       continue;
     }
     if (words[i] == "ignore-vetoes") {
@@ -304,6 +310,9 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     if (words.size() != 3) return std::unexpected("policy NAME VALUE");
     if (words[1] == "automatic-takeover") {
       policy_.automatic_takeover = words[2] == "on";
+    } else if (words[1] == "arbiter" && words[2] == "pacemaker") {
+      policy_.cluster_decides = true;
+      policy_.automatic_takeover = policy_.automatic_giveback = policy_.hand_over_at_shutdown = policy_.fences = false;
     } else if (words[1] == "automatic-giveback") {
       policy_.automatic_giveback = words[2] == "on";
     } else if (words[1] == "hand-over-at-shutdown") {
@@ -454,6 +463,7 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     simple->second(*world_, *node);
     return {};
   }
+  if (what == "promote" || what == "demote") return give_command(*world_, *node, words);
   if (what == "takeover" || what == "giveback" || what == "reset-state") return give_command(*world_, *node, words);
   if (what == "veto") {
     // veto b pool-a 312 records behind: from now on; without words: nothing is against it.

@@ -104,6 +104,17 @@ TEST(PermitByAnswer, needs_a_partner_that_has_nothing) {
   EXPECT_FALSE(TakeoverPermit::from_disclaimer(mine(3, kSelf), pool, answer(1, 8), 1, 8));
 }
 
+TEST(PermitByOrder, needs_a_durable_claim_and_says_why_the_partner_was_not_asked) {
+  PoolDurable record = mine(3, kPartner);
+  EXPECT_FALSE(TakeoverPermit::from_order(record, "unreachable"));
+  record.claim = Epoch(5);
+  const auto permit = TakeoverPermit::from_order(record, "unreachable");
+  ASSERT_TRUE(permit);
+  EXPECT_EQ(permit->kind(), PermitKind::ordered);
+  EXPECT_EQ(permit->epoch(), Epoch(5));
+  EXPECT_NE(permit->proof().find("unreachable"), std::string::npos);
+}
+
 TEST(PermitByFence, needs_a_confirmed_fence_and_a_durable_claim) {
   PoolDurable record = mine(3, kPartner);
   FenceReport report{FenceResult::confirmed, "ipmi", "", Duration{}};

@@ -1,0 +1,197 @@
+// Arbiter pacemaker: a cluster says which node serves a pool, and this engine does nothing of its own but obey, with
+// the proofs that it would ask for otherwise wherever the partner is heard. That the cluster wants a pool here is a
+// level: it is pursued until the pool is served, and a pool that runs here without it is stopped.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "agent/core/engine.h"
+
+namespace hapair::agent {
+
+using heartbeat::Verdict;
+
+void Engine::command_promote(Instant now, const OperatorCommand& command) {
+  if (!config_.policy.cluster_decides) {
+    return refuse(now, command, "no cluster decides here (arbiter is not \"pacemaker\"): use hapair takeover");
+  }
+  if (offline_) return refuse(now, command, "this node is offline: " + node_reason().text());
+  if (shutting_down_) return refuse(now, command, "this node shuts down");
+  if (command.pools.size() != 1 || command.pools.front() >= pools_.size()) {
+    return refuse(now, command, "there is no such pool");
+  }
+  const PoolIndex index = command.pools.front();
+  Pool& pool = pools_[index];
+  const std::string_view name = plan(index).name.view();
+  if (poisoned()) return refuse(now, command, fmt::format("{} poisons this node", config_.partner.view()));
+  if (pool.state == PoolState::failed) {
+    return refuse(now, command,
+                  fmt::format("{} did not stop here, so nothing is begun with it: {}", name, pool.reason));
+  }
+  if (pool.ordered) {
+    out_.reply = CommandReply{true, fmt::format("{} is to be served here already", name), pool.decision};
+    return;
+  }
+  pool.ordered = true;
+  if (command.length) pool.order_until = now + *command.length;
+  pool.ordered_above = std::max(pool.ordered_above, command.above);
+  pool.failed_here = false;
+  pool.takeover_refused = false;
+  pool.decision = new_decision();
+  pool.decided_at = now;
+  record(now, Severity::notice, "command", index, pool.decision,
+         fmt::format("{}: {} wants it served here", name, command.by));
+  out_.reply = CommandReply{true, fmt::format("{} is brought here", name), pool.decision};
+}
+
+void Engine::command_demote(Instant now, const OperatorCommand& command) {
+  if (!config_.policy.cluster_decides) {
+    return refuse(now, command, "no cluster decides here (arbiter is not \"pacemaker\"): use hapair giveback");
+  }
+  if (offline_) return refuse(now, command, "this node is offline: " + node_reason().text());
+  if (command.pools.size() != 1 || command.pools.front() >= pools_.size()) {
+    return refuse(now, command, "there is no such pool");
+  }
+  const PoolIndex index = command.pools.front();
+  Pool& pool = pools_[index];
+  const std::string_view name = plan(index).name.view();
+  if (pool.ordered || pool.state == PoolState::failed) {
+    pool.decision = new_decision();
+    pool.decided_at = now;
+    record(now, Severity::notice, "command", index, pool.decision,
+           fmt::format("{}: {} does not want it served here", name, command.by));
+  }
+  pool.ordered = false;
+  pool.order_until.reset();
+  if (pool.state == PoolState::failed) fire(now, index, PoolEvent::cluster_demote, pool.decision);
+  out_.reply = CommandReply{true, fmt::format("{} is not to be served here", name), pool.decision};
+}
+
+// What operators ask for elsewhere is asked of the cluster here; true: it was refused.
+bool Engine::refuse_for_cluster(Instant now, const OperatorCommand& command) {
+  if (!config_.policy.cluster_decides) return false;
+  const char* instead = nullptr;
+  switch (command.kind) {
+    case OperatorCommand::Kind::takeover:
+    case OperatorCommand::Kind::giveback:
+      instead = "move the promoted clone there (crm resource move, pcs resource move)";
+      break;
+    case OperatorCommand::Kind::confirm_down:
+      instead = "tell it to the cluster (stonith_admin --confirm NODE)";
+      break;
+    case OperatorCommand::Kind::inhibit:
+      instead = "set it there (crm maintenance, crm node standby, pcs property set maintenance-mode, pcs node standby)";
+      break;
+    case OperatorCommand::Kind::allow:  // what was forbidden before the cluster decided
+    case OperatorCommand::Kind::reset_record:
+    case OperatorCommand::Kind::promote:
+    case OperatorCommand::Kind::demote:
+      return false;
+  }
+  refuse(now, command, fmt::format("Pacemaker decides here (arbiter is \"pacemaker\"): {}", instead));
+  return true;
+}
+
+// Whether the cluster's order is a proof where the partner cannot be asked. Evidence that its kernel runs on and may
+// have the pool stands against it: of the two this node yields, and waits for the cluster's fence to be seen, or for
+// its agent to speak.
+bool Engine::cluster_vouches(PoolIndex index) const {
+  if (hears_partner()) return false;
+  switch (assessment_.verdict) {
+    case Verdict::unreachable:
+    case Verdict::interconnect_lost:  // the cluster has links of its own
+    case Verdict::unproven:
+    case Verdict::panicked:
+    case Verdict::rebooted:
+      return true;
+    case Verdict::unknown:  // this node's own CCM is not there: it sees nothing
+    case Verdict::alive:    // it is about to speak
+    case Verdict::storage_stalled:
+      return false;
+    case Verdict::agent_hung:
+    case Verdict::hung:
+    case Verdict::ccm_gone:
+    case Verdict::ccm_restarted:
+    case Verdict::leaving: {
+      const PartnerPool* partner = partner_pool(index);
+      return partner != nullptr && !may_run(*partner);
+    }
+  }
+  return false;
+}
+
+bool Engine::follow_cluster(Instant now, PoolIndex index) {
+  if (!config_.policy.cluster_decides) return false;
+  Pool& pool = pools_[index];
+  if (pool.order_until && now >= *pool.order_until) {
+    pool.order_until.reset();
+    pool.ordered = false;
+    record(now, Severity::warning, "order-over", index, pool.decision,
+           fmt::format("{}: not served here in the time that the cluster gave ({}: {}), so its order counts no more",
+                       plan(index).name.view(), text_of(pool.state), pool.reason));
+  }
+  switch (pool.state) {
+    case PoolState::asking:
+    case PoolState::requesting:
+    case PoolState::starting:
+    case PoolState::serving:
+      return !pool.ordered && fire(now, index, PoolEvent::cluster_demote, pool.decision);
+    case PoolState::fencing:
+      return pool.ordered && cluster_vouches(index) && fire(now, index, PoolEvent::cluster_vouches, pool.decision);
+    case PoolState::unsettled:
+    case PoolState::elsewhere:
+    case PoolState::released: {
+      if (!pool.ordered || shutting_down_ || pool.failed_here || pool.takeover_refused || poisoned()) return false;
+      if (!hears_partner()) {
+        return cluster_vouches(index) && fire(now, index, PoolEvent::cluster_order, pool.decision);
+      }
+      // What it offers, or does not have, is seen on its page; what is its by the record alone it is asked for.
+      const PartnerPool* partner = partner_pool(index);
+      if (partner == nullptr || pool.state == PoolState::unsettled) return false;
+      const bool holds_it = partner_holds(index);
+      const bool by_record = partner->owner == PoolOwner::publisher && !partner->released &&
+                             (partner->state == PoolState::unsettled || partner->state == PoolState::elsewhere);
+      const bool ask = pool.state == PoolState::elsewhere ? holds_it && by_record : !holds_it;
+      return ask && fire(now, index, PoolEvent::cluster_order, pool.decision);
+    }
+    case PoolState::probing:
+    case PoolState::claiming:
+    case PoolState::acquiring:
+    case PoolState::stopping:
+    case PoolState::releasing:
+    case PoolState::failed:
+      return false;
+  }
+  return false;
+}
+
+// What an order still waits for; empty where none does.
+NodeReason Engine::cluster_reason() const {
+  const std::string_view partner = config_.partner.view();
+  for (PoolIndex i = 0; i < pools_.size(); ++i) {
+    const Pool& pool = pools_[i];
+    if (!pool.ordered || pool.state == PoolState::serving) continue;
+    const std::string_view name = plan(i).name.view();
+    if (pool.takeover_refused) {
+      return {fmt::format("{} is ordered here and not served: its claim could not be written", name),
+              "free or repair the disk of state_dir"};
+    }
+    const PartnerPool* theirs = partner_pool(i);
+    if (hears_partner() && theirs != nullptr && may_run(*theirs)) {
+      return {fmt::format("{} is ordered here, and {} says that it has it ({})", name, partner, text_of(theirs->state)),
+              fmt::format("see crm_mon: the clone must be demoted on {} first", partner)};
+    }
+    const bool idle = pool.state == PoolState::unsettled || pool.state == PoolState::elsewhere ||
+                      pool.state == PoolState::released || pool.state == PoolState::fencing;
+    if (idle && !hears_partner() && !cluster_vouches(i)) {
+      return {fmt::format("{} is ordered here, and {} is {}: it may run there, and cannot be asked", name, partner,
+                          heartbeat::text_of(assessment_.verdict)),
+              assessment_.verdict == Verdict::unknown ? std::string("start ccmd here")
+                                                      : fmt::format("have the cluster fence {}", partner)};
+    }
+    return {fmt::format("{} is ordered here and is {}: {}", name, text_of(pool.state), pool.reason), "see hapair why"};
+  }
+  return {};
+}
+
+}  // namespace hapair::agent
