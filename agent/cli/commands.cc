@@ -64,12 +64,6 @@ std::expected<ControlClient, Failure> connect(const Common& common) {
   return ControlClient::connect(*run_dir + "/hapair.sock");
 }
 
-std::expected<control::v1::Reply, Failure> ask(const Common& common, const Request& request) {
-  auto client = connect(common);
-  if (!client) return std::unexpected(client.error());
-  return client->ask(request);
-}
-
 void print_record(const Common& common, const control::v1::RecordEntry& record, const Style& style) {
   if (common.json) {
     print_json(json_of(record));
@@ -138,6 +132,12 @@ Exit command(const Common& common, const Request& request, std::optional<Decisio
 }
 
 }  // namespace
+
+std::expected<control::v1::Reply, Failure> ask(const Common& common, const Request& request) {
+  auto client = connect(common);
+  if (!client) return std::unexpected(client.error());
+  return client->ask(request);
+}
 
 Exit show_status(const Common& common) {
   Request request;

@@ -32,6 +32,9 @@ struct MoveOptions {
   bool wait = false;
 };
 
+// One request to the agent of this node.
+std::expected<control::v1::Reply, Failure> ask(const Common& common, const control::v1::Request& request);
+
 Exit show_status(const Common& common);
 Exit show_why(const Common& common, std::uint64_t decision);  // 0: the newest one worth asking about
 Exit show_events(const Common& common, const EventsOptions& options);

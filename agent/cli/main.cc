@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "agent/cli/cluster_commands.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/mailbox_commands.h"
 #include "ccm/config/document.h"
 
 namespace {
 
+using hapair::cli::ClusterOptions;
 using hapair::cli::Common;
 using hapair::cli::EventsOptions;
 using hapair::cli::Exit;
@@ -30,6 +32,7 @@ struct Arguments {
   std::string device;
   std::vector<std::string> devices;
   bool overwrite = false;
+  ClusterOptions cluster{.pool = {}, .timeout_s = 60};
   std::function<Exit()> chosen;
 };
 
@@ -110,6 +113,26 @@ void add_acting(CLI::App& app, Arguments& a) {
   phase->add_option("phase", a.phase, "such as root or shutting-down")->required();
 }
 
+void add_cluster(CLI::App& app, Arguments& a) {
+  CLI::App* cluster = app.add_subcommand("cluster", "for Pacemaker's resource agent, where the arbiter is pacemaker");
+  cluster->require_subcommand(1);
+  const auto of_pool = [&a](CLI::App* command) {
+    command->add_option("pool", a.cluster.pool, "which")->required();
+    return command;
+  };
+  const auto in_time = [&a](CLI::App* command) {
+    command->add_option("--timeout-s", a.cluster.timeout_s, "how long it is waited for")->capture_default_str();
+  };
+  CLI::App* promoted = of_pool(add_command(*cluster, a, "promote", "serve it here, as the cluster wants",
+                                           [&a] { return promote(a.common, a.cluster); }));
+  in_time(promoted);
+  promoted->add_option("--above", a.cluster.above, "the highest epoch that the cluster has seen it served at");
+  in_time(of_pool(add_command(*cluster, a, "demote", "stop it here, for the cluster to have it elsewhere",
+                              [&a] { return demote(a.common, a.cluster); })));
+  of_pool(add_command(*cluster, a, "monitor", "exit status of an OCF agent's monitor: 8 promoted, 0 not promoted, ...",
+                      [&a] { return cluster_monitor(a.common, a.cluster); }));
+}
+
 void add_mailbox(CLI::App& app, Arguments& a) {
   CLI::App* mailbox = app.add_subcommand("mailbox", "the disks of ccm.mailbox_disks");
   mailbox->require_subcommand(1);
@@ -131,6 +154,7 @@ void add_others(CLI::App& app, Arguments& a) {
   });
   check->add_option("file", a.file, "which (default: as --config)");
   add_mailbox(app, a);
+  add_cluster(app, a);
   add_command(app, a, "version", "which release this is", [&a] { return show_version(a.common); });
 }
 

@@ -200,6 +200,7 @@ void check_mailbox(ConfigObject& root, const AgentConfig& config) {
 // With no arbiter and nothing to fence with, a takeover after a failure can never be permitted.
 void check_permits(ConfigObject& root, const AgentConfig& config) {
   if (config.arbiter == ArbiterKind::mailbox) return check_mailbox(root, config);
+  if (config.arbiter == ArbiterKind::pacemaker) return;  // it fences, or has this node asked to
   if (!config.takeover.automatic || !config.fencing.devices.empty()) return;
   root.problems().add_sentence(
       root.path("fencing.devices"),
@@ -234,6 +235,8 @@ std::string_view text_of(ArbiterKind arbiter) {
       return "none";
     case ArbiterKind::mailbox:
       return "mailbox";
+    case ArbiterKind::pacemaker:
+      return "pacemaker";
   }
   return "unknown";
 }
@@ -273,7 +276,7 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   config.pair = ccm::read_pair_config(root);
   config.state_dir = root.text("state_dir", "/var/lib/hapair");
   config.heartbeat = read_heartbeat(root);
-  static constexpr std::array<std::string_view, 2> kArbiters{"none", "mailbox"};
+  static constexpr std::array<std::string_view, 3> kArbiters{"none", "mailbox", "pacemaker"};
   config.arbiter = static_cast<ArbiterKind>(root.choice("arbiter", 0, kArbiters));
   config.lease = read_lease(root);
   config.fencing = read_fencing(root, config.pair, places);

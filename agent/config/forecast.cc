@@ -211,9 +211,35 @@ std::optional<Forecast> poisoned(const AgentConfig& config) {
                   poison.reset != ccm::PoisonReset::none};
 }
 
+// Of arbiter pacemaker: what is left to this node.
+std::vector<Forecast> under_pacemaker(const AgentConfig& config) {
+  const std::string partner = config.pair.partner.text();
+  const std::string known = time_text(silent_after(config));
+  return {
+      {partner + " is dead, or everything in it stands",
+       fmt::format("known here {} after its last beat; Pacemaker fences it and promotes the clone of its pools here, "
+                   "which this node obeys",
+                   known),
+       true},
+      {partner + " boots, panics or was reset", "as above: Pacemaker fences it, or sees it leave", true},
+      {partner + " shuts down in an orderly way", "Pacemaker demotes the clones there, and promotes them here", true},
+      {partner + "'s agent dies or stands, its pools run on",
+       fmt::format("the clone's monitor there fails; its stop cannot be proved, so Pacemaker fences {}", partner),
+       true},
+      {"every link of hapair's between the two is cut",
+       "nothing moves by itself; a promotion by Pacemaker, which has links of its own, is obeyed", true},
+      {fmt::format("Pacemaker promotes a clone here whose pool {} says that it has", partner),
+       fmt::format("this node yields: nothing is started before it is demoted on {}, or that node is seen to be gone",
+                   partner),
+       false},
+      {"nothing is promoted", "nothing is served: hapair starts no pool by itself", false},
+  };
+}
+
 }  // namespace
 
 std::vector<Forecast> forecast(const AgentConfig& config) {
+  if (config.arbiter == ArbiterKind::pacemaker) return under_pacemaker(config);
   const std::string partner = config.pair.partner.text();
   const std::string node = config.pair.node.text();
   const TakeoverConfig& takeover = config.takeover;
@@ -276,7 +302,12 @@ std::vector<Forecast> forecast(const AgentConfig& config) {
 std::vector<TimelineStep> takeover_timeline(const AgentConfig& config) {
   std::vector<TimelineStep> steps;
   steps.push_back({"its last beat is missed on every channel: unreachable", silent_after(config)});
-  steps.push_back({"the verdict has stood for takeover.hold_ms", config.takeover.hold});
+  const bool by_cluster = config.arbiter == ArbiterKind::pacemaker;
+  if (by_cluster) {
+    steps.push_back({"Pacemaker has it fenced and promotes the clone here (its own times)", std::nullopt});
+  } else {
+    steps.push_back({"the verdict has stood for takeover.hold_ms", config.takeover.hold});
+  }
   steps.push_back({"the claim is on this node's disk", std::nullopt});
   Duration round{};
   for (const FenceDeviceConfig& device : config.fencing.devices) {
@@ -288,7 +319,9 @@ std::vector<TimelineStep> takeover_timeline(const AgentConfig& config) {
     // Off is followed by a question for the status.
     round += device.delay + (device.action == FenceAction::off ? 2 : 1) * device.timeout;
   }
-  if (!device_names(config).empty()) {
+  if (by_cluster) {
+    // The promotion is the proof.
+  } else if (!device_names(config).empty()) {
     const int rounds = config.fencing.attempts;
     steps.push_back({fmt::format("a fence is confirmed by {} (its own time; given up after {} rounds)",
                                  device_names(config), rounds),

@@ -92,6 +92,8 @@ struct HeartbeatConfig {
 enum class ArbiterKind : std::uint8_t {
   none,     // only confirmed fencing, a release or a reboot permits
   mailbox,  // and the end of a lease that the mailbox disks give (agent/core/lease.h)
+  // Pacemaker says which node serves a pool, through ocf:hapair:storage-pair (agent/core/engine_cluster.cc)
+  pacemaker,
 };
 std::string_view text_of(ArbiterKind arbiter);
 

@@ -56,9 +56,14 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .giveback_window = config.giveback.limit_within,
                 .hand_over_at_shutdown = config.hand_over_at_shutdown,
                 .fences = !config.fencing.devices.empty(),
+                .cluster_decides = config.arbiter == ArbiterKind::pacemaker,
                 .mailbox_arbiter = config.arbiter == ArbiterKind::mailbox,
                 .lease = config.lease.duration,
                 .lease_stop = config.lease.stop};
+  if (out.policy.cluster_decides) {
+    out.policy.automatic_takeover = out.policy.automatic_giveback = out.policy.hand_over_at_shutdown = false;
+    out.policy.fences = false;
+  }
   out.shared_config_hash = shared_config_hash(config);
   out.life = life;
   out.first_decision = first_decision;

@@ -267,6 +267,16 @@ bool ControlServer::handle(ControlConnection& connection, const std::string& byt
            .partner = printable_line(request.confirm_down().partner(), 64)},
           {}, reply);
       break;
+    case Request::kCluster: {
+      google::protobuf::RepeatedPtrField<std::string> pool;
+      *pool.Add() = request.cluster().pool();
+      OperatorCommand order{.kind = request.cluster().promote() ? OperatorCommand::Kind::promote
+                                                                : OperatorCommand::Kind::demote};
+      if (request.cluster().seconds() != 0) order.length = std::chrono::seconds(request.cluster().seconds());
+      order.above = Epoch(request.cluster().above());
+      act(connection, std::move(order), pool, reply);
+      break;
+    }
     case Request::WHAT_NOT_SET:
       counters_.set_malformed(counters_.malformed() + 1);
       set_error(reply, Error::MALFORMED, "the request asks for nothing that this hapaird knows");

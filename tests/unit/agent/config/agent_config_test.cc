@@ -225,7 +225,15 @@ TEST_F(AgentConfigFile, TheArbiterMailboxWantsADiskAndAWatchdog) {
   EXPECT_THAT(only_problem(given), HasSubstr("duration_ms"));
   given["arbiter"] = "quorum";
   given.erase("lease");
-  EXPECT_THAT(problems(given), Contains("arbiter: found \"quorum\"; allowed: one of \"none\", \"mailbox\""));
+  EXPECT_THAT(problems(given),
+              Contains("arbiter: found \"quorum\"; allowed: one of \"none\", \"mailbox\", \"pacemaker\""));
+}
+
+TEST_F(AgentConfigFile, TheArbiterPacemakerWantsNoFenceDeviceOfItsOwn) {
+  json given = least();
+  given["fencing"]["devices"] = json::array();
+  given["arbiter"] = "pacemaker";
+  EXPECT_THAT(problems(given), IsEmpty());
 }
 
 TEST_F(AgentConfigFile, AFenceDeviceAgainstThisNodeItselfIsRefused) {

@@ -64,6 +64,20 @@ TEST_F(AForecast, of_a_death_names_the_time_and_the_devices_in_order) {
       "confirmed");
 }
 
+TEST_F(AForecast, under_pacemaker_leaves_everything_to_it) {
+  config_.arbiter = ArbiterKind::pacemaker;
+  EXPECT_EQ(of("beta is dead"),
+            "known here 40 ms after its last beat; Pacemaker fences it and promotes the clone of its pools here, which "
+            "this node obeys");
+  EXPECT_EQ(of("nothing is promoted"), "operator: nothing is served: hapair starts no pool by itself");
+  EXPECT_EQ(of("beta's agent dies").find("operator: "), std::string::npos);
+  const auto steps = takeover_timeline(config_);
+  EXPECT_TRUE(std::ranges::any_of(
+      steps, [](const TimelineStep& step) { return step.what.starts_with("Pacemaker has it fenced"); }));
+  EXPECT_FALSE(std::ranges::any_of(
+      steps, [](const TimelineStep& step) { return step.what.starts_with("a fence is confirmed"); }));
+}
+
 TEST_F(AForecast, of_a_death_is_an_operators_where_nothing_is_taken_by_itself) {
   config_.takeover.automatic = false;
   EXPECT_TRUE(

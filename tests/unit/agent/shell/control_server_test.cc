@@ -188,6 +188,25 @@ TEST_F(AControlSocket, GivesCommandsToTheEngineWithWhoAsked) {
   EXPECT_TRUE(handler_.commands[3].pools.empty());
 }
 
+TEST_F(AControlSocket, GivesAClustersOrdersToTheEngine) {
+  Request promote = request();
+  promote.mutable_cluster()->set_pool("pool-a");
+  promote.mutable_cluster()->set_promote(true);
+  promote.mutable_cluster()->set_seconds(40);
+  promote.mutable_cluster()->set_above(7);
+  EXPECT_TRUE(answer_to(promote).command().accepted());
+  Request demote = request();
+  demote.mutable_cluster()->set_pool("pool-a");
+  EXPECT_TRUE(answer_to(demote).command().accepted());
+  ASSERT_EQ(handler_.commands.size(), 2U);
+  EXPECT_EQ(handler_.commands[0].kind, OperatorCommand::Kind::promote);
+  EXPECT_THAT(handler_.commands[0].pools, ElementsAre(0U));
+  EXPECT_EQ(handler_.commands[0].length, std::chrono::seconds(40));
+  EXPECT_EQ(handler_.commands[0].above, Epoch(7));
+  EXPECT_EQ(handler_.commands[1].kind, OperatorCommand::Kind::demote);
+  EXPECT_EQ(handler_.commands[1].length, std::nullopt);
+}
+
 TEST_F(AControlSocket, RefusesToForbidWhatNobodyMayForbid) {
   Request unknown = request();
   unknown.mutable_inhibit()->set_what("partner-maintenance");
