@@ -15,6 +15,7 @@ PATIENCE_S = 30
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = ("alpha", "beta")
 RAILS = ("one", "two")
+AGENTS_RUN = "/run/resource-agents"
 
 
 def dying_with_us(*command):
@@ -72,10 +73,11 @@ class Rail:
 
 
 class Pair:
-    def __init__(self, build, rails=RAILS, near=False, patience_ms=None, networks=(), disks=()):
+    def __init__(self, build, rails=RAILS, near=False, patience_ms=None, networks=(), disks=(), more=None):
         """`near`: a rail of fabric shm beside those of iWARP, the last. `patience_ms`: how long the CCMs wait for each other's
         answers; where it is none, their own default. `networks`: names of IP networks for beats; `disks`: of mailbox disks, which are files
-        that nobody has prepared."""
+        that nobody has prepared; `more`: what the configuration of each has besides."""
+        self.more = more or {}
         self.patience_ms = patience_ms
         self.disks = disks
         self.build = os.path.abspath(build)
@@ -84,11 +86,16 @@ class Pair:
         self.holders = {}
         self.running = {}
         for place in (*NODES, "hub"):
-            self.holders[place] = subprocess.Popen(dying_with_us("unshare", "--net", "sleep", "infinity"))
+            self.holders[place] = subprocess.Popen(
+                dying_with_us("unshare", "--net", "--mount", "--propagation", "private", "sleep", "infinity"))
         own = os.readlink("/proc/self/ns/net")
         for place, holder in self.holders.items():
             self.wait_until(lambda h=holder: os.readlink(f"/proc/{h.pid}/ns/net") != own, f"the namespace of {place}")
             self.ip(place, "link", "set", "lo", "up")
+        # Where resource agents keep what they run: each node's is its own.
+        os.makedirs(AGENTS_RUN, exist_ok=True)
+        for node in NODES:
+            subprocess.run([*self.within(node), "mount", "-t", "tmpfs", "agents", AGENTS_RUN], check=True)
         cables = [Rail(number, name, self) for number, name in enumerate((*rails, *networks))]
         self.rails = {cable.name: cable for cable in cables[:len(rails)]}
         self.networks = {cable.name: cable for cable in cables[len(rails):]}
@@ -124,6 +131,7 @@ class Pair:
                 "takeover": {"automatic": False}, "heartbeat": heartbeat,
                 "pools": [{"name": "pool-a", "home": "alpha",
                            "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}],
+                **self.more,
             }, file)
 
     def disk(self, name):
@@ -133,7 +141,7 @@ class Pair:
         return os.path.join(self.folder, name)
 
     def within(self, place):
-        return ["nsenter", "--target", str(self.holders[place].pid), "--net"]
+        return ["nsenter", "--target", str(self.holders[place].pid), "--net", "--mount"]
 
     def ip(self, place, *words):
         subprocess.run([*self.within(place), "ip", *words], check=True)

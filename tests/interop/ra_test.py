@@ -1,0 +1,293 @@
+"""ocf:hapair:storage-pair by its actions, on two real nodes in network namespaces (tests/host/iwarp_pair.py) whose arbiter is pacemaker,
+without a cluster around them: exit codes to the letter, what it says, and Debian's own checks of an agent."""
+
+import glob
+import os
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "host"))
+
+# pylint: disable=wrong-import-position
+from iwarp_pair import AGENTS_RUN, NODES, Pair, run_tests  # noqa: E402
+
+AGENT = os.path.join(ROOT, "resource-agents", "storage-pair")
+SCHEMAS = {  # of callers of which minor version
+    0: ("/usr/share/pcs/data/ocf-1.0.rng", "/usr/share/resource-agents/metadata.rng"),
+    1: ("/usr/share/pcs/data/ocf-1.1.rng",),
+}
+SUCCESS, GENERIC, UNIMPLEMENTED, INSTALLED, CONFIGURED, NOT_RUNNING, PROMOTED, FAILED_PROMOTED = 0, 1, 3, 5, 6, 7, 8, 9
+DEGRADED, DEGRADED_PROMOTED = 190, 191
+BUILD = None
+
+
+def use_build(build):
+    global BUILD  # pylint: disable=global-statement
+    BUILD = os.path.abspath(build)
+
+
+def call(action, environment, *, path=None):
+    """(exit status, its exit reason, standard output)"""
+    variables = {"PATH": path or "/usr/sbin:/usr/bin:/sbin:/bin", "OCF_ROOT": "/usr/lib/ocf", "LC_ALL": "C", **environment}
+    done = subprocess.run([AGENT, action], env=variables, capture_output=True, text=True, check=False, timeout=90)
+    reasons = [line.removeprefix("ocf-exit-reason:") for line in done.stderr.splitlines() if line.startswith("ocf-exit-reason:")]
+    return done.returncode, " / ".join(reasons), done.stdout
+
+
+class Metadata(unittest.TestCase):
+    def test_it_is_valid_under_the_schemas_of_the_version_that_the_caller_speaks(self):
+        for minor, schemas in SCHEMAS.items():
+            status, _, text = call("meta-data", {"OCF_RA_VERSION_MAJOR": "1", "OCF_RA_VERSION_MINOR": str(minor)})
+            self.assertEqual(status, SUCCESS)
+            for schema in schemas:
+                done = subprocess.run(["xmllint", "--noout", "--nonet", "--relaxng", schema, "-"], input=text, capture_output=True, text=True,
+                                      check=False)
+                self.assertEqual(done.returncode, 0, f"{schema}: {done.stderr}")
+            self.assertEqual("reloadable" in text, minor == 1)
+            self.assertEqual("unique-group" in text, minor == 1)
+
+    def test_every_action_that_it_names_is_one_that_it_has(self):
+        _, _, text = call("meta-data", {"OCF_RA_VERSION_MINOR": "1"})
+        for action in ("start", "stop", "monitor", "promote", "demote", "notify", "reload", "reload-agent", "validate-all", "meta-data"):
+            self.assertIn(f'<action name="{action}"', text)
+            status, _, _ = call(action, {"OCF_RESOURCE_INSTANCE": "none", "OCF_RESKEY_pool": "tank", "OCF_RESKEY_hapair": "/nowhere/hapair"})
+            self.assertNotEqual(status, UNIMPLEMENTED, action)
+        status, reason, _ = call("migrate_to", {"OCF_RESOURCE_INSTANCE": "none", "OCF_RESKEY_pool": "tank"})
+        self.assertEqual(status, UNIMPLEMENTED)
+        self.assertIn("migrate_to", reason)
+
+
+class Parameters(unittest.TestCase):
+    """Level 0 of validate-all looks at nothing but the parameters: there is no hapair here at all."""
+
+    def refused(self, sentence, status=CONFIGURED, **parameters):
+        environment = {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
+        got, reason, _ = call("validate-all", environment, path="/nowhere:/bin:/usr/bin")
+        self.assertEqual(got, status, reason)
+        self.assertIn(sentence, reason)
+
+    def test_what_is_wrong_is_said_in_a_sentence(self):
+        self.refused("pool is missing")
+        self.refused("is no pool's name", pool="tank; reboot")
+        self.refused("three numbers", pool="tank", promotion_scores="100 10")
+        self.refused('"high" is no number', pool="tank", promotion_scores="high 100 10")
+        self.refused("true or false", pool="tank", fencing_required="perhaps")
+        self.refused("one owner", pool="tank", CRM_meta_promoted_max="2")
+
+    def test_what_is_right_is_accepted_without_a_look_at_the_node(self):
+        status, reason, _ = call("validate-all", {"OCF_RESKEY_pool": "tank"}, path="/nowhere:/bin:/usr/bin")
+        self.assertEqual((status, reason), (SUCCESS, ""))
+
+    def test_level_10_looks_at_the_node(self):
+        status, reason, _ = call("validate-all", {"OCF_RESKEY_pool": "tank", "OCF_CHECK_LEVEL": "10", "OCF_RESKEY_hapair": "/nowhere/hapair"})
+        self.assertEqual(status, INSTALLED)
+        self.assertIn("/nowhere/hapair", reason)
+
+
+class World(unittest.TestCase):
+    ARBITER = "pacemaker"
+    POOLS = [{"name": "pool-a", "home": "alpha", "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}]
+
+    def setUp(self):
+        self.pair = Pair(BUILD, more={"arbiter": self.ARBITER, "pools": self.POOLS})
+        self.addCleanup(self.pair.end)
+        self.pair.start_all()
+        self.pair.wait_connected("one", "two")
+        for node in NODES:
+            self.pair.wait_verdict(node, "alive")
+            os.makedirs(self.pair.path(f"marks-{node}"))
+
+    def environment(self, node, timeout_ms=30000, **parameters):
+        given = {"pool": "pool-a", "config": self.pair.path(f"{node}.json"), "hapair": f"{BUILD}/agent/cli/hapair",
+                 "CRM_meta_timeout": str(timeout_ms), **parameters}
+        return {"OCF_RESOURCE_INSTANCE": f"pool-a-{node}", "HA_RSCTMP": self.pair.path(f"marks-{node}"),
+                **{f"OCF_RESKEY_{name}": value for name, value in given.items()}}
+
+    def act(self, node, action, **parameters):
+        status, reason, _ = call(action, self.environment(node, **parameters))
+        self.reason = reason
+        return status
+
+    def expect(self, node, action, status, sentence="", **parameters):
+        got = self.act(node, action, **parameters)
+        self.assertEqual(got, status, f"{action} on {node}: {self.reason}")
+        self.assertIn(sentence, self.reason)
+
+    def runs(self, node):
+        """By what ocf:heartbeat:Dummy leaves in its node: nothing of hapair is asked."""
+        return bool(glob.glob(f"/proc/{self.pair.holders[node].pid}/root{AGENTS_RUN}/Dummy-*.state"))
+
+    def in_node(self, node, *command):
+        subprocess.run([*self.pair.within(node), *command], check=True)
+
+
+class Actions(World):
+    def test_the_life_of_a_clone(self):
+        for node in NODES:
+            self.expect(node, "monitor", NOT_RUNNING)
+            self.expect(node, "start", SUCCESS)
+            self.expect(node, "start", SUCCESS)  # each action may come twice
+            self.expect(node, "monitor", SUCCESS)
+            self.assertFalse(self.runs(node), "nothing is served before it is promoted")
+        self.expect("alpha", "promote", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.expect("alpha", "monitor", PROMOTED)
+        self.expect("beta", "monitor", SUCCESS)
+        self.assertTrue(self.runs("alpha"))
+        self.expect("alpha", "demote", SUCCESS)
+        self.expect("alpha", "demote", SUCCESS)
+        self.expect("alpha", "monitor", SUCCESS)
+        self.assertFalse(self.runs("alpha"))
+        self.expect("beta", "promote", SUCCESS)
+        self.expect("beta", "monitor", PROMOTED)
+        self.expect("beta", "stop", SUCCESS)  # of one that is promoted
+        self.assertFalse(self.runs("beta"))
+        self.expect("beta", "monitor", NOT_RUNNING)
+        self.expect("beta", "stop", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.expect("alpha", "monitor", PROMOTED)
+
+    def test_a_second_promotion_yields_to_the_first(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.expect("beta", "promote", GENERIC, "alpha says that it has it (serving)", timeout_ms=1000)
+        self.expect("alpha", "monitor", PROMOTED)
+        self.expect("beta", "monitor", SUCCESS)
+        self.assertFalse(self.runs("beta"))
+        self.expect("alpha", "demote", SUCCESS)
+        time.sleep(1)
+        self.assertFalse(self.runs("beta"), "an order that was not fulfilled is withdrawn")
+
+    def test_a_lost_rail_is_degraded(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.pair.rails["two"].tell("both", "cut")
+        self.pair.wait_until(lambda: all(self.pair.connected(node) == {"one"} for node in NODES), "rail two is gone")
+        self.expect("alpha", "monitor", DEGRADED_PROMOTED, "rail two")
+        self.expect("beta", "monitor", DEGRADED, "rail two")
+
+    def test_an_agent_that_dies_is_a_failure_and_its_pool_cannot_be_stopped(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.pair.signal("alpha", "hapaird", signal.SIGKILL)
+        self.expect("alpha", "monitor", GENERIC, "hapaird does not run")
+        self.expect("alpha", "stop", GENERIC, "must be fenced")
+        # beta's order is no proof against a kernel that is seen to run.
+        self.expect("beta", "promote", GENERIC, "it may run there", timeout_ms=1000)
+        self.pair.start("alpha", "hapaird")
+        self.pair.wait_until(lambda: self.act("alpha", "monitor") == PROMOTED, "the agent goes on with what runs")
+        self.expect("alpha", "stop", SUCCESS)
+
+    def test_an_agent_that_never_served_leaves_nothing(self):
+        self.expect("beta", "start", SUCCESS)
+        self.pair.signal("beta", "hapaird", signal.SIGKILL)
+        self.expect("beta", "monitor", NOT_RUNNING)
+        self.expect("beta", "stop", SUCCESS)
+        self.expect("beta", "start", GENERIC, "have the system start it before the cluster")
+
+    def test_a_partner_that_is_gone_is_taken_by_the_clusters_word(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        for program in ("hapaird", "ccmd"):
+            self.pair.signal("alpha", program, signal.SIGKILL)
+        for rail in self.pair.rails.values():
+            rail.tell("both", "cut")
+        self.pair.wait_verdict("beta", "unreachable")
+        self.assertFalse(self.runs("beta"))
+        self.expect("beta", "promote", SUCCESS)
+        self.expect("beta", "monitor", PROMOTED)
+        self.assertEqual(len([text for text in self.pair.told("beta", "permit") if "permit by ordered" in text]), 1)
+
+    def test_a_resource_that_does_not_start_ends_the_promotion(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.in_node("alpha", "mount", "-o", "remount,ro", AGENTS_RUN)
+        self.expect("alpha", "promote", GENERIC, "dummy: start failed")
+        self.expect("alpha", "monitor", SUCCESS, "failed here")
+        self.expect("beta", "promote", SUCCESS)
+        self.in_node("alpha", "mount", "-o", "remount,rw", AGENTS_RUN)
+        self.expect("beta", "demote", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+
+    def test_a_pool_that_the_pair_does_not_have_is_a_configuration_error(self):
+        self.expect("alpha", "monitor", CONFIGURED, "has no pool tank; its pools: pool-a", pool="tank")
+        self.expect("alpha", "start", CONFIGURED, "has no pool tank", pool="tank")
+
+
+class Busy(World):
+    """A file system that is in use does not stop."""
+    PLACE = f"{AGENTS_RUN}/busy"
+    POOLS = [{"name": "pool-a", "home": "alpha", "resources": [
+        {"name": "fs", "type": "ocf:heartbeat:Filesystem", "stop_timeout_ms": 4000,
+         "parameters": {"device": "busy", "directory": PLACE, "fstype": "tmpfs", "force_unmount": "no"}}]}]
+
+    def test_what_does_not_stop_is_failed_and_its_node_must_be_fenced(self):
+        for node in NODES:
+            self.in_node(node, "mkdir", self.PLACE)
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        user = subprocess.Popen([*self.pair.within("alpha"), "sh", "-c", f"cd {self.PLACE}; exec setpriv --pdeathsig KILL sleep 60"])
+        self.addCleanup(user.wait)
+        self.addCleanup(user.kill)
+        self.pair.wait_until(lambda: os.readlink(f"/proc/{user.pid}/cwd") == self.PLACE, "the file system is in use")
+        self.expect("alpha", "demote", GENERIC, "only a fence of this node can free it")
+        self.expect("alpha", "monitor", FAILED_PROMOTED, "fs: stop")
+        self.expect("beta", "promote", GENERIC, "alpha says that it has it (failed)", timeout_ms=1000)
+        self.expect("alpha", "promote", GENERIC, "did not stop here")
+        user.kill()
+        user.wait()
+        self.expect("alpha", "stop", SUCCESS)
+        self.expect("beta", "promote", SUCCESS)
+
+
+class OtherArbiter(World):
+    ARBITER = "none"
+
+    def test_an_agent_that_decides_itself_is_not_for_a_cluster(self):
+        self.expect("alpha", "monitor", INSTALLED, 'set "arbiter": "pacemaker"')
+        self.expect("alpha", "start", INSTALLED, 'set "arbiter": "pacemaker"')
+        self.expect("alpha", "promote", GENERIC, "no cluster decides here")
+
+
+class Tester(World):
+    def test_ocf_tester(self):
+        environment = self.environment("alpha")
+        parameters = [f"{name.removeprefix('OCF_RESKEY_')}={value}" for name, value in environment.items() if name.startswith("OCF_RESKEY_")]
+        options = [word for parameter in parameters if not parameter.startswith("CRM") for word in ("-o", parameter)]
+        place = os.path.join(self.pair.folder, "storage-pair")  # it is run as nobody too
+        shutil.copy2(AGENT, place)
+        os.chmod(self.pair.folder, 0o755)
+        done = subprocess.run(["ocf-tester", "-n", "pool-a", *options, place], capture_output=True, text=True, check=False, timeout=180,
+                              env={"PATH": os.environ["PATH"], "HA_RSCTMP": environment["HA_RSCTMP"], "LC_ALL": "C"})
+        print(done.stdout + done.stderr)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("passed all tests", done.stdout)
+
+    def test_what_a_monitor_costs(self):
+        """Told, not asserted: README's figure comes from the preset release."""
+        self.expect("alpha", "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.expect("alpha", "monitor", PROMOTED)
+        costs = []
+        for _ in range(21):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            self.expect("alpha", "monitor", PROMOTED)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            costs.append(1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+        print(f"monitor: {min(costs):.1f} / {statistics.median(costs):.1f} / {max(costs):.1f} ms of processor, n {len(costs)}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests(use_build))
