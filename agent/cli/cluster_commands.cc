@@ -1,9 +1,11 @@
 #include "agent/cli/cluster_commands.h"
 
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -81,10 +83,22 @@ Progress promotion(const PoolStatus& pool) {
   return pool.ordered() ? Progress::under_way : Progress::impossible;
 }
 
+bool at_rest(const PoolStatus& pool) {
+  return pool.state() == "released" || pool.state() == "elsewhere" || pool.state() == "unsettled";
+}
+
+// Not before the record, too, says that a restarted agent has nothing here to resume.
 Progress demotion(const PoolStatus& pool) {
   if (pool.state() == "failed") return Progress::impossible;
-  const bool idle = pool.state() == "released" || pool.state() == "elsewhere" || pool.state() == "unsettled";
-  return idle ? Progress::done : Progress::under_way;
+  return at_rest(pool) && !pool.may_be_held() ? Progress::done : Progress::under_way;
+}
+
+// One that is on its way is waited for: what runs of it is not known.
+Progress settling(const PoolStatus& pool) {
+  const bool known = at_rest(pool) || pool.state() == "serving" || pool.state() == "failed" ||
+                     pool.state() == "asking" || pool.state() == "requesting" || pool.state() == "claiming" ||
+                     pool.state() == "fencing";
+  return known ? Progress::done : Progress::under_way;
 }
 
 std::string where_it_stands(const StatusReply& status, const PoolStatus& pool) {
@@ -142,7 +156,9 @@ std::optional<bool> may_run_by_record(const Common& common, const std::string& p
   const auto config = agent::load_agent_config(common.config, agent::AgentPlaces::from_environment());
   if (!config) return std::nullopt;
   const std::string path = config->state_dir + "/state";
-  if (::access(path.c_str(), F_OK) != 0) return false;  // nothing was ever served here
+  // Not what it points to: a link into a disk that is not mounted is no node on which nothing was ever served.
+  struct stat st{};
+  if (::lstat(path.c_str(), &st) != 0) return errno == ENOENT ? std::optional(false) : std::nullopt;
   std::ifstream in(path, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   const auto state = agent::decode_state({config->pair.pair, config->pair.node}, std::as_bytes(std::span(bytes)));
@@ -195,6 +211,14 @@ Exit cluster_monitor(const Common& common, const ClusterOptions& options) {
     complain(common, status.error());
     return exit_of(status.error().exit == Exit::configuration ? ocf::kInstalled : ocf::kGeneric);
   }
+  const PoolStatus* runs = pool_in(*status, options.pool);
+  const bool may_run = runs != nullptr && !at_rest(*runs);
+  if (status->arbiter() != "pacemaker" && may_run) {
+    complain(common, {Exit::failed, fmt::format("{} is {} here, and the arbiter of this node's hapair is \"{}\": it "
+                                                "does not obey the cluster",
+                                                options.pool, runs->state(), status->arbiter())});
+    return exit_of(ocf::kGeneric);
+  }
   if (status->arbiter() != "pacemaker") {
     complain(common, {Exit::failed, fmt::format("the arbiter of this node's hapair is \"{}\": set \"arbiter\": "
                                                 "\"pacemaker\" in its configuration and restart hapaird",
@@ -205,6 +229,17 @@ Exit cluster_monitor(const Common& common, const ClusterOptions& options) {
   if (pool == nullptr) {
     complain(common, {Exit::failed, no_such_pool(*status, options.pool)});
     return exit_of(ocf::kConfigured);
+  }
+  if (status->state() == "offline") {
+    complain(common, {Exit::failed, fmt::format("what runs of {} cannot be told: this node is offline ({}; {})",
+                                                options.pool, status->reason(), status->to_do())});
+    return exit_of(ocf::kGeneric);
+  }
+  if (settling(*pool) == Progress::under_way) {
+    const auto settled = await(common, options, settling);
+    if (settled) return cluster_monitor(common, options);
+    complain(common, {Exit::failed, settled.error()});
+    return exit_of(ocf::kGeneric);
   }
   if (pool->state() == "failed") {
     complain(common, {Exit::failed, where_it_stands(*status, *pool)});

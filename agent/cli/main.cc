@@ -129,8 +129,9 @@ void add_cluster(CLI::App& app, Arguments& a) {
   promoted->add_option("--above", a.cluster.above, "the highest epoch that the cluster has seen it served at");
   in_time(of_pool(add_command(*cluster, a, "demote", "stop it here, for the cluster to have it elsewhere",
                               [&a] { return demote(a.common, a.cluster); })));
-  of_pool(add_command(*cluster, a, "monitor", "exit status of an OCF agent's monitor: 8 promoted, 0 not promoted, ...",
-                      [&a] { return cluster_monitor(a.common, a.cluster); }));
+  in_time(of_pool(add_command(*cluster, a, "monitor",
+                              "exit status of an OCF agent's monitor: 8 promoted, 0 not promoted, ...",
+                              [&a] { return cluster_monitor(a.common, a.cluster); })));
 }
 
 void add_mailbox(CLI::App& app, Arguments& a) {

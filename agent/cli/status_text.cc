@@ -213,7 +213,8 @@ std::string inhibitions(const StatusReply& status, const Style& style) {
 std::string fencing(const StatusReply& status, const Style& style) {
   std::string devices;
   for (const std::string& device : status.fence_devices()) devices += (devices.empty() ? "" : ", ") + device;
-  std::string text = !devices.empty() ? "by " + devices
+  std::string text = status.arbiter() == "pacemaker" ? std::string("by the cluster")
+                     : !devices.empty()              ? "by " + devices
                      : status.arbiter() == "mailbox"
                          ? std::string(
                                "no device: only a release, a reboot, the end of a lease or hapair confirm-down "

@@ -365,8 +365,10 @@ void Engine::on(Instant now, const ShutdownAsked& /*event*/) {
                                     config_.self.view(), config_.partner.view())
                       : fmt::format("agent of {} was asked to stop; its pools go on running, {}", config_.self.view(),
                                     inhibited(Inhibited::maintenance) ? "for it is in maintenance"
-                                    : config_.policy.cluster_decides  ? "for the cluster stops them when it wants to"
-                                                                      : "as configured (shutdown.hand_over false)"));
+                                    : config_.policy.cluster_decides
+                                        ? "and nobody can stop them before it is back: the cluster fences this node "
+                                          "when its monitor fails, unless it is in maintenance mode"
+                                        : "as configured (shutdown.hand_over false)"));
   for (Pool& pool : pools_) {
     if (pool.state != PoolState::serving && pool.state != PoolState::starting) continue;
     pool.decision = decision;

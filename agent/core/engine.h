@@ -158,7 +158,8 @@ class Engine {
     bool fence_counted = false;   // its claim counts as a fence by itself, and none has begun yet
     bool fence_over = false;      // no fence was confirmed; the end of the partner's lease is waited for
     Lease lease;
-    bool ordered = false;  // the cluster wants it here, and it was not lost since
+    bool ordered = false;   // the cluster wants it here, and it was not lost since
+    bool unwanted = false;  // the cluster has said that it does not, in this life of the agent
     // Of an order that nothing has come of: nobody waits for it then any more, and the cluster may have decided anew.
     std::optional<Instant> order_until;
     Epoch ordered_above;         // what the cluster has seen of its epochs, where the partner does not tell
@@ -302,6 +303,7 @@ class Engine {
   void command_demote(Instant now, const OperatorCommand& command);
   bool follow_cluster(Instant now, PoolIndex index);
   [[nodiscard]] bool cluster_vouches(PoolIndex index) const;
+  [[nodiscard]] bool partner_had_nothing(PoolIndex index) const;
   [[nodiscard]] bool refuse_for_cluster(Instant now, const OperatorCommand& command);
   [[nodiscard]] NodeReason cluster_reason() const;
 

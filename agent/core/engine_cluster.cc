@@ -11,6 +11,13 @@ namespace hapair::agent {
 
 using heartbeat::Verdict;
 
+namespace {
+
+// No pool comes to so many epochs: there is room above it for what is added.
+constexpr std::uint64_t kHighestKept = std::uint64_t{1} << 62;
+
+}  // namespace
+
 void Engine::command_promote(Instant now, const OperatorCommand& command) {
   if (!config_.policy.cluster_decides) {
     return refuse(now, command, "no cluster decides here (arbiter is not \"pacemaker\"): use hapair takeover");
@@ -28,11 +35,21 @@ void Engine::command_promote(Instant now, const OperatorCommand& command) {
     return refuse(now, command,
                   fmt::format("{} did not stop here, so nothing is begun with it: {}", name, pool.reason));
   }
-  if (pool.ordered) {
+  if (command.above.value() > kHighestKept) {
+    return refuse(now, command,
+                  fmt::format("epoch {} is none that {} can have been served at: correct what the cluster keeps of it "
+                              "(property hapair-epoch-{})",
+                              command.above.value(), name, name));
+  }
+  const bool comes_here = pool.ordered && (pool.state == PoolState::acquiring || pool.state == PoolState::starting ||
+                                           pool.state == PoolState::serving);
+  if (comes_here) {
     out_.reply = CommandReply{true, fmt::format("{} is to be served here already", name), pool.decision};
     return;
   }
   pool.ordered = true;
+  pool.unwanted = false;
+  pool.order_until.reset();
   if (command.length) pool.order_until = now + *command.length;
   pool.ordered_above = std::max(pool.ordered_above, command.above);
   pool.failed_here = false;
@@ -62,6 +79,7 @@ void Engine::command_demote(Instant now, const OperatorCommand& command) {
            fmt::format("{}: {} does not want it served here", name, command.by));
   }
   pool.ordered = false;
+  pool.unwanted = true;
   pool.order_until.reset();
   if (pool.state == PoolState::failed) fire(now, index, PoolEvent::cluster_demote, pool.decision);
   out_.reply = CommandReply{true, fmt::format("{} is not to be served here", name), pool.decision};
@@ -112,10 +130,35 @@ bool Engine::cluster_vouches(PoolIndex index) const {
     case Verdict::hung:
     case Verdict::ccm_gone:
     case Verdict::ccm_restarted:
-    case Verdict::leaving: {
-      const PartnerPool* partner = partner_pool(index);
-      return partner != nullptr && !may_run(*partner);
-    }
+    case Verdict::leaving:
+      return partner_had_nothing(index);
+  }
+  return false;
+}
+
+// What the partner's agent said last, while its kernel runs on: before anything of a pool is started it is shown as
+// acquiring, so one that was shown at rest has started nothing since. Of an agent that is offline, or has not spoken,
+// or knows no such pool, nothing follows.
+bool Engine::partner_had_nothing(PoolIndex index) const {
+  const PartnerPool* partner = partner_pool(index);
+  if (partner == nullptr || partner_->node_state == NodeState::offline) return false;
+  switch (partner->state) {
+    case PoolState::unsettled:
+    case PoolState::elsewhere:
+    case PoolState::asking:
+    case PoolState::requesting:
+    case PoolState::released:
+      return true;
+    case PoolState::probing:
+    case PoolState::claiming:
+    case PoolState::fencing:
+    case PoolState::acquiring:
+    case PoolState::starting:
+    case PoolState::serving:
+    case PoolState::stopping:
+    case PoolState::releasing:
+    case PoolState::failed:
+      return false;
   }
   return false;
 }

@@ -244,6 +244,7 @@ struct PoolReport {
   bool armed = false;                 // it may be taken when the partner's lease is over
   std::optional<Instant> expiry;      // when that is, since this node's claim is decided
   bool ordered = false;               // the cluster wants it here
+  bool may_be_held = false;           // by what is on disk, on its way there, or may be there
 };
 
 }  // namespace hapair::agent

@@ -106,6 +106,13 @@ std::vector<InhibitionReport> Engine::inhibitions(Instant now) const {
 // a power failure: what it makes of the end is never more than was left in the record, and no fence lies in the future.
 void Engine::recall_inhibitions(Instant now, const DurableState& kept) {
   wanted_.inhibitions = kept.inhibitions;
+  if (config_.policy.cluster_decides && std::ranges::any_of(kept.inhibitions, &Inhibition::on)) {
+    wanted_.inhibitions = {};
+    dirty_ = true;
+    record(now, Severity::notice, "allowed", std::nullopt, 0,
+           "what operators had forbidden of this node (maintenance, takeover, giveback) is over: the cluster decides "
+           "now, and has its own ways");
+  }
   wanted_.fences = kept.fences;
   if (kept.boot_id == boot_id_) return apply_maintenance(now);
   dirty_ = true;

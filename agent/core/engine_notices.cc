@@ -35,9 +35,13 @@ void Engine::tell_heard(Instant now) {
   if (told_hearing_ == Hearing::both) {
     record(
         now, Severity::notice, "notices", std::nullopt, partner_decision_,
-        fmt::format("{}'s agent is heard over {}: hapair takeover and giveback, and a shutdown, move pools that way. "
-                    "The cut itself takes nothing, and nothing is given back by itself while it lasts",
-                    config_.partner.view(), channel));
+        config_.policy.cluster_decides
+            ? fmt::format(
+                  "{}'s agent is heard over {}: where the cluster moves a pool, it is asked and answers that way",
+                  config_.partner.view(), channel)
+            : fmt::format("{}'s agent is heard over {}: hapair takeover and giveback, and a shutdown, move pools that "
+                          "way. The cut itself takes nothing, and nothing is given back by itself while it lasts",
+                          config_.partner.view(), channel));
   } else if (told_hearing_ == Hearing::one_way) {
     record(now, Severity::warning, "notices-one-way", std::nullopt, partner_decision_,
            fmt::format("{}'s agent is heard over {}, and {}: no pool can be moved by asking it before a link is back",

@@ -62,7 +62,7 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
     }
     // What ran here at the end of this agent's last life was ordered then, and the cluster says so if it is no longer.
     const bool goes_on = row.from == PoolState::probing && needs_permit;
-    if (goes_on && config_.policy.cluster_decides) pool.ordered = true;
+    if (goes_on && config_.policy.cluster_decides) pool.ordered = !pool.unwanted;
     if (row.to == PoolState::stopping) {
       pool.ordered = false;
       pool.order_until.reset();
@@ -70,9 +70,9 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
                         : event == PoolEvent::partner_wants ? StopCause::request
                         : event == PoolEvent::giveback_due || event == PoolEvent::operator_giveback
                             ? StopCause::giveback
-                        : event == PoolEvent::shutdown                                     ? StopCause::shutdown
-                        : event == PoolEvent::cluster_demote                               ? StopCause::cluster
-                        : event == PoolEvent::lease_lost                                   ? StopCause::lease
+                        : event == PoolEvent::shutdown                                            ? StopCause::shutdown
+                        : event == PoolEvent::cluster_demote || row.guard == Guard::clusters_held ? StopCause::cluster
+                        : event == PoolEvent::lease_lost                                          ? StopCause::lease
                         : event == PoolEvent::superseded || row.guard == Guard::runs_above ? StopCause::superseded
                         : row.from == PoolState::probing                                   ? StopCause::stray
                                                                                            : StopCause::failure;
@@ -194,10 +194,12 @@ bool Engine::holds(Guard guard, PoolIndex index) const {
       // Not by whether it is ready: one that asks and is not would have it stopped again and again.
       return (pool.stop_cause == StopCause::giveback || pool.stop_cause == StopCause::request) && may_take &&
              !hears_partner() && !(bound(index) && taken_by_partner(index));
+    case Guard::clusters_held:
+      return by_cluster && owner_here && record.held && !record.released;
     case Guard::cluster_decides:
       return by_cluster;
     case Guard::clusters_to_give:
-      return by_cluster && !pool.ordered && owner_here && !record.released;
+      return by_cluster && !pool.ordered && owner_here;
   }
   return false;
 }
@@ -482,8 +484,10 @@ bool Engine::look_at_partner(Instant now, PoolIndex index) {
   const bool offered = counts && TakeoverPermit::from_release(wanted_.pools[index], *partner).has_value();
   if (try_event(offered, PoolEvent::partner_released)) return true;
   if (try_event(counts && !offered && partner_holds(index), PoolEvent::partner_holds)) return true;
+  // Both were ordered: the home node's question goes first, as between two that ask.
+  const bool asks_first = config_.policy.cluster_decides && partner->state == PoolState::asking && !at_home(index);
   const bool vacant = alive && !offered && !partner_holds(index) && partner->claim.value() == 0 &&
-                      !inhibited(Inhibited::maintenance) && !poisoned();
+                      !inhibited(Inhibited::maintenance) && !poisoned() && !asks_first;
   if (try_event(vacant, PoolEvent::partner_vacant)) return true;
   const bool answered =
       pool.state == PoolState::asking &&

@@ -105,10 +105,11 @@ void Engine::record_stall(Instant now, const std::optional<heartbeat::PhaseStall
   }
   if (!stall) return;
   record(now, Severity::warning, "phase-stalled", std::nullopt, partner_decision_,
-         fmt::format("{} is stalled in phase {} for {:.0f} s (bound {:g} s): it gets no further by itself. It "
-                     "is not fenced for that, and its pools stay with the node that has them; look at its console, and "
-                     "repair or reset it",
-                     partner, text_of(stall->phase), ms_of(stall->in_phase) / 1000, ms_of(stall->bound) / 1000),
+         fmt::format(
+             "{} is stalled in phase {} for {:.0f} s (bound {:g} s): it gets no further by itself. It "
+             "is not fenced for that{}; look at its console, and repair or reset it",
+             partner, text_of(stall->phase), ms_of(stall->in_phase) / 1000, ms_of(stall->bound) / 1000,
+             config_.policy.cluster_decides ? " by this node" : ", and its pools stay with the node that has them"),
          {{"phase", std::string(text_of(stall->phase))}, {"bound_ms", fmt::format("{:g}", ms_of(stall->bound))}});
 }
 

@@ -396,7 +396,8 @@ NodeReason Engine::node_reason() const {
         fmt::format("{} failed here{} and is {} now: {}", plan(i).name.view(),
                     failure.empty() ? "" : " (" + failure + ")", text_of(pool.state), pool.reason),
         config_.policy.cluster_decides
-            ? std::string("repair the cause, then have the cluster forget the failure (crm or pcs resource cleanup)")
+            ? std::string("repair the cause; the cluster tries it here again when its failure is forgotten (crm or pcs "
+                          "resource cleanup)")
             : fmt::format("repair the cause, then run here: hapair takeover {}", plan(i).name.view())};
   }
   if (const NodeReason waits = cluster_reason(); config_.policy.cluster_decides) return waits;
@@ -435,7 +436,9 @@ PoolReport Engine::pool_report(PoolIndex index) const {
           .lease_over = lease_over_at(index),
           .armed = expiry_possible(index),
           .expiry = expiry_at(index),
-          .ordered = pool.ordered};
+          .ordered = pool.ordered,
+          .may_be_held = doubtful_ || record.held || wanted_.pools[index].held ||
+                         (in_flight_ && in_flight_->state.pools[index].held)};
 }
 
 }  // namespace hapair::agent

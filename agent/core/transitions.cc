@@ -19,6 +19,11 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {S::probing, E::none_running, G::runs_above, S::elsewhere, "nothing of it runs here; the partner has it"},
     {S::probing, E::all_running, G::held_here, S::serving,
      "everything runs, as this node's record says: it goes on serving without a stop"},
+    {S::probing, E::some_running, G::clusters_held, S::stopping,
+     "a part of it runs here, and it may have been on its way to a stop: the cluster says where it is served"},
+    {S::probing, E::none_running, G::clusters_held, S::stopping,
+     "nothing of it runs here, and the record says that it is this node's: it is released, and the cluster says where "
+     "it is served"},
     {S::probing, E::some_running, G::held_here, S::starting,
      "the record says that it is this node's, and only a part of it runs: the rest is started"},
     {S::probing, E::none_running, G::held_here, S::starting,
@@ -630,6 +635,8 @@ std::string_view text_of(Guard guard) {
       return "this node's again";
     case G::taker_is_deaf:
       return "the partner is not heard";
+    case G::clusters_held:
+      return "held here, and the cluster decides";
     case G::cluster_decides:
       return "the cluster decides";
     case G::clusters_to_give:

@@ -96,6 +96,7 @@ enum class Guard : std::uint8_t {
   lease_may_return,  // its lease was over, and nobody's claim is known: it is still this node's
   give_back_home,    // what was not taken by the partner is this node's to serve again
   taker_is_deaf,     // it is stopped for the partner to have, and the two do not hear each other
+  clusters_held,     // likewise as held here, and a cluster says which node serves it
   cluster_decides,   // a cluster says which node serves it
   clusters_to_give,  // the cluster decides, wants it elsewhere, and it is this node's by the record only
 };

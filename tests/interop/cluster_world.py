@@ -64,7 +64,7 @@ FIRST_CIB = """<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" epoch
   </configuration><status/></cib>
 """
 CLONE = """<clone id="{pool}-clone"><meta_attributes id="{pool}-meta"><nvpair id="{pool}-p" name="promotable" value="true"/>
-<nvpair id="{pool}-n" name="notify" value="false"/><nvpair id="{pool}-m" name="promoted-max" value="1"/></meta_attributes>
+<nvpair id="{pool}-n" name="notify" value="false"/><nvpair id="{pool}-t" name="migration-threshold" value="2"/><nvpair id="{pool}-m" name="promoted-max" value="1"/></meta_attributes>
 <primitive id="{pool}" class="ocf" provider="hapair" type="storage-pair"><instance_attributes id="{pool}-i">
 <nvpair id="{pool}-pool" name="pool" value="{pool}"/></instance_attributes><operations>
 <op id="{pool}-m1" name="monitor" interval="5s" role="Promoted" timeout="20s"/>
@@ -74,7 +74,7 @@ CLONE = """<clone id="{pool}-clone"><meta_attributes id="{pool}-meta"><nvpair id
 FENCING = """<primitive id="power" class="stonith" type="fence_demo"><instance_attributes id="power-i">
 <nvpair id="power-l" name="pcmk_host_list" value="alpha beta"/><nvpair id="power-d" name="pcmk_delay_base" value="{delays}"/>
 </instance_attributes></primitive>"""
-HOME = """<rsc_location id="{pool}-home" rsc="{pool}-clone"><rule id="{pool}-rule" role="Promoted" score="200">
+HOME = """<rsc_location id="{pool}-home" rsc="{pool}-clone"><rule id="{pool}-rule" role="Promoted" score="50">
 <expression id="{pool}-x" attribute="#uname" operation="eq" value="{home}"/></rule></rsc_location>"""
 
 

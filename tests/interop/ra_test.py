@@ -9,6 +9,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -81,6 +82,8 @@ class Parameters(unittest.TestCase):
         self.refused('"high" is no number', pool="tank", promotion_scores="high 100 10")
         self.refused("true or false", pool="tank", fencing_required="perhaps")
         self.refused("one owner", pool="tank", CRM_meta_promoted_max="2")
+        self.refused("a node has a pool or not", pool="tank", CRM_meta_globally_unique="true")
+        self.refused("a node has a pool or not", pool="tank", CRM_meta_clone_node_max="2")
 
     def test_what_is_right_is_accepted_without_a_look_at_the_node(self):
         status, reason, _ = call("validate-all", {"OCF_RESKEY_pool": "tank"}, path="/nowhere:/bin:/usr/bin")
@@ -107,7 +110,7 @@ class World(unittest.TestCase):
 
     def environment(self, node, timeout_ms=30000, **parameters):
         given = {"pool": "pool-a", "config": self.pair.path(f"{node}.json"), "hapair": f"{BUILD}/agent/cli/hapair",
-                 "CRM_meta_timeout": str(timeout_ms), **parameters}
+                 "CRM_meta_timeout": str(timeout_ms), "CRM_meta_interval": "10000", "fencing_required": "false", **parameters}
         return {"OCF_RESOURCE_INSTANCE": f"pool-a-{node}", "HA_RSCTMP": self.pair.path(f"marks-{node}"),
                 **{f"OCF_RESKEY_{name}": value for name, value in given.items()}}
 
@@ -166,6 +169,49 @@ class Actions(World):
         self.expect("alpha", "demote", SUCCESS)
         time.sleep(1)
         self.assertFalse(self.runs("beta"), "an order that was not fulfilled is withdrawn")
+
+    def test_what_was_started_here_is_not_said_to_be_stopped_where_nobody_can_be_asked(self):
+        self.expect("alpha", "stop", SUCCESS, hapair="/nowhere/hapair")  # never started
+        self.expect("alpha", "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.expect("alpha", "stop", GENERIC, "must be fenced", hapair="/nowhere/hapair")
+        self.expect("alpha", "stop", GENERIC, "must be fenced", pool="tank")
+        broken = self.pair.path("broken.json")
+        with open(broken, "w", encoding="utf-8") as file:
+            file.write("{")
+        self.expect("alpha", "stop", GENERIC, "must be fenced", config=broken)
+        self.assertTrue(self.runs("alpha"))
+        # A probe that finds it promoted, as after the marks were lost, says so to a later stop.
+        os.unlink(os.path.join(self.pair.path("marks-alpha"), "hapair-storage-pair-pool-a-alpha"))
+        self.expect("alpha", "monitor", PROMOTED, CRM_meta_interval="0")
+        self.expect("alpha", "stop", GENERIC, "must be fenced", hapair="/nowhere/hapair")
+
+    def test_without_a_cluster_that_fences_nothing_is_started(self):
+        self.expect("alpha", "start", CONFIGURED, "does not say whether it fences", fencing_required="true")
+
+    def test_start_waits_for_a_hapaird_that_is_being_restarted(self):
+        self.pair.signal("alpha", "hapaird", signal.SIGKILL)
+        later = threading.Timer(3, lambda: self.pair.start("alpha", "hapaird"))
+        self.addCleanup(later.join)
+        later.start()
+        self.expect("alpha", "start", SUCCESS)
+
+    def test_an_offline_node_says_that_it_cannot_tell(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.pair.signal("alpha", "hapaird", signal.SIGKILL)
+        with open(os.path.join(self.pair.path("state-alpha"), "state"), "r+b") as file:
+            file.seek(40)
+            file.write(b"garbage")
+        self.pair.start("alpha", "hapaird")
+        self.pair.wait_until(lambda: "offline" in self.pair.hapair("alpha", "status").stdout, "alpha is offline")
+        self.expect("alpha", "monitor", GENERIC, "offline")
+        self.expect("alpha", "stop", GENERIC, "must be fenced")
+        self.pair.signal("alpha", "hapaird", signal.SIGKILL)
+        self.pair.wait_verdict("beta", "agent-hung")
+        self.expect("beta", "promote", GENERIC, "it may run there", timeout_ms=2000)
+        self.assertFalse(self.runs("beta"))
 
     def test_a_lost_rail_is_degraded(self):
         for node in NODES:
@@ -256,9 +302,12 @@ class OtherArbiter(World):
     ARBITER = "none"
 
     def test_an_agent_that_decides_itself_is_not_for_a_cluster(self):
-        self.expect("alpha", "monitor", INSTALLED, 'set "arbiter": "pacemaker"')
-        self.expect("alpha", "start", INSTALLED, 'set "arbiter": "pacemaker"')
-        self.expect("alpha", "promote", GENERIC, "no cluster decides here")
+        self.pair.wait_until(lambda: self.runs("alpha"), "alpha serves its own pool by itself")
+        self.expect("beta", "monitor", INSTALLED, 'set "arbiter": "pacemaker"')
+        self.expect("beta", "start", INSTALLED, 'set "arbiter": "pacemaker"')
+        self.expect("beta", "promote", GENERIC, "no cluster decides here")
+        self.expect("alpha", "monitor", GENERIC, "it does not obey the cluster")
+        self.expect("alpha", "stop", GENERIC, "must be fenced")
 
 
 class Tester(World):

@@ -196,6 +196,99 @@ TEST_F(EngineFollows, no_operator_decides_where_the_cluster_does) {
       << "what was forbidden before can be allowed";
 }
 
+TEST_F(EngineFollows, a_demote_while_it_is_looked_at_what_runs_counts_when_that_is_known) {
+  DurableState kept;
+  kept.boot_id = boot_;
+  kept.pools.push_back(
+      {.pool = kPool, .epoch = Epoch(4), .owner = kSelf, .claim = {}, .partner_boot = {}, .held = true});
+  step(Started{kept, std::nullopt, boot_});
+  ASSERT_TRUE(order(OperatorCommand::Kind::demote).accepted);
+  ASSERT_EQ(state(), PoolState::probing);
+  probed(ActionOutcome::succeeded);
+  EXPECT_EQ(state(), PoolState::stopping);
+  EXPECT_FALSE(ordered());
+}
+
+TEST_F(EngineFollows, what_an_earlier_agent_was_stopping_is_not_started_again_but_released) {
+  DurableState kept;
+  kept.boot_id = boot_;
+  kept.pools.push_back(
+      {.pool = kPool, .epoch = Epoch(4), .owner = kSelf, .claim = {}, .partner_boot = {}, .held = true});
+  step(Started{kept, std::nullopt, boot_});
+  probed(ActionOutcome::not_running);
+  ASSERT_EQ(state(), PoolState::releasing);
+  EXPECT_TRUE(engine_->pool_report(0).may_be_held) << "the disk says so still";
+  durable();
+  EXPECT_EQ(state(), PoolState::released);
+  EXPECT_FALSE(engine_->pool_report(0).may_be_held);
+}
+
+TEST_F(EngineFollows, two_that_are_ordered_at_once_ask_in_turn) {
+  step(Started{std::nullopt, std::nullopt, boot_});
+  probed(ActionOutcome::not_running);
+  verdict(Verdict::alive);
+  partner_is(PoolState::asking, PoolOwner::nobody);
+  order(OperatorCommand::Kind::promote);
+  EXPECT_NE(state(), PoolState::asking) << "the home node's question goes first";
+  partner_is(PoolState::unsettled, PoolOwner::nobody);
+  EXPECT_EQ(state(), PoolState::asking);
+}
+
+TEST_F(EngineFollows, what_it_released_once_it_releases_again) {
+  settle();
+  order(OperatorCommand::Kind::promote);
+  partner_is(PoolState::released, PoolOwner::publisher, true);
+  durable();
+  step(ActionDone{{0, 0}, ResourceAction::start, {ActionOutcome::failed, 1, "no disk", Duration{}}});
+  step(ActionDone{{0, 0}, ResourceAction::stop, {ActionOutcome::succeeded, 0, "", Duration{}}});
+  durable();
+  ASSERT_EQ(state(), PoolState::released);
+  order(OperatorCommand::Kind::promote);
+  partner_is(PoolState::unsettled, PoolOwner::reader);
+  ASSERT_EQ(state(), PoolState::asking);
+  order(OperatorCommand::Kind::demote);
+  ASSERT_EQ(state(), PoolState::elsewhere);
+  PublishedView view;
+  view.node_state = NodeState::standby;
+  view.pools.push_back(
+      {kPool, Epoch(3), Epoch(), PoolOwner::reader, PoolState::requesting, PoolRequest::hand_over, false, false});
+  step(PartnerBlock{write_block(view, ++partner_serial_, 9, partner_config_hash_, 0, 0)});
+  EXPECT_EQ(state(), PoolState::releasing);
+}
+
+TEST_F(EngineFollows, no_agent_that_is_offline_or_has_not_spoken_is_taken_for_one_that_has_nothing) {
+  settle();
+  PublishedView view;
+  view.node_state = NodeState::offline;
+  view.pools.push_back(
+      {kPool, Epoch(), Epoch(), PoolOwner::nobody, PoolState::probing, PoolRequest::none, false, false});
+  step(PartnerBlock{write_block(view, ++partner_serial_, 9, partner_config_hash_, 0, 0)});
+  verdict(Verdict::agent_hung);
+  order(OperatorCommand::Kind::promote);
+  EXPECT_FALSE(last_.persist);
+  now_ += seconds(3600);
+  EXPECT_FALSE(step(Tick{}).persist);
+  EXPECT_NE(state(), PoolState::claiming);
+}
+
+TEST_F(EngineFollows, an_epoch_that_cannot_be_is_refused) {
+  settle();
+  OperatorCommand command{.kind = OperatorCommand::Kind::promote, .pools = {0}, .by = "root"};
+  command.above = Epoch(UINT64_MAX - 1);
+  const CommandReply reply = step(command).reply.value_or(CommandReply{});
+  EXPECT_FALSE(reply.accepted);
+  EXPECT_NE(reply.text.find("hapair-epoch-pool-b"), std::string::npos) << reply.text;
+}
+
+TEST_F(EngineFollows, maintenance_of_before_is_over) {
+  DurableState kept;
+  kept.boot_id = boot_;
+  kept.pools.push_back({.pool = kPool, .epoch = {}, .owner = {}, .claim = {}, .partner_boot = {}});
+  kept.inhibitions[static_cast<std::size_t>(Inhibited::maintenance)].on = true;
+  step(Started{kept, std::nullopt, boot_});
+  EXPECT_TRUE(engine_->inhibitions(now_).empty());
+}
+
 class EngineWithoutCluster : public EngineContract {};
 
 TEST_F(EngineWithoutCluster, obeys_none) {
