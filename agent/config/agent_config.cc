@@ -197,6 +197,17 @@ void check_mailbox(ConfigObject& root, const AgentConfig& config) {
   }
 }
 
+PacemakerConfig read_pacemaker(ConfigObject& root) {
+  PacemakerConfig config;
+  ConfigObject pacemaker = root.object("pacemaker", false);
+  config.request_fence = pacemaker.boolean("request_fence", true);
+  config.partner_node = pacemaker.text("partner_node", "");
+  config.stonith_admin = pacemaker.text("stonith_admin", "/usr/sbin/stonith_admin");
+  config.timeout = std::chrono::milliseconds(pacemaker.integer("timeout_ms", 60'000, 1000, 600'000));
+  pacemaker.finish();
+  return config;
+}
+
 // With no arbiter and nothing to fence with, a takeover after a failure can never be permitted.
 void check_permits(ConfigObject& root, const AgentConfig& config) {
   if (config.arbiter == ArbiterKind::mailbox) return check_mailbox(root, config);
@@ -279,6 +290,7 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   static constexpr std::array<std::string_view, 3> kArbiters{"none", "mailbox", "pacemaker"};
   config.arbiter = static_cast<ArbiterKind>(root.choice("arbiter", 0, kArbiters));
   config.lease = read_lease(root);
+  config.pacemaker = read_pacemaker(root);
   config.fencing = read_fencing(root, config.pair, places);
   config.takeover = read_takeover(root);
   config.giveback = read_giveback(root);

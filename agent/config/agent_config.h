@@ -30,6 +30,7 @@ struct AgentConfig {
   std::string state_dir;
   HeartbeatConfig heartbeat;
   ArbiterKind arbiter = ArbiterKind::none;
+  PacemakerConfig pacemaker;
   LeaseConfig lease;
   FencingConfig fencing;
   TakeoverConfig takeover;

@@ -217,9 +217,11 @@ std::vector<Forecast> under_pacemaker(const AgentConfig& config) {
   const std::string known = time_text(silent_after(config));
   return {
       {partner + " is dead, or everything in it stands",
-       fmt::format("known here {} after its last beat; Pacemaker fences it and promotes the clone of its pools here, "
-                   "which this node obeys",
-                   known),
+       fmt::format(
+           "known here {} after its last beat; {} and promotes the clone of its pools here, which this node obeys",
+           known,
+           config.pacemaker.request_fence ? "Pacemaker, asked by this node at once (pacemaker.request_fence), fences it"
+                                          : "Pacemaker fences it when Corosync's token is lost"),
        true},
       {partner + " boots, panics or was reset", "as above: Pacemaker fences it, or sees it leave", true},
       {partner + " shuts down in an orderly way", "Pacemaker demotes the clones there, and promotes them here", true},

@@ -97,6 +97,14 @@ enum class ArbiterKind : std::uint8_t {
 };
 std::string_view text_of(ArbiterKind arbiter);
 
+// Of ArbiterKind::pacemaker.
+struct PacemakerConfig {
+  bool request_fence = true;    // have it fence a silent partner at once, without waiting for its own token
+  std::string partner_node{};   // what the cluster calls the partner; empty: as hapair does
+  std::string stonith_admin{};  // the program
+  Duration timeout{};           // of a request
+};
+
 // Of ArbiterKind::mailbox.
 struct LeaseConfig {
   Duration duration{};  // how long a look at the mailbox disks lets a pool run

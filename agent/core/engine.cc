@@ -394,6 +394,7 @@ std::optional<Instant> Engine::next_wakeup() const {
   if (!started_ || offline_) return due;
   if (!in_flight_) consider(rewrite_at_);
   consider(one_way_at());
+  if (const auto tell = tell_cluster_at(); tell && told_cluster_ != assessment_.since) consider(tell);
   if (deaf_since_ && *deaf_since_ + kOneWayTold > last_step_) consider(*deaf_since_ + kOneWayTold);
   for (std::size_t i = 0; i < kInhibited; ++i) consider(end_of(static_cast<Inhibited>(i)));
   // The rest of a maintenance is published anew each minute.

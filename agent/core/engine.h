@@ -306,6 +306,9 @@ class Engine {
   [[nodiscard]] bool partner_had_nothing(PoolIndex index) const;
   [[nodiscard]] bool refuse_for_cluster(Instant now, const OperatorCommand& command);
   [[nodiscard]] NodeReason cluster_reason() const;
+  void on(Instant now, const ClusterTold& event);
+  void tell_cluster(Instant now);
+  [[nodiscard]] std::optional<Instant> tell_cluster_at() const;
 
   // engine_commands.cc: what an operator may ask, and why not
   void command_takeover(Instant now, const OperatorCommand& command);
@@ -418,6 +421,7 @@ class Engine {
   BootId unheeded_boot_;                 // of the page that `unheeded_` is from
   std::optional<heartbeat::Sighting> sighting_;
   bool went_down_with_pools_ = false;   // it said that it goes down and keeps its pools, and is dark since
+  Instant told_cluster_;                // since when the verdict stands that the cluster was told of last
   bool told_to_wait_ = false;           // the operator was told what this node waits for
   std::uint64_t partner_decision_ = 0;  // the decision that the last change of the verdict opened
   bool config_differs_ = false;

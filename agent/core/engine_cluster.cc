@@ -208,6 +208,69 @@ bool Engine::follow_cluster(Instant now, PoolIndex index) {
   return false;
 }
 
+// When the cluster is to be told what this node knows of its partner; nothing: not at all. A pool must hang on it: of a
+// partner that left in good order the cluster has stopped them all, and it may well be switched off on purpose.
+std::optional<Instant> Engine::tell_cluster_at() const {
+  const EnginePolicy& policy = config_.policy;
+  const bool has_pool = std::ranges::any_of(wanted_.pools, [this](const PoolDurable& record) {
+    return record.owner == config_.partner && !record.released && !record.earlier_life;
+  });
+  if (!policy.cluster_decides || shutting_down_ || !has_pool) return std::nullopt;
+  switch (assessment_.verdict) {
+    case Verdict::rebooted:
+    case Verdict::panicked:
+      if (any_rebooted()) return assessment_.since;
+      return std::nullopt;
+    case Verdict::unreachable:
+    case Verdict::hung:
+      // One whose own link is down may itself be the one that is cut off; one that has never seen its partner run knows
+      // nothing.
+      if (!policy.asks_for_fences || assessment_.own_link_down || seen_running_ == Verdict::unknown)
+        return std::nullopt;
+      return assessment_.since + policy.takeover_hold;
+    case Verdict::unknown:
+    case Verdict::unproven:
+    case Verdict::alive:
+    case Verdict::storage_stalled:
+    case Verdict::agent_hung:
+    case Verdict::ccm_gone:
+    case Verdict::ccm_restarted:
+    case Verdict::leaving:
+    case Verdict::interconnect_lost:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+// Once for each verdict.
+void Engine::tell_cluster(Instant now) {
+  const std::optional<Instant> due = tell_cluster_at();
+  if (!due || now < *due || told_cluster_ == assessment_.since) return;
+  told_cluster_ = assessment_.since;
+  const bool down = assessment_.verdict == Verdict::rebooted || assessment_.verdict == Verdict::panicked;
+  record(now, Severity::notice, "cluster-told", std::nullopt, partner_decision_,
+         down ? fmt::format("the cluster is told that {} is down: it {}, so the life of it that had its pools is over",
+                            config_.partner.view(), assessment_.verdict == Verdict::panicked ? "panicked" : "rebooted")
+              : fmt::format("the cluster is asked to fence {} now: it is {} on every channel of hapair's",
+                            config_.partner.view(), heartbeat::text_of(assessment_.verdict)));
+  out_.commands.emplace_back(TellCluster{down});
+}
+
+void Engine::on(Instant now, const ClusterTold& event) {
+  const std::string_view partner = config_.partner.view();
+  if (event.done) {
+    return record(now, Severity::info, "cluster-answered", std::nullopt, partner_decision_,
+                  event.down
+                      ? fmt::format("the cluster knows that {} is down, after {:.0f} ms", partner, ms_of(event.took))
+                      : fmt::format("the cluster has fenced {}, after {:.0f} ms", partner, ms_of(event.took)));
+  }
+  record(
+      now, Severity::warning, "cluster-answered", std::nullopt, partner_decision_,
+      fmt::format("the cluster could not be {}: {}. It comes to {} by itself when its token is lost",
+                  event.down ? fmt::format("told that {} is down", partner) : fmt::format("asked to fence {}", partner),
+                  event.said, event.down ? "that" : "it"));
+}
+
 // What an order still waits for; empty where none does.
 NodeReason Engine::cluster_reason() const {
   const std::string_view partner = config_.partner.view();

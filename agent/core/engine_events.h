@@ -55,6 +55,8 @@ struct EnginePolicy {
   bool fences = true;  // a fence device is there
   // The cluster says which node serves a pool (arbiter pacemaker): nothing of the above but giveback_bound is in force.
   bool cluster_decides = false;
+  bool asks_for_fences =
+      false;  // of cluster_decides: a partner that is silent is fenced by the cluster at this node's word
   bool mailbox_arbiter = false;  // what follows counts only with it
   Duration lease{};              // how long a look at the mailbox disks lets a pool run
   Duration lease_stop{};         // so long its stop may take after that, before the watchdog ends this node
@@ -159,11 +161,17 @@ struct Poisoned {
 struct PoisonOver {
   ccm::PoisonOrder order;
 };
+struct ClusterTold {  // answers TellCluster
+  bool down = false;
+  bool done = false;
+  std::string said{};  // why not
+  Duration took{};
+};
 struct ShutdownAsked {};
 struct Tick {};
 using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, PartnerHeard, Durable,
                            NotDurable, FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, LeaseGround,
-                           OwnershipSeen, BallotDone, Poisoned, PoisonOver, ShutdownAsked, Tick>;
+                           OwnershipSeen, BallotDone, Poisoned, PoisonOver, ClusterTold, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -190,13 +198,18 @@ struct LookAtDisks {  // at what the mailbox disks say of the pool; looks need n
 struct FeedUntil {  // the watchdog; nothing: whatever becomes of this agent. It stands until the next one
   std::optional<Instant> until;
 };
+// Of the partner, at once, that the cluster need not wait until it misses it by itself. `down`: the life of its kernel
+// that had its pools is over, by proof; otherwise it is silent here, and the cluster is asked to fence it.
+struct TellCluster {
+  bool down = false;
+};
 // Of that order: nothing of any pool runs here, and the record on disk holds nothing; or that cannot be reached.
 struct AnswerPoison {
   ccm::PoisonOrder order;
   bool obeyed = false;
 };
 using Command = std::variant<RunResource, StartFence, AbandonFence, AskVetoes, SetPhase, DiscardRecord, RunBallot,
-                             LookAtDisks, FeedUntil, AnswerPoison>;
+                             LookAtDisks, FeedUntil, AnswerPoison, TellCluster>;
 
 struct PersistRequest {
   std::uint64_t generation = 0;

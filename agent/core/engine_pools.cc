@@ -340,6 +340,7 @@ void Engine::settle(Instant now) {
   fence_if_wanted(now);
   for (PoolIndex i = 0; i < pools_.size(); ++i) ask_disks(now, i);
   feed();
+  tell_cluster(now);
   tell_left_bound(now);
   tell_what_is_waited_for(now);
 }

@@ -63,6 +63,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
   if (out.policy.cluster_decides) {
     out.policy.automatic_takeover = out.policy.automatic_giveback = out.policy.hand_over_at_shutdown = false;
     out.policy.fences = false;
+    out.policy.asks_for_fences = config.pacemaker.request_fence;
   }
   out.shared_config_hash = shared_config_hash(config);
   out.life = life;
@@ -94,6 +95,7 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
               [this](PoolIndex pool, std::vector<std::string> said) { step(VetoDone{pool, std::move(said)}); }),
       link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this),
       fencer_(runner_, loop, clock, config_.fencing, link_),
+      cluster_(runner_, config_.pacemaker, config_.pair.partner, [this](const ClusterTold& told) { step(told); }),
       health_(config_.heartbeat.floor) {
   if (config_.arbiter != ArbiterKind::mailbox) return;
   mailbox_.emplace(
@@ -201,6 +203,7 @@ void Agent::run(const Command& command) {
     if (mailbox_) mailbox_->run(*ballot);
     return;
   }
+  if (const auto* tell = std::get_if<TellCluster>(&command)) return cluster_.tell(tell->down);
   if (const auto* look = std::get_if<LookAtDisks>(&command)) {
     if (mailbox_) mailbox_->look(look->pool);
     return;

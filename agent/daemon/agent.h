@@ -15,6 +15,7 @@
 #include "agent/daemon/mailbox_arbiter.h"
 #include "agent/daemon/partner_link.h"
 #include "agent/shell/action_ledger.h"
+#include "agent/shell/cluster_teller.h"
 #include "agent/shell/control_server.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/fencer.h"
@@ -103,6 +104,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   Vetoes vetoes_;
   PartnerLink link_;
   Fencer fencer_;
+  ClusterTeller cluster_;
   std::optional<MailboxArbiter> mailbox_;  // of arbiter mailbox
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;

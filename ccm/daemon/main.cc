@@ -45,7 +45,7 @@ namespace hapair::ccm {
 namespace {
 
 // Keys of the same file that are the agent's; hapaird checks them.
-constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter",  "lease",   "fencing",
+constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter",  "lease",   "pacemaker", "fencing",
                                 "takeover",  "giveback",  "shutdown", "records", "pools"};
 
 // The one place that names it: what is written there resets the whole machine.

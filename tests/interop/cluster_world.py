@@ -3,8 +3,10 @@ promotable clone of ocf:hapair:storage-pair, the power controller is the fence d
 disks of both all the time, from outside."""
 
 import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -39,8 +41,7 @@ COROSYNC = """totem {{
   transport: knet
   crypto_cipher: aes256
   crypto_hash: sha256
-  token: {token_ms}
-}}
+{token}}}
 nodelist {{
 {nodes}}}
 quorum {{
@@ -80,11 +81,12 @@ HOME = """<rsc_location id="{pool}-home" rsc="{pool}-clone"><rule id="{pool}-rul
 
 def configure(_node, configuration):
     """Pacemaker decides, and fences."""
-    return configuration | {"arbiter": "pacemaker", "fencing": {"devices": []}}
+    return configuration | {"arbiter": "pacemaker", "pacemaker": {"request_fence": True}, "fencing": {"devices": []}}
 
 
 class ClusterWorld(Demonstration):
-    def __init__(self, options, build_folder, token_ms):
+    def __init__(self, options, build_folder, token_ms=None):
+        """`token_ms`: Corosync's; nothing: its default."""
         super().__init__(options, World(build_folder, "pacemaker", shape=Shape(configure=configure)))
         self.token_ms = token_ms
         self.started = {}   # node: the PID 1 in which the cluster was started
@@ -120,7 +122,7 @@ class ClusterWorld(Demonstration):
         members = "".join(f"  node {{\n    ring0_addr: {ADDRESSES[each]}\n    name: {each}\n    nodeid: {number + 1}\n  }}\n"
                           for number, each in enumerate(NODES))
         with open(place("etc/corosync/corosync.conf"), "w", encoding="utf-8") as file:
-            file.write(COROSYNC.format(token_ms=self.token_ms, nodes=members))
+            file.write(COROSYNC.format(token=f"  token: {self.token_ms}\n" if self.token_ms else "", nodes=members))
         with open(place("etc/hosts"), "w", encoding="utf-8") as file:
             file.write("127.0.0.1 localhost\n" + "".join(f"{ADDRESSES[each]} {each}\n" for each in NODES))
         secrets = self.world.layout.node("secrets")
@@ -233,6 +235,20 @@ class ClusterWorld(Demonstration):
                     return done.stdout
                 said = done.stderr
         raise WorldError(f"{' '.join(command)}: {said.strip()}")
+
+    def set_request_fence(self, on):
+        """In both nodes' configurations; hapaird, killed, comes back with it and goes on with what runs."""
+        for node in NODES:
+            path = self.world.layout.node(node, "etc/hapair/hapair.json")
+            with open(path, encoding="utf-8") as file:
+                configuration = json.load(file)
+            configuration["pacemaker"]["request_fence"] = on
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(configuration, file, indent=2)
+            before = self.machines[node].pids_of("hapaird")
+            self.machines[node].signal_program("hapaird", signal.SIGKILL)
+            self.wait(f"hapaird of {node} is back", 30, lambda one=node, gone=before: self.machines[one].pids_of("hapaird") not in ([], gone)
+                      and (self.ask(one, "status") or {}).get("partner_status", {}).get("verdict") == "alive")
 
     @staticmethod
     def now():

@@ -7,6 +7,8 @@ decides where a pool is promoted, hapair obeys. After each case: what crm_mon sa
   hang         every process of alpha stands still (SIGSTOP): likewise
   cut          alpha's cables are cut: one of the two is fenced, the other has both pools
   agent        alpha's hapaird is killed and restarted: nothing moves
+  dead         alpha's hapaird is killed and nobody restarts it: its pool cannot be stopped, so alpha is fenced
+  failure      a resource does not start on alpha: after two tries its pool is promoted on beta
   standby      crm_standby: alpha's pool is demoted there and promoted on beta
   maintenance  maintenance-mode, and alpha's hapaird is killed in it: nothing moves
   move         crm_resource --move: beta's pool is promoted on alpha
@@ -31,6 +33,7 @@ sys.path[:0] = [os.path.join(ROOT, "deploy", "demo"), os.path.join(ROOT, "tests"
 from cluster_world import ClusterWorld  # noqa: E402
 from demonstration import Ended, end_on_signals, say  # noqa: E402
 from host_test import what_is_missing  # noqa: E402
+from world import processes  # noqa: E402
 from world.layout import NODES, POOLS, WorldError  # noqa: E402
 from world.world import check_machine  # noqa: E402
 
@@ -69,8 +72,8 @@ class Story:
             self.cluster.tool("crm_resource", "--clear", "--resource", f"{pool.name}-clone")
         self.wait("the cluster is at rest", self.cluster.settled)
 
-    def taken(self, node, pool, since_ns, victim):
-        """`pool` of a node that was fenced is on the other, by the cluster's word."""
+    def taken(self, node, pool, since_ns):
+        """`pool` of a node that was fenced is on the other: the nodes that were."""
         self.wait(f"{pool} is served by {node}", lambda: self.cluster.serves(pool, node))
         self.tell()
         fenced = self.cluster.fenced_since(since_ns)
@@ -85,14 +88,15 @@ class Story:
     def crash(self):
         since = self.cluster.now()
         self.cluster.machines["alpha"].cut_power()
-        fenced = self.taken("beta", "pool-a", since, "alpha")
-        self.expect("beta" not in fenced, "beta was not fenced")
+        fenced = self.taken("beta", "pool-a", since)
+        asked = [entry for entry in self.cluster.world.power.log if entry["from_ns"] >= since and entry["node"] == "alpha"]
+        self.expect(asked and "beta" not in fenced, "the cluster had alpha fenced, and not beta")
         self.cluster.keeper.boot_later("alpha", 0)
 
     def hang(self):
         since = self.cluster.now()
         self.cluster.machines["alpha"].freeze()
-        fenced = self.taken("beta", "pool-a", since, "alpha")
+        fenced = self.taken("beta", "pool-a", since)
         self.expect(fenced == ["alpha"], f"alpha was fenced, and nobody else: {fenced}")
 
     def cut(self):
@@ -103,11 +107,37 @@ class Story:
         winner = NODES[1 - NODES.index(loser)]
         if winner == "alpha":
             self.cluster.machines["alpha"].restore_links()
-        fenced = self.taken(winner, f"pool-{loser[0]}", since, loser)
+        fenced = self.taken(winner, f"pool-{loser[0]}", since)
         self.expect(set(fenced) == {loser}, f"{loser} was fenced, and {winner} was not")
 
     def agent(self):
         self.still("alpha's hapaird is killed", lambda: self.cluster.machines["alpha"].signal_program("hapaird", signal.SIGKILL))
+
+    def dead(self):
+        since = self.cluster.now()
+        alpha = self.cluster.machines["alpha"]
+        processes.send(alpha.pid, signal.SIGSTOP)  # it would start hapaird again
+        alpha.signal_program("hapaird", signal.SIGKILL)
+        fenced = self.taken("beta", "pool-a", since)
+        self.expect(fenced == ["alpha"], f"alpha, whose pool nobody could stop, was fenced, and nobody else: {fenced}")
+
+    def failure(self):
+        since = self.cluster.now()
+        alpha = self.cluster.machines["alpha"]
+        self.cluster.tool("crm_resource", "--move", "--resource", "pool-a-clone", "--node", "beta", "--promoted")
+        self.wait("pool-a is served by beta", lambda: self.cluster.serves("pool-a", "beta"))
+        alpha.execute("mv", "/run/disks/pool-a", "/run/disks/gone")
+        self.cluster.tool("crm_resource", "--move", "--resource", "pool-a-clone", "--node", "alpha", "--promoted")
+        self.wait("alpha has tried in vain", lambda: sum(record["kind"] == "command" and "wants it served" in record["text"] for record in
+                                                         self.cluster.records("alpha") if record["when_ns"] >= since) >= 1)
+        self.wait("pool-a is served by beta again", lambda: self.cluster.settled() and self.cluster.serves("pool-a", "beta"))
+        self.tell()
+        tries = [record for record in self.cluster.records("alpha") if record["kind"] == "resource-failed" and record["when_ns"] >= since]
+        self.expect(tries, f"alpha tried {len(tries)} times, and could not start it")
+        self.expect(not self.cluster.fenced_since(since), "nobody was fenced")
+        alpha.execute("mv", "/run/disks/gone", "/run/disks/pool-a")
+        self.cluster.tool("crm_resource", "--clear", "--resource", "pool-a-clone")
+        self.cluster.tool("crm_resource", "--cleanup", "--resource", "pool-a-clone")
 
     def still(self, what, fault):
         since = self.cluster.now()
@@ -160,7 +190,7 @@ class Story:
         self.expect(gap <= LARGEST_GAP_ALLOWED_MS, f"the watcher's longest gap was {gap:.1f} ms")
 
 
-CASES = ("move", "standby", "maintenance", "agent", "crash", "hang", "cut")
+CASES = ("move", "standby", "maintenance", "agent", "failure", "dead", "crash", "hang", "cut")
 
 
 def parse(argv):

@@ -100,7 +100,7 @@ class World(unittest.TestCase):
     POOLS = [{"name": "pool-a", "home": "alpha", "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}]
 
     def setUp(self):
-        self.pair = Pair(BUILD, more={"arbiter": self.ARBITER, "pools": self.POOLS})
+        self.pair = Pair(BUILD, patience_ms=500, more={"arbiter": self.ARBITER, "pools": self.POOLS})
         self.addCleanup(self.pair.end)
         self.pair.start_all()
         self.pair.wait_connected("one", "two")

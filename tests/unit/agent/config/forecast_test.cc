@@ -66,9 +66,12 @@ TEST_F(AForecast, of_a_death_names_the_time_and_the_devices_in_order) {
 
 TEST_F(AForecast, under_pacemaker_leaves_everything_to_it) {
   config_.arbiter = ArbiterKind::pacemaker;
-  EXPECT_EQ(of("beta is dead"),
-            "known here 40 ms after its last beat; Pacemaker fences it and promotes the clone of its pools here, which "
-            "this node obeys");
+  EXPECT_EQ(
+      of("beta is dead"),
+      "known here 40 ms after its last beat; Pacemaker, asked by this node at once (pacemaker.request_fence), fences "
+      "it and promotes the clone of its pools here, which this node obeys");
+  config_.pacemaker.request_fence = false;
+  EXPECT_NE(of("beta is dead").find("when Corosync's token is lost"), std::string::npos);
   EXPECT_EQ(of("nothing is promoted"), "operator: nothing is served: hapair starts no pool by itself");
   EXPECT_EQ(of("beta's agent dies").find("operator: "), std::string::npos);
   const auto steps = takeover_timeline(config_);

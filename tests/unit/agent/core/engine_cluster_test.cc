@@ -289,6 +289,81 @@ TEST_F(EngineFollows, maintenance_of_before_is_over) {
   EXPECT_TRUE(engine_->inhibitions(now_).empty());
 }
 
+class EngineTellsTheCluster : public EngineFollows {
+ protected:
+  EngineTellsTheCluster() {
+    EngineConfig config = engine_->config();
+    config.policy.asks_for_fences = true;
+    config.policy.takeover_hold = milliseconds(25);
+    engine_.emplace(config);
+  }
+  static const TellCluster* told(const EngineOutput& output) {
+    for (const Command& command : output.commands) {
+      if (const auto* found = std::get_if<TellCluster>(&command)) return found;
+    }
+    return nullptr;
+  }
+};
+
+TEST_F(EngineTellsTheCluster, to_fence_a_partner_that_has_a_pool_when_its_silence_has_lasted_and_once) {
+  settle();
+  EXPECT_EQ(told(verdict(Verdict::unreachable)), nullptr);
+  EXPECT_EQ(engine_->next_wakeup(), now_ + milliseconds(25));
+  now_ += milliseconds(25);
+  const EngineOutput out = step(Tick{});
+  ASSERT_NE(told(out), nullptr);
+  EXPECT_FALSE(told(out)->down);
+  now_ += seconds(60);
+  EXPECT_EQ(told(step(Tick{})), nullptr);
+  verdict(Verdict::alive);
+  verdict(Verdict::hung);
+  now_ += milliseconds(25);
+  EXPECT_NE(told(step(Tick{})), nullptr) << "another silence";
+}
+
+TEST_F(EngineTellsTheCluster, nothing_of_a_partner_that_has_no_pool_any_more) {
+  settle();
+  partner_is(PoolState::released, PoolOwner::publisher, true);
+  order(OperatorCommand::Kind::promote);
+  partner_is(PoolState::released, PoolOwner::publisher, true);
+  durable();
+  ASSERT_EQ(state(), PoolState::starting);
+  verdict(Verdict::unreachable);
+  now_ += seconds(60);
+  EXPECT_EQ(told(step(Tick{})), nullptr) << "it may be switched off on purpose";
+}
+
+TEST_F(EngineTellsTheCluster,
+       nothing_of_a_partner_that_it_has_never_seen_run_or_from_behind_a_link_of_its_own_that_is_down) {
+  DurableState kept;
+  kept.boot_id = boot_;
+  kept.pools.push_back(
+      {.pool = kPool, .epoch = Epoch(4), .owner = kPartner, .claim = {}, .partner_boot = {}, .held = false});
+  step(Started{kept, std::nullopt, boot_});
+  probed(ActionOutcome::not_running);
+  verdict(Verdict::unreachable);
+  now_ += seconds(60);
+  EXPECT_EQ(told(step(Tick{})), nullptr);
+  verdict(Verdict::alive);
+  heartbeat::Assessment cut;
+  cut.verdict = Verdict::unreachable;
+  cut.since = now_;
+  cut.own_link_down = true;
+  step(PartnerAssessed{cut});
+  now_ += seconds(60);
+  EXPECT_EQ(told(step(Tick{})), nullptr);
+}
+
+TEST_F(EngineTellsTheCluster, nothing_where_it_is_not_to) {
+  EngineConfig config = engine_->config();
+  config.policy.asks_for_fences = false;
+  engine_.emplace(config);
+  settle();
+  verdict(Verdict::unreachable);
+  now_ += seconds(60);
+  EXPECT_EQ(told(step(Tick{})), nullptr);
+}
+
 class EngineWithoutCluster : public EngineContract {};
 
 TEST_F(EngineWithoutCluster, obeys_none) {
