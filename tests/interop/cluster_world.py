@@ -72,8 +72,10 @@ CLONE = """<clone id="{pool}-clone"><meta_attributes id="{pool}-meta"><nvpair id
 <op id="{pool}-m2" name="monitor" interval="6s" role="Unpromoted" timeout="20s"/>
 <op id="{pool}-s" name="stop" interval="0" timeout="60s"/><op id="{pool}-d" name="demote" interval="0" timeout="60s"/>
 <op id="{pool}-o" name="promote" interval="0" timeout="60s"/></operations></primitive></clone>"""
+# Off, for these nodes boot within a second, before anybody has missed them; the keeper switches them on again seconds later.
 FENCING = """<primitive id="power" class="stonith" type="fence_demo"><instance_attributes id="power-i">
 <nvpair id="power-l" name="pcmk_host_list" value="alpha beta"/><nvpair id="power-d" name="pcmk_delay_base" value="{delays}"/>
+<nvpair id="power-r" name="pcmk_reboot_action" value="off"/>
 </instance_attributes></primitive>"""
 HOME = """<rsc_location id="{pool}-home" rsc="{pool}-clone"><rule id="{pool}-rule" role="Promoted" score="50">
 <expression id="{pool}-x" attribute="#uname" operation="eq" value="{home}"/></rule></rsc_location>"""
