@@ -216,6 +216,8 @@ def check_storage_unit(pair):
 
 def with_storage_unit(root):
     root.write("/etc/systemd/system/lab-storage.service", STORAGE)
+    # Emulated on a slow host, a program takes seconds to start; the unit's own bound is for real machines.
+    root.write("/etc/systemd/system/hapair-phase@.service.d/lab.conf", "[Service]\nTimeoutStartSec=90s\n")
     root.run("systemctl", "enable", "lab-storage")
 
 
