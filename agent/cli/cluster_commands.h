@@ -25,4 +25,14 @@ Exit demote(const Common& common, const ClusterOptions& options);
 // that could start it, 1 no agent and it may run, 5 this node's agent is not for a cluster, 6 no such pool.
 Exit cluster_monitor(const Common& common, const ClusterOptions& options);
 
+// For the fence agent (resource-agents/fence_hapair). Has the partner's node reset, and waits until it is seen in
+// another life of its kernel, which alone is success, or the timeout has passed.
+Exit fence_partner(const Common& common, const std::string& node, std::uint32_t timeout_s);
+// FenceAgentAPI, action "status": 0 the partner runs; 1 that cannot be told. Never 2: who resets itself is on again.
+Exit partner_power(const Common& common, const std::string& node);
+// FenceAgentAPI, action "list": the one node that can be fenced from here.
+Exit list_partner(const Common& common);
+// FenceAgentAPI, action "monitor": whether an order could be given now.
+Exit fence_monitor(const Common& common);
+
 }  // namespace hapair::cli

@@ -200,9 +200,12 @@ void check_mailbox(ConfigObject& root, const AgentConfig& config) {
 PacemakerConfig read_pacemaker(ConfigObject& root) {
   PacemakerConfig config;
   ConfigObject pacemaker = root.object("pacemaker", false);
-  config.request_fence = pacemaker.boolean("request_fence", true);
+  config.look_at_once = pacemaker.boolean("look_at_once", true);
+  config.consensus = std::chrono::milliseconds(pacemaker.integer("consensus_ms", 300, 100, 10'000));
+  config.request_fence = pacemaker.boolean("request_fence", false);
   config.partner_node = pacemaker.text("partner_node", "");
   config.stonith_admin = pacemaker.text("stonith_admin", "/usr/sbin/stonith_admin");
+  config.cmapctl = pacemaker.text("corosync_cmapctl", "/usr/sbin/corosync-cmapctl");
   config.timeout = std::chrono::milliseconds(pacemaker.integer("timeout_ms", 60'000, 1000, 600'000));
   pacemaker.finish();
   return config;

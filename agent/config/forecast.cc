@@ -211,6 +211,15 @@ std::optional<Forecast> poisoned(const AgentConfig& config) {
                   poison.reset != ccm::PoisonReset::none};
 }
 
+std::string who_fences(const PacemakerConfig& pacemaker) {
+  if (pacemaker.request_fence) return "Pacemaker, asked by this node at once (pacemaker.request_fence), fences it";
+  if (!pacemaker.look_at_once) return "Pacemaker fences it when Corosync's token is lost";
+  return fmt::format(
+      "Corosync, asked by this node to look at once (pacemaker.look_at_once), gives it up within {} "
+      "(pacemaker.consensus_ms), so Pacemaker fences it",
+      time_text(pacemaker.consensus));
+}
+
 // Of arbiter pacemaker: what is left to this node.
 std::vector<Forecast> under_pacemaker(const AgentConfig& config) {
   const std::string partner = config.pair.partner.text();
@@ -219,17 +228,18 @@ std::vector<Forecast> under_pacemaker(const AgentConfig& config) {
       {partner + " is dead, or everything in it stands",
        fmt::format(
            "known here {} after its last beat; {} and promotes the clone of its pools here, which this node obeys",
-           known,
-           config.pacemaker.request_fence ? "Pacemaker, asked by this node at once (pacemaker.request_fence), fences it"
-                                          : "Pacemaker fences it when Corosync's token is lost"),
+           known, who_fences(config.pacemaker)),
        true},
       {partner + " boots, panics or was reset", "as above: Pacemaker fences it, or sees it leave", true},
       {partner + " shuts down in an orderly way", "Pacemaker demotes the clones there, and promotes them here", true},
       {partner + "'s agent dies or stands, its pools run on",
        fmt::format("the clone's monitor there fails; its stop cannot be proved, so Pacemaker fences {}", partner),
        true},
-      {"every link of hapair's between the two is cut",
-       "nothing moves by itself; a promotion by Pacemaker, which has links of its own, is obeyed", true},
+      {"every link of hapair's between the two is cut, and none of Corosync's",
+       config.pacemaker.request_fence
+           ? fmt::format("{} is fenced at this node's word, though Pacemaker sees it (pacemaker.request_fence)", partner)
+           : "nothing moves by itself; a promotion by Pacemaker, which has links of its own, is obeyed",
+       !config.pacemaker.request_fence},
       {fmt::format("Pacemaker promotes a clone here whose pool {} says that it has", partner),
        fmt::format("this node yields: nothing is started before it is demoted on {}, or that node is seen to be gone",
                    partner),

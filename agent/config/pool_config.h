@@ -99,10 +99,15 @@ std::string_view text_of(ArbiterKind arbiter);
 
 // Of ArbiterKind::pacemaker.
 struct PacemakerConfig {
-  bool request_fence = true;    // have it fence a silent partner at once, without waiting for its own token
+  // A partner that is silent here: have Corosync look for it at once, and give it up when it has not answered within
+  // `consensus`, instead of waiting until its token is lost.
+  bool look_at_once = true;
+  Duration consensus{};
+  bool request_fence = false;   // have Pacemaker fence it, also where Corosync still finds it
   std::string partner_node{};   // what the cluster calls the partner; empty: as hapair does
-  std::string stonith_admin{};  // the program
-  Duration timeout{};           // of a request
+  std::string stonith_admin{};  // programs of Pacemaker's and Corosync's
+  std::string cmapctl{};
+  Duration timeout{};  // of a request
 };
 
 // Of ArbiterKind::mailbox.

@@ -308,6 +308,7 @@ class Engine {
   [[nodiscard]] NodeReason cluster_reason() const;
   void on(Instant now, const ClusterTold& event);
   void tell_cluster(Instant now);
+  [[nodiscard]] std::string cluster_words(ClusterWord word) const;
   [[nodiscard]] std::optional<Instant> tell_cluster_at() const;
 
   // engine_commands.cc: what an operator may ask, and why not

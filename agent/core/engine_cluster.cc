@@ -225,8 +225,8 @@ std::optional<Instant> Engine::tell_cluster_at() const {
     case Verdict::hung:
       // One whose own link is down may itself be the one that is cut off; one that has never seen its partner run knows
       // nothing.
-      if (!policy.asks_for_fences || assessment_.own_link_down || seen_running_ == Verdict::unknown)
-        return std::nullopt;
+      if (!policy.asks_for_fences && !policy.has_cluster_look) return std::nullopt;
+      if (assessment_.own_link_down || seen_running_ == Verdict::unknown) return std::nullopt;
       return assessment_.since + policy.takeover_hold;
     case Verdict::unknown:
     case Verdict::unproven:
@@ -248,27 +248,59 @@ void Engine::tell_cluster(Instant now) {
   if (!due || now < *due || told_cluster_ == assessment_.since) return;
   told_cluster_ = assessment_.since;
   const bool down = assessment_.verdict == Verdict::rebooted || assessment_.verdict == Verdict::panicked;
-  record(now, Severity::notice, "cluster-told", std::nullopt, partner_decision_,
-         down ? fmt::format("the cluster is told that {} is down: it {}, so the life of it that had its pools is over",
-                            config_.partner.view(), assessment_.verdict == Verdict::panicked ? "panicked" : "rebooted")
-              : fmt::format("the cluster is asked to fence {} now: it is {} on every channel of hapair's",
-                            config_.partner.view(), heartbeat::text_of(assessment_.verdict)));
-  out_.commands.emplace_back(TellCluster{down});
+  ClusterWord word = config_.policy.asks_for_fences ? ClusterWord::fence : ClusterWord::look;
+  if (down) word = ClusterWord::down;
+  record(now, Severity::notice, "cluster-told", std::nullopt, partner_decision_, cluster_words(word));
+  out_.commands.emplace_back(TellCluster{word});
+}
+
+std::string Engine::cluster_words(ClusterWord word) const {
+  const std::string_view partner = config_.partner.view();
+  const std::string_view seen = heartbeat::text_of(assessment_.verdict);
+  switch (word) {
+    case ClusterWord::look:
+      return fmt::format("Corosync is asked to look for {} now: it is {} on every channel of hapair's", partner, seen);
+    case ClusterWord::fence:
+      return fmt::format("the cluster is asked to fence {} now: it is {} on every channel of hapair's", partner, seen);
+    case ClusterWord::down:
+      return fmt::format("the cluster is told that {} is down: it {}, so the life of it that had its pools is over",
+                         partner, assessment_.verdict == Verdict::panicked ? "panicked" : "rebooted");
+  }
+  return {};
 }
 
 void Engine::on(Instant now, const ClusterTold& event) {
   const std::string_view partner = config_.partner.view();
-  if (event.done) {
-    return record(now, Severity::info, "cluster-answered", std::nullopt, partner_decision_,
-                  event.down
-                      ? fmt::format("the cluster knows that {} is down, after {:.0f} ms", partner, ms_of(event.took))
-                      : fmt::format("the cluster has fenced {}, after {:.0f} ms", partner, ms_of(event.took)));
+  const double took = ms_of(event.took);
+  std::string text;
+  switch (event.word) {
+    case ClusterWord::look:
+      text = event.done ? fmt::format(
+                              "Corosync looks for {} since {:.0f} ms: if it finds it, both stay as they are; if "
+                              "not, Pacemaker fences it",
+                              partner, took)
+                        : fmt::format(
+                              "Corosync could not be asked to look for {}: {}. It misses it by itself when its token "
+                              "is lost",
+                              partner, event.said);
+      break;
+    case ClusterWord::fence:
+      text = event.done ? fmt::format("the cluster has fenced {}, after {:.0f} ms", partner, took)
+                        : fmt::format(
+                              "the cluster could not be asked to fence {}: {}. It comes to it by itself when "
+                              "its token is lost",
+                              partner, event.said);
+      break;
+    case ClusterWord::down:
+      text = event.done ? fmt::format("the cluster knows that {} is down, after {:.0f} ms", partner, took)
+                        : fmt::format(
+                              "the cluster could not be told that {} is down: {}. It comes to that by itself "
+                              "when its token is lost",
+                              partner, event.said);
+      break;
   }
-  record(
-      now, Severity::warning, "cluster-answered", std::nullopt, partner_decision_,
-      fmt::format("the cluster could not be {}: {}. It comes to {} by itself when its token is lost",
-                  event.down ? fmt::format("told that {} is down", partner) : fmt::format("asked to fence {}", partner),
-                  event.said, event.down ? "that" : "it"));
+  record(now, event.done ? Severity::info : Severity::warning, "cluster-answered", std::nullopt, partner_decision_,
+         std::move(text));
 }
 
 // What an order still waits for; empty where none does.

@@ -55,8 +55,9 @@ struct EnginePolicy {
   bool fences = true;  // a fence device is there
   // The cluster says which node serves a pool (arbiter pacemaker): nothing of the above but giveback_bound is in force.
   bool cluster_decides = false;
-  bool asks_for_fences =
-      false;  // of cluster_decides: a partner that is silent is fenced by the cluster at this node's word
+  // Of cluster_decides, of a partner that is silent: Corosync is to look for it at once; the cluster is to fence it.
+  bool has_cluster_look = false;
+  bool asks_for_fences = false;
   bool mailbox_arbiter = false;  // what follows counts only with it
   Duration lease{};              // how long a look at the mailbox disks lets a pool run
   Duration lease_stop{};         // so long its stop may take after that, before the watchdog ends this node
@@ -161,8 +162,14 @@ struct Poisoned {
 struct PoisonOver {
   ccm::PoisonOrder order;
 };
-struct ClusterTold {  // answers TellCluster
-  bool down = false;
+// What the cluster is told of the partner, by its own documented ways.
+enum class ClusterWord : std::uint8_t {
+  look,   // Corosync is to look at once who is there, instead of waiting for its token: what follows is what it finds
+  fence,  // Pacemaker is to fence it
+  down,   // the life of its kernel that had its pools is over, by proof
+};
+struct ClusterTold {  // answers TellCluster: for `look` where it was to look first, and for the word
+  ClusterWord word = ClusterWord::look;
   bool done = false;
   std::string said{};  // why not
   Duration took{};
@@ -198,10 +205,9 @@ struct LookAtDisks {  // at what the mailbox disks say of the pool; looks need n
 struct FeedUntil {  // the watchdog; nothing: whatever becomes of this agent. It stands until the next one
   std::optional<Instant> until;
 };
-// Of the partner, at once, that the cluster need not wait until it misses it by itself. `down`: the life of its kernel
-// that had its pools is over, by proof; otherwise it is silent here, and the cluster is asked to fence it.
+// Of the partner, at once, that the cluster need not wait until it misses it by itself.
 struct TellCluster {
-  bool down = false;
+  ClusterWord word = ClusterWord::look;
 };
 // Of that order: nothing of any pool runs here, and the record on disk holds nothing; or that cannot be reached.
 struct AnswerPoison {

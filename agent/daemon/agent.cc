@@ -64,6 +64,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
     out.policy.automatic_takeover = out.policy.automatic_giveback = out.policy.hand_over_at_shutdown = false;
     out.policy.fences = false;
     out.policy.asks_for_fences = config.pacemaker.request_fence;
+    out.policy.has_cluster_look = config.pacemaker.look_at_once;
   }
   out.shared_config_hash = shared_config_hash(config);
   out.life = life;
@@ -95,7 +96,11 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
               [this](PoolIndex pool, std::vector<std::string> said) { step(VetoDone{pool, std::move(said)}); }),
       link_(loop, clock, config_.pair.ccm_socket(), watch_limits(config_), *this),
       fencer_(runner_, loop, clock, config_.fencing, link_),
-      cluster_(runner_, config_.pacemaker, config_.pair.partner, [this](const ClusterTold& told) { step(told); }),
+      cluster_(
+          {.loop = loop, .clock = &clock, .runner = &runner_, .config = &config_.pacemaker}, config_.pair.partner,
+          [this](const ClusterTold& told) { step(told); },
+          [this](const std::string& sentence) { tell(Severity::warning, "cluster-trouble", sentence); }),
+      partner_fence_(config_.pair.partner),
       health_(config_.heartbeat.floor) {
   if (config_.arbiter != ArbiterKind::mailbox) return;
   mailbox_.emplace(
@@ -129,6 +134,7 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
   started_at_ = clock_->now();
   take_leftovers();
   look_at_self();
+  if (config_.arbiter == ArbiterKind::pacemaker) cluster_.take_up();
   link_.start();
   Started started;
   started.boot_id = boot_id_;
@@ -203,7 +209,7 @@ void Agent::run(const Command& command) {
     if (mailbox_) mailbox_->run(*ballot);
     return;
   }
-  if (const auto* tell = std::get_if<TellCluster>(&command)) return cluster_.tell(tell->down);
+  if (const auto* tell = std::get_if<TellCluster>(&command)) return cluster_.tell(tell->word);
   if (const auto* look = std::get_if<LookAtDisks>(&command)) {
     if (mailbox_) mailbox_->look(look->pool);
     return;
@@ -276,6 +282,7 @@ void Agent::forget_reservations() const {
   }
 }
 void Agent::partner_seen(const heartbeat::Sighting& sighting) { step(PartnerSeen{sighting}); }
+
 bool Agent::partner_sighting_wanted() const { return engine_.wants_sighting(); }
 
 void Agent::poisoned(const ccm::PoisonOrder& order) { step(Poisoned{order}); }

@@ -19,6 +19,7 @@
 #include "agent/shell/control_server.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/fencer.h"
+#include "agent/shell/partner_fence.h"
 #include "agent/shell/process.h"
 #include "agent/shell/record_log.h"
 #include "agent/shell/resources.h"
@@ -72,6 +73,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   // ControlHandler
   control::v1::StatusReply status() override;
   CommandReply command(const OperatorCommand& command) override;
+  CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) override;
 
  private:
   void step(const Event& event);
@@ -91,6 +93,8 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void describe_network(const ccm::NetworkSelfLayout& network, const ccm::NetworkConfig& config,
                         control::v1::NetworkStatus& out) const;
   void describe_pools(control::v1::StatusReply& reply) const;
+  void hear_of_fence(const PoisonNews& news);
+  void tell_fence();
 
   sd_event* loop_;
   const Clock* clock_;
@@ -105,6 +109,8 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   PartnerLink link_;
   Fencer fencer_;
   ClusterTeller cluster_;
+  PartnerFence partner_fence_;  // that the cluster asked for
+  EventSource fence_limit_;
   std::optional<MailboxArbiter> mailbox_;  // of arbiter mailbox
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;

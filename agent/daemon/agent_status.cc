@@ -118,6 +118,15 @@ control::v1::StatusReply Agent::status() {
     fence.set_took_us(static_cast<std::uint64_t>(last->took.count() / 1000));
     fence.set_when_ns(fenced_at_ ? ns_of(*fenced_at_) : 0);
   }
+  if (config_.arbiter == ArbiterKind::pacemaker) {
+    const std::string& name = config_.pacemaker.partner_node;
+    reply.set_partner_in_cluster(name.empty() ? config_.pair.partner.text() : name);
+  }
+  if (partner_fence_.state() != PartnerFence::State::none) {
+    reply.mutable_cluster_fence()->set_state(std::string(text_of(partner_fence_.state())));
+    reply.mutable_cluster_fence()->set_reason(partner_fence_.reason());
+    reply.mutable_cluster_fence()->set_number(partner_fence_.number());
+  }
   for (const InhibitionReport& report : engine_.inhibitions(clock_->now())) {
     control::v1::InhibitionStatus& out = *reply.add_inhibitions();
     out.set_what(std::string(text_of(report.what)));

@@ -322,11 +322,13 @@ void PartnerLink::answer_poison(const ccm::PoisonOrder& order, bool obeyed) {
   }
 }
 
-bool PartnerLink::poison(OnNews on_news) {
+bool PartnerLink::poison(OnNews on_news) { return order_poison(std::move(on_news), false); }
+
+bool PartnerLink::order_poison(OnNews on_news, bool resets) {
   if (!client_) return false;
   on_poison_news_ = std::move(on_news);
   poison_told_ = ccm::PoisonProgress::none;
-  poison_asked_ = client_->ask_for_poison();
+  poison_asked_ = client_->ask_for_poison(resets);
   return true;
 }
 

@@ -69,6 +69,8 @@ class PartnerLink final : public Poisoner {
   // Poisoner
   bool poison(OnNews on_news) override;
   void withdraw_poison() override;
+  // Has the whole node of the partner reset, in the place of an order that poison() gave.
+  bool reset_partner(OnNews on_news) { return order_poison(std::move(on_news), true); }
   // The partner reads that this agent left on purpose.
   void leave();
 
@@ -94,6 +96,7 @@ class PartnerLink final : public Poisoner {
   void beat_with_ccm();
   void look_at_watchdog();
   void give_feed();
+  bool order_poison(OnNews on_news, bool resets);
   void look_at_poison();
   void end_poison();
   void look_at_own_poison(const ccm::PoisonSelfLayout& told);

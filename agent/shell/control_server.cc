@@ -18,6 +18,14 @@
 namespace hapair::agent {
 namespace {
 
+constexpr std::uint32_t kLongestFenceS = 3600;
+
+void tell(const CommandReply& answer, control::v1::Reply& reply) {
+  reply.mutable_command()->set_accepted(answer.accepted);
+  reply.mutable_command()->set_reason(answer.text);
+  reply.mutable_command()->set_decision(answer.decision);
+}
+
 using control::v1::Error;
 using control::v1::Reply;
 using control::v1::Request;
@@ -277,6 +285,12 @@ bool ControlServer::handle(ControlConnection& connection, const std::string& byt
       act(connection, std::move(order), pool, reply);
       break;
     }
+    case Request::kClusterFence:
+      if (may_act(connection, reply)) {
+        const auto seconds = std::clamp(request.cluster_fence().seconds(), 1U, kLongestFenceS);
+        tell(handler_->fence_partner(connection.peer().name, std::chrono::seconds(seconds)), reply);
+      }
+      break;
     case Request::WHAT_NOT_SET:
       counters_.set_malformed(counters_.malformed() + 1);
       set_error(reply, Error::MALFORMED, "the request asks for nothing that this hapaird knows");
@@ -296,14 +310,17 @@ void ControlServer::inhibit(ControlConnection& connection, const control::v1::In
   act(connection, std::move(command), {}, reply);
 }
 
+bool ControlServer::may_act(const ControlConnection& connection, Reply& reply) {
+  if (connection.peer().may_act) return true;
+  counters_.set_not_permitted(counters_.not_permitted() + 1);
+  set_error(reply, Error::NOT_PERMITTED,
+            "this changes what the pair does, and takes root or a member of the group " + options_.group);
+  return false;
+}
+
 void ControlServer::act(ControlConnection& connection, OperatorCommand command,
                         const google::protobuf::RepeatedPtrField<std::string>& pools, Reply& reply) {
-  if (!connection.peer().may_act) {
-    counters_.set_not_permitted(counters_.not_permitted() + 1);
-    set_error(reply, Error::NOT_PERMITTED,
-              "this changes what the pair does, and takes root or a member of the group " + options_.group);
-    return;
-  }
+  if (!may_act(connection, reply)) return;
   for (const std::string& name : pools) {
     const auto it = std::ranges::find_if(options_.pools, [&](const PoolName& pool) { return pool.view() == name; });
     if (it == options_.pools.end()) {
@@ -317,10 +334,7 @@ void ControlServer::act(ControlConnection& connection, OperatorCommand command,
     if (std::ranges::find(command.pools, index) == command.pools.end()) command.pools.push_back(index);
   }
   command.by = connection.peer().name;
-  const CommandReply answer = handler_->command(command);
-  reply.mutable_command()->set_accepted(answer.accepted);
-  reply.mutable_command()->set_reason(answer.text);
-  reply.mutable_command()->set_decision(answer.decision);
+  tell(handler_->command(command), reply);
 }
 
 void ControlServer::follow(ControlConnection& connection, const control::v1::FollowRequest& request, Reply& reply) {

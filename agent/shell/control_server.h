@@ -30,6 +30,8 @@ class ControlHandler {
  public:
   virtual control::v1::StatusReply status() = 0;
   virtual CommandReply command(const OperatorCommand& command) = 0;
+  // Of the partner's whole node, for the cluster; status() tells how it goes.
+  virtual CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) = 0;
 
  protected:
   ~ControlHandler() = default;
@@ -65,6 +67,7 @@ class ControlServer {
   void accept_one();
   void turn_away(const Fd& fd);
   bool handle(ControlConnection& connection, const std::string& bytes);
+  bool may_act(const ControlConnection& connection, control::v1::Reply& reply);
   void inhibit(ControlConnection& connection, const control::v1::InhibitRequest& request, control::v1::Reply& reply);
   void act(ControlConnection& connection, OperatorCommand command,
            const google::protobuf::RepeatedPtrField<std::string>& pools, control::v1::Reply& reply);

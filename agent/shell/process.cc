@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "agent/shell/capture.h"
+#include "agent/shell/printable.h"
 #include "agent/shell/process_table.h"
 #include "ccm/base/check.h"
 
@@ -138,6 +139,22 @@ void signal_group(int pid, int signal) { ::kill(-pid, signal); }
 constexpr Duration kLookAgain = std::chrono::milliseconds(5);
 
 }  // namespace
+
+std::string objection_of(const ProcessResult& result, std::string_view program) {
+  std::string words = printable_line(last_line(result.err));
+  if (words.empty()) words = printable_line(last_line(result.out));
+  switch (result.end) {
+    case ProcessResult::End::exited:
+      if (words.empty()) words = std::string(program) + " answered exit code " + std::to_string(result.code);
+      return words;
+    case ProcessResult::End::signalled:
+      return std::string(program) + " was ended by " + signal_name(result.code);
+    case ProcessResult::End::timed_out:
+    case ProcessResult::End::could_not_start:
+      return result.reason;
+  }
+  return words;
+}
 
 class SystemProcess final : public RunningProcess {
  public:

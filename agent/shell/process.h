@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/shell/action_ledger.h"
@@ -56,6 +57,9 @@ struct ProcessResult {
   Instant started_at;
   Duration took{};
 };
+
+// Why it did not do what it was asked for: the last words of it, or how it ended. `program`: what it is called there.
+std::string objection_of(const ProcessResult& result, std::string_view program);
 
 // One that runs. Destroying it abandons it: its group is killed at once and its result is not reported.
 class RunningProcess {

@@ -11,19 +11,8 @@ namespace {
 
 // Why it is a veto; empty where it is none.
 std::string objection(const ProcessResult& result) {
-  std::string words = printable_line(last_line(result.err));
-  if (words.empty()) words = printable_line(last_line(result.out));
-  switch (result.end) {
-    case ProcessResult::End::exited:
-      if (result.code == 0) return "";
-      return words.empty() ? "it answered exit code " + std::to_string(result.code) : words;
-    case ProcessResult::End::signalled:
-      return "it was ended by " + signal_name(result.code);
-    case ProcessResult::End::timed_out:
-    case ProcessResult::End::could_not_start:
-      return result.reason;
-  }
-  return words;
+  const bool none = result.end == ProcessResult::End::exited && result.code == 0;
+  return none ? "" : objection_of(result, "it");
 }
 
 }  // namespace

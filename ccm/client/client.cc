@@ -238,9 +238,10 @@ void Client::publish(const AgentBlockLayout& agent) {
   sequence_write(state_->block().agent_sequence, state_->block().agent, agent);
 }
 
-std::uint64_t Client::ask_for_poison() {
-  std::atomic_ref<std::uint64_t>(state_->block().poison_asked).store(++state_->poison_asked, std::memory_order_release);
-  return state_->poison_asked;
+std::uint64_t Client::ask_for_poison(bool resets) {
+  const std::uint64_t number = ++state_->poison_asked | (resets ? kPoisonResets : 0);
+  std::atomic_ref<std::uint64_t>(state_->block().poison_asked).store(number, std::memory_order_release);
+  return number;
 }
 
 void Client::withdraw_poison() {

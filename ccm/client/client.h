@@ -87,7 +87,8 @@ class Client {
 
   // Of the agent alone. Has the partner poisoned (ccm/wire/poison.h): every pool that runs there is to stop. The number
   // under which self().poison tells how far that is. One at a time: the next call is another order.
-  std::uint64_t ask_for_poison();
+  // `resets`: its node is to be reset at once, whatever runs there.
+  std::uint64_t ask_for_poison(bool resets);
   // The order is withdrawn, and its answer not waited for; a reset that is under way there goes on.
   void withdraw_poison();
   // Of the partner's order against this node, by its number in self().poison: everything is stopped, and the record on

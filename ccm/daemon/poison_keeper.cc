@@ -10,7 +10,12 @@
 namespace hapair::ccm {
 namespace {
 
+constexpr int kToldInPaces = 10;   // the partner reads this node's page once in a pace
 constexpr int kAgainInPaces = 10;  // until an order that shows no effect is written once more
+
+std::string_view why_reset(bool ordered) {
+  return ordered ? ", as it was ordered to" : ", for its agent has not said that everything is stopped";
+}
 
 std::string ms_text(Duration time) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
@@ -25,7 +30,7 @@ PoisonKeeper::PoisonKeeper(const PairConfig& config, const Clock& clock, Incarna
       clock_(&clock),
       watchdog_(&watchdog),
       sysrq_(&sysrq),
-      taker_({config.poison.bound, config.poison.reset}),
+      taker_({config.poison.bound, config.poison.reset, kToldInPaces * config.pace}),
       giver_(own, kAgainInPaces * config.pace) {}
 
 bool PoisonKeeper::turn(Instant now, std::span<Rail> rails, const PoisonWords& agent) {
@@ -53,8 +58,8 @@ void PoisonKeeper::carry_out(Instant now) {
     case PoisonTaker::Deed::none:
       return;
     case PoisonTaker::Deed::reset_by_sysrq:
-      say(0, "ccmd: " + partner_.text() +
-                 " poisoned this node and its agent has not said that everything is stopped: it is reset by sysrq now");
+      say(0, "ccmd: " + partner_.text() + " poisoned this node" + std::string(why_reset(taker_.resets())) +
+                 ": it is reset by sysrq now");
       taker_.sysrq_failed(sysrq_->reset());
       [[fallthrough]];
     case PoisonTaker::Deed::starve_watchdog:
@@ -85,18 +90,19 @@ void PoisonKeeper::tell(const PoisonAnswerLayout& before) const {
     case PoisonState::accepted:
       if (before.state == answer.state)
         return say(2, order + "takes the place of the one before, and leaves it its time");
+      if (taker_.resets()) return say(0, order + "this node is to be reset");
       return say(2, order + "its agent is to stop every pool within " + ms_text(bound_));
     case PoisonState::stopped:
       return say(5, order + "obeyed, nothing of any pool runs here");
     case PoisonState::resetting:
       if (before.state == answer.state) return;
-      return say(0, order +
-                        "its agent has not said that everything is stopped, so the watchdog is not fed any more and "
-                        "resets this node");
+      return say(
+          0, order + "the watchdog is not fed any more and resets this node" + std::string(why_reset(taker_.resets())));
     case PoisonState::cannot:
-      return say(2, order + "its agent has not said that everything is stopped, and this node cannot reset itself (" +
-                        std::string(text_of(static_cast<PoisonReason>(answer.reason))) +
-                        "): it is not fenced. Stop them, or switch this node off");
+      return say(2, order + "this node cannot reset itself (" +
+                        std::string(text_of(static_cast<PoisonReason>(answer.reason))) + ")" +
+                        std::string(why_reset(taker_.resets())) +
+                        ": it is not fenced. Stop its pools, or switch this node off");
   }
 }
 
@@ -107,7 +113,9 @@ PoisonSelfLayout PoisonKeeper::self() const {
   self.from_incarnation = answer.from_incarnation;
   self.serial = answer.serial;
   self.accepted_at_ns = ns_of(taker_.accepted_at());
-  self.state = answer.state;
+  // Of an order to reset the agent is told once that is under way: one that cannot be obeyed leaves the pools alone.
+  const bool told = !taker_.resets() || taker_.state() == PoisonState::resetting;
+  self.state = told ? answer.state : static_cast<std::uint8_t>(PoisonState::none);
   self.reason = answer.reason;
   self.asked = giver_.asked();
   self.progress = static_cast<std::uint8_t>(giver_.progress());

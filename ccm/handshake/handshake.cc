@@ -463,6 +463,7 @@ RecordWrite Handshake::poison_record(const PoisonWrite& order) const {
   record.to_boot_id = partner_->boot_id;
   record.serial = order.serial;
   record.withdrawn = order.withdrawn;
+  record.resets = order.resets;
   return {record_offset(RecordKind::poison), encode_record(record, session_.value())};
 }
 

@@ -142,7 +142,7 @@ std::optional<PoisonOrder> HandshakeInbox::poison(std::span<const std::byte> mai
     return std::nullopt;
   }
   poison_.settled = true;
-  const PoisonOrder order{record->from_incarnation, record->serial, record->withdrawn};
+  const PoisonOrder order{record->from_incarnation, record->serial, record->withdrawn, record->resets};
   if (order == newest) return std::nullopt;  // over another rail, or once more
   const bool undone = newest.withdrawn && order.serial == newest.serial;
   if (order.from == newest.from && (order.serial < newest.serial || undone)) {

@@ -58,7 +58,7 @@ void PoisonGiver::take_answer(const PoisonAnswerLayout& answer) {
       progress_ = PoisonProgress::accepted;
       return;
     case PoisonState::stopped:
-      progress_ = PoisonProgress::stopped;
+      if (!resets()) progress_ = PoisonProgress::stopped;
       return;
     case PoisonState::resetting:
       progress_ = PoisonProgress::resetting;
@@ -74,22 +74,24 @@ void PoisonGiver::take_answer(const PoisonAnswerLayout& answer) {
 std::optional<PoisonWrite> PoisonGiver::advance(Instant now, bool connected) {
   if (!connected) sight_.reset();
   if (!pending()) return withdrawal(now, connected);
+  const bool taken = progress_ == PoisonProgress::accepted || progress_ == PoisonProgress::resetting;
   if (!connected) {
+    if (resets() && taken) return std::nullopt;  // as it should be: its next life is waited for
     progress_ = target_ ? PoisonProgress::lost : PoisonProgress::no_rail;
     return std::nullopt;
   }
   if (!sight_) return std::nullopt;  // its next page says whom the order is for
-  if ((sight_->capabilities & kCapabilityPoison) == 0) {
+  const std::uint64_t needed = resets() ? kCapabilityPoison | kCapabilityPoisonReset : kCapabilityPoison;
+  if ((sight_->capabilities & needed) != needed) {
     progress_ = PoisonProgress::not_known;
     return std::nullopt;
   }
-  const bool taken = progress_ == PoisonProgress::accepted || progress_ == PoisonProgress::resetting;
   if (taken || (target_ && now < write_at_)) return std::nullopt;
   target_ = Target{sight_->incarnation, sight_->boot_id};
   let_go_.reset();
   write_at_ = now + again_;
   progress_ = PoisonProgress::written;
-  return PoisonWrite{serial_, false};
+  return PoisonWrite{serial_, false, resets()};
 }
 
 }  // namespace hapair::ccm

@@ -28,7 +28,8 @@ class PoisonGiver {
   // ended is gone.
   PoisonGiver(Incarnation own, Duration again) : own_(own), again_(again) {}
 
-  // What the agent wants, as often as it is looked at: another number is another order, 0 is none any more.
+  // What the agent wants, as often as it is looked at: another number is another order, 0 is none any more. With
+  // kPoisonResets in it the partner is to be reset.
   void ask(std::uint64_t number);
   void sees(const PoisonSight& sight);
   // `connected`: a session over any rail stands. What is to be written now over each of them: the order, or, when
@@ -48,6 +49,7 @@ class PoisonGiver {
     Incarnation incarnation;
     BootId boot_id;
   };
+  [[nodiscard]] bool resets() const { return (asked_ & kPoisonResets) != 0; }
   void take_answer(const PoisonAnswerLayout& answer);
   void withdraw();
   std::optional<PoisonWrite> withdrawal(Instant now, bool connected);

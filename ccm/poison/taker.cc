@@ -1,5 +1,7 @@
 #include "ccm/poison/taker.h"
 
+#include <algorithm>
+
 #include "ccm/base/check.h"
 
 namespace hapair::ccm {
@@ -10,19 +12,22 @@ void PoisonTaker::take(Instant now, const PoisonOrder& order) {
     const bool same = order_.from == order.from && order_.serial == order.serial;
     lapse();
     if (!same && state_ == PoisonState::stopped) state_ = PoisonState::none;
+    if (!same) resets_ = false;
     order_ = order;
     return;
   }
   const bool under_way = state_ == PoisonState::accepted || state_ == PoisonState::resetting;
   order_ = order;
+  resets_ = order.resets;
   ++number_;
   accepted_at_ = now;
   agent_cannot_ = false;
+  if (order.resets && under_way) bound_at_ = std::min(bound_at_, now + settings_.told);
   if (under_way) return;
   state_ = PoisonState::accepted;
   reason_ = PoisonReason::none;
   error_ = 0;
-  bound_at_ = now + settings_.bound;
+  bound_at_ = now + (order.resets ? settings_.told : settings_.bound);
 }
 
 void PoisonTaker::sees_giver(const Incarnation& ccm) {
@@ -38,7 +43,7 @@ void PoisonTaker::lapse() {
 }
 
 void PoisonTaker::agent_says(std::uint64_t stopped, std::uint64_t cannot) {
-  if (!stands()) return;
+  if (!stands() || resets_) return;  // that nothing of a pool runs is not what was ordered
   if (stopped == number_) {
     state_ = PoisonState::stopped;
     reason_ = PoisonReason::none;

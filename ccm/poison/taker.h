@@ -12,6 +12,9 @@
 //    and CCM and of no earlier order. A CCM that restarts forgets the order and answers nothing.
 //  - Where the agent does not say so within the bound, nothing is answered but "resetting" or "cannot", which prove
 //    nothing: the reset does, when the partner sees the next life of the kernel.
+//
+// An order to reset (PoisonOrder::resets) is for a giver to whom it matters that the whole node is gone: it is reset at
+// once, and never answers "stopped".
 #pragma once
 
 #include <cstdint>
@@ -31,6 +34,7 @@ enum class PoisonReset : std::uint8_t {
 struct PoisonSettings {
   Duration bound{};  // from the order: by then the agent has said that everything is stopped, or the node is reset
   PoisonReset reset = PoisonReset::none;
+  Duration told{};  // of an order to reset: so long the answer that it is taken is left to be read
 };
 
 class PoisonTaker {
@@ -62,6 +66,8 @@ class PoisonTaker {
   [[nodiscard]] std::uint64_t number() const { return number_; }
   [[nodiscard]] PoisonState state() const { return state_; }
   [[nodiscard]] Instant accepted_at() const { return accepted_at_; }
+  // Of the newest: the whole node is to be reset; also once it is withdrawn, where that cannot be called back.
+  [[nodiscard]] bool resets() const { return resets_; }
   // It has not been obeyed yet, and the agent is to.
   [[nodiscard]] bool stands() const { return state_ != PoisonState::none && state_ != PoisonState::stopped; }
   [[nodiscard]] PoisonAnswerLayout answer() const;
@@ -73,6 +79,7 @@ class PoisonTaker {
 
   PoisonSettings settings_;
   PoisonOrder order_;
+  bool resets_ = false;
   std::uint64_t number_ = 0;
   PoisonState state_ = PoisonState::none;
   PoisonReason reason_ = PoisonReason::none;

@@ -29,7 +29,7 @@ std::uint8_t bit_of(RailId rail) { return static_cast<std::uint8_t>(1U << rail.v
 Session::Session(std::string_view software, Incarnation own) : last_exposure_(static_cast<std::uint32_t>(own.value())) {
   block_.protocol_min = kSessionProtocolMin;
   block_.protocol_max = kSessionProtocolMax;
-  block_.capabilities = kCapabilityPoison;
+  block_.capabilities = kCapabilityPoison | kCapabilityPoisonReset;
   put_name(block_.software, software);
 }
 

@@ -8,6 +8,10 @@
 namespace hapair::ccm {
 namespace {
 
+// RecordLayout::order_mark
+constexpr std::uint64_t kWithdrawn = 1;
+constexpr std::uint64_t kResets = 2;
+
 constexpr std::size_t kCoveredFrom = offsetof(RecordLayout, kind);
 constexpr std::size_t kMacAt = offsetof(RecordLayout, mac);
 
@@ -43,7 +47,7 @@ std::array<std::byte, kRecordBytes> encode_record(const RecordView& record, cons
   out.to_nonce = record.to_nonce;
   out.to_boot_id = record.to_boot_id.bytes;
   out.serial = record.serial;
-  out.withdrawn = record.withdrawn ? 1 : 0;
+  out.order_mark = record.withdrawn ? kWithdrawn : record.resets ? kResets : 0;
   const auto bytes = std::as_bytes(std::span(&out, 1));
   out.mac = mac_of_record(bytes, key);
   out.crc = crc32c(bytes.subspan(kCoveredFrom));
@@ -79,8 +83,9 @@ std::expected<RecordView, RecordError> parse_record(std::span<const std::byte> b
   if (expected_kind != RecordKind::poison) return record;
   record.to_boot_id = BootId{in.to_boot_id};
   record.serial = in.serial;
-  record.withdrawn = in.withdrawn == 1;
-  if (!record.to_boot_id.known() || record.serial == 0 || in.withdrawn > 1)
+  record.withdrawn = in.order_mark == kWithdrawn;
+  record.resets = in.order_mark == kResets;
+  if (!record.to_boot_id.known() || record.serial == 0 || in.order_mark > kResets)
     return std::unexpected(RecordError::malformed);
   return record;
 }

@@ -41,7 +41,7 @@ struct RecordLayout {
   Nonce to_nonce;                           // the nonce read in step 1: a record for an older nonce is stale
   std::array<std::uint8_t, 16> to_boot_id;  // of poison, as what follows; zero in the others
   std::uint64_t serial;                     // rises in the life of the writer
-  std::uint64_t withdrawn;                  // 1: the order of that serial is withdrawn; else 0
+  std::uint64_t order_mark;                 // 1: the order of that serial is withdrawn; 2: the node is to be reset
   Mac mac;                                  // hello: under the pair's key; connected and poison: under the session's
   std::array<std::uint8_t, 16> zero_c;
 };
@@ -54,7 +54,7 @@ static_assert(offsetof(RecordLayout, from_nonce) == 112);
 static_assert(offsetof(RecordLayout, to_nonce) == 144);
 static_assert(offsetof(RecordLayout, to_boot_id) == 176);
 static_assert(offsetof(RecordLayout, serial) == 192);
-static_assert(offsetof(RecordLayout, withdrawn) == 200);
+static_assert(offsetof(RecordLayout, order_mark) == 200);
 static_assert(offsetof(RecordLayout, mac) == 208);
 static_assert(record_offset(RecordKind::hello) == 0 && record_offset(RecordKind::poison) == 2 * kRecordBytes);
 
@@ -69,7 +69,8 @@ struct RecordView {
   Nonce to_nonce{};
   BootId to_boot_id{};       // of poison, never the unknown one
   std::uint64_t serial = 0;  // of poison, never 0
-  bool withdrawn = false;    // of poison
+  bool withdrawn = false;    // of poison, as the next
+  bool resets = false;
 };
 
 enum class RecordError : std::uint8_t {

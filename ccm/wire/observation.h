@@ -22,7 +22,7 @@
 
 namespace hapair::ccm {
 
-inline constexpr std::uint32_t kClientProtocol = 7;
+inline constexpr std::uint32_t kClientProtocol = 8;
 inline constexpr std::size_t kMaxRails = 4;
 inline constexpr std::size_t kObservationSlots =
     128;  // at 10 ms pace and two rails: 640 ms before a slow client misses one
@@ -196,7 +196,7 @@ struct ClientBlock {
   std::int64_t fed_until_ns;        // watchdog_layout.h
   std::int64_t fed_until_taken_ns;  // by the CCM: what is in force, also for the next CCM; kSaysNothing: nothing yet
   // Of the client named kAgentClientName, as `agent`.
-  std::uint64_t poison_asked;    // another number each time it wants its partner poisoned; 0: it does not, or no more
+  std::uint64_t poison_asked;    // another number each time it wants its partner poisoned (kPoisonResets); 0: no more
   std::uint64_t poison_stopped;  // PoisonSelfLayout::number of the last order that it has obeyed
   std::uint64_t poison_cannot;   // and of the last that it cannot obey
   AgentBlockLayout agent;        // only the client named kAgentClientName publishes one

@@ -22,11 +22,13 @@ namespace hapair::ccm {
 
 // Of SessionBlockLayout::capabilities.
 inline constexpr std::uint64_t kCapabilityPoison = 1;
+inline constexpr std::uint64_t kCapabilityPoisonReset = 2;  // PoisonOrder::resets is understood
 
 struct PoisonOrder {
   Incarnation from;          // of the CCM that gives it
   std::uint64_t serial = 0;  // 0: none was given
   bool withdrawn = false;    // nobody waits for it any more: what has not been done for it need not be done
+  bool resets = false;       // the node is to be reset at once, whatever runs there: more hangs on it than pools
   bool operator==(const PoisonOrder&) const = default;
 };
 
@@ -34,8 +36,12 @@ struct PoisonOrder {
 struct PoisonWrite {
   std::uint64_t serial = 0;
   bool withdrawn = false;
+  bool resets = false;
   bool operator==(const PoisonWrite&) const = default;
 };
+
+// Of the number by which an agent asks for an order (PoisonSelfLayout::asked): the partner is to be reset.
+inline constexpr std::uint64_t kPoisonResets = std::uint64_t{1} << 63;
 
 // How far the target is. Wire format.
 enum class PoisonState : std::uint8_t {

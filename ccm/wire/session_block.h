@@ -50,7 +50,7 @@ struct SessionBlockLayout {
   std::uint8_t rails;  // bit i: rail i is connected, as this node sees it
   std::uint8_t port_count;
   std::uint16_t zero_a;
-  std::uint64_t capabilities;     // kCapabilityPoison (poison.h); unknown bits are no error
+  std::uint64_t capabilities;     // kCapability... (poison.h); unknown bits are no error
   std::array<char, 24> software;  // version, for people
   std::uint64_t serial;           // rises with every change: pages of several rails may be read in any order
   std::array<std::uint8_t, 16> zero_b;

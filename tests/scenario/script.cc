@@ -315,6 +315,8 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
       policy_.automatic_takeover = policy_.automatic_giveback = policy_.hand_over_at_shutdown = policy_.fences = false;
     } else if (words[1] == "request-fence") {
       policy_.asks_for_fences = words[2] == "on";
+    } else if (words[1] == "cluster-look") {
+      policy_.has_cluster_look = words[2] == "on";
     } else if (words[1] == "automatic-giveback") {
       policy_.automatic_giveback = words[2] == "on";
     } else if (words[1] == "hand-over-at-shutdown") {

@@ -32,6 +32,7 @@ class Handler final : public agent::ControlHandler {
     reply.set_node("alpha");
     reply.set_partner("beta");
     reply.set_state("serving");
+    if (adjust) adjust(reply);
     return reply;
   }
   agent::CommandReply command(const OperatorCommand& command) override {
@@ -40,6 +41,12 @@ class Handler final : public agent::ControlHandler {
     if (on_command) on_command();
     return {true, "begun", 7};
   }
+  agent::CommandReply fence_partner(const std::string&, std::chrono::seconds limit) override {
+    fence_limit = limit;
+    return {refusal.empty(), refusal, 5};
+  }
+  std::chrono::seconds fence_limit{};
+  std::function<void(control::v1::StatusReply&)> adjust;
   std::vector<OperatorCommand> commands;
   std::string refusal;
   std::function<void()> on_command;
@@ -215,6 +222,65 @@ TEST_F(TheHapairCommand, DoesNotResetWithoutBeingToldThatItIsCertain) {
   EXPECT_TRUE(handler_.commands.empty());
   EXPECT_EQ(run({"reset-state", "--yes"}).code, 0);
   EXPECT_EQ(handler_.commands.at(0).kind, OperatorCommand::Kind::reset_record);
+}
+
+TEST_F(TheHapairCommand, WaitsForAFenceThatWasBegunAndSaysHowItEnded) {
+  serve();
+  int asked = 0;
+  handler_.adjust = [&](control::v1::StatusReply& reply) {
+    reply.mutable_cluster_fence()->set_number(5);
+    if (++asked < 3) return;
+    reply.mutable_cluster_fence()->set_state(asked < 5 ? "taken" : "done");
+    reply.mutable_cluster_fence()->set_reason(asked < 5 ? "" : "beta is seen in another life of its kernel");
+  };
+  const auto done = run({"cluster", "fence", "--node", "beta", "--timeout-s", "20"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("another life"));
+  EXPECT_EQ(handler_.fence_limit, std::chrono::seconds(23));
+  handler_.adjust = [](control::v1::StatusReply& reply) {
+    reply.mutable_cluster_fence()->set_number(5);
+    reply.mutable_cluster_fence()->set_state("failed");
+    reply.mutable_cluster_fence()->set_reason("no rail to beta is connected");
+  };
+  const auto failed = run({"cluster", "fence"});
+  EXPECT_EQ(failed.code, 1);
+  EXPECT_THAT(failed.err, HasSubstr("no rail to beta is connected"));
+  handler_.adjust = [](control::v1::StatusReply& reply) {
+    reply.mutable_cluster_fence()->set_number(6);
+    reply.mutable_cluster_fence()->set_state("done");
+  };
+  const auto replaced = run({"cluster", "fence"});
+  EXPECT_EQ(replaced.code, 1);
+  EXPECT_THAT(replaced.err, HasSubstr("a later request took its place"));
+}
+
+TEST_F(TheHapairCommand, FencesNobodyButThePartner) {
+  serve();
+  const auto other = run({"cluster", "fence", "--node", "alpha"});
+  EXPECT_EQ(other.code, 1);
+  EXPECT_THAT(other.err, HasSubstr("it is beta that alpha can reset"));
+  EXPECT_EQ(handler_.fence_limit, std::chrono::seconds(0)) << "nobody was asked";
+  handler_.refusal = "the arbiter is \"none\"";
+  EXPECT_THAT(run({"cluster", "fence"}).err, HasSubstr("refused: the arbiter is \"none\""));
+  handler_.adjust = [](control::v1::StatusReply& reply) { reply.set_partner_in_cluster("beta.example"); };
+  EXPECT_EQ(run({"cluster", "fence-list"}).out, "beta.example\n");
+  EXPECT_THAT(run({"cluster", "power", "--node", "beta.example"}).err, HasSubstr("cannot be told"));
+}
+
+TEST_F(TheHapairCommand, TellsWhetherThePartnerCouldBeFenced) {
+  serve();
+  EXPECT_THAT(run({"cluster", "fence-monitor"}).err, HasSubstr("fence_hapair is for"));
+  std::string handshake = "lost";
+  handler_.adjust = [&](control::v1::StatusReply& reply) {
+    reply.set_arbiter("pacemaker");
+    reply.mutable_ccm()->set_running(true);
+    reply.mutable_partner_status()->set_verdict("alive");
+    reply.mutable_ccm()->add_rails()->set_handshake(handshake);
+  };
+  EXPECT_THAT(run({"cluster", "fence-monitor"}).err, HasSubstr("no rail to beta is connected"));
+  handshake = "connected";
+  EXPECT_EQ(run({"cluster", "fence-monitor"}).code, 0);
+  EXPECT_EQ(run({"cluster", "power"}).code, 0);
 }
 
 TEST_F(TheHapairCommand, ChecksAConfiguration) {

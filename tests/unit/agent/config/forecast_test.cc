@@ -66,12 +66,19 @@ TEST_F(AForecast, of_a_death_names_the_time_and_the_devices_in_order) {
 
 TEST_F(AForecast, under_pacemaker_leaves_everything_to_it) {
   config_.arbiter = ArbiterKind::pacemaker;
+  config_.pacemaker.consensus = milliseconds(500);
   EXPECT_EQ(
       of("beta is dead"),
-      "known here 40 ms after its last beat; Pacemaker, asked by this node at once (pacemaker.request_fence), fences "
-      "it and promotes the clone of its pools here, which this node obeys");
-  config_.pacemaker.request_fence = false;
+      "known here 40 ms after its last beat; Corosync, asked by this node to look at once (pacemaker.look_at_once), "
+      "gives it up within 500 ms (pacemaker.consensus_ms), so Pacemaker fences it and promotes the clone of its pools "
+      "here, which this node obeys");
+  config_.pacemaker.look_at_once = false;
   EXPECT_NE(of("beta is dead").find("when Corosync's token is lost"), std::string::npos);
+  EXPECT_EQ(of("every link of hapair's").find("operator: "), std::string::npos);
+  config_.pacemaker.request_fence = true;
+  EXPECT_NE(of("beta is dead").find("(pacemaker.request_fence), fences it"), std::string::npos);
+  EXPECT_EQ(of("every link of hapair's"),
+            "operator: beta is fenced at this node's word, though Pacemaker sees it (pacemaker.request_fence)");
   EXPECT_EQ(of("nothing is promoted"), "operator: nothing is served: hapair starts no pool by itself");
   EXPECT_EQ(of("beta's agent dies").find("operator: "), std::string::npos);
   const auto steps = takeover_timeline(config_);

@@ -312,7 +312,7 @@ TEST_F(EngineTellsTheCluster, to_fence_a_partner_that_has_a_pool_when_its_silenc
   now_ += milliseconds(25);
   const EngineOutput out = step(Tick{});
   ASSERT_NE(told(out), nullptr);
-  EXPECT_FALSE(told(out)->down);
+  EXPECT_EQ(told(out)->word, ClusterWord::fence);
   now_ += seconds(60);
   EXPECT_EQ(told(step(Tick{})), nullptr);
   verdict(Verdict::alive);
@@ -352,6 +352,32 @@ TEST_F(EngineTellsTheCluster,
   step(PartnerAssessed{cut});
   now_ += seconds(60);
   EXPECT_EQ(told(step(Tick{})), nullptr);
+}
+
+TEST_F(EngineTellsTheCluster, to_look_for_a_partner_that_it_is_not_to_fence_by_this_nodes_word) {
+  EngineConfig config = engine_->config();
+  config.policy.asks_for_fences = false;
+  config.policy.has_cluster_look = true;
+  engine_.emplace(config);
+  settle();
+  verdict(Verdict::unreachable);
+  now_ += milliseconds(25);
+  const EngineOutput out = step(Tick{});
+  ASSERT_NE(told(out), nullptr);
+  EXPECT_EQ(told(out)->word, ClusterWord::look);
+  const auto answer = [this](ClusterWord word, bool done) {
+    const EngineOutput answered =
+        step(ClusterTold{.word = word, .done = done, .said = done ? "" : "it says no", .took = milliseconds(40)});
+    return answered.records.empty() ? "" : answered.records.front().text;
+  };
+  EXPECT_EQ(answer(ClusterWord::look, true),
+            "Corosync looks for beta since 40 ms: if it finds it, both stay as they are; if not, Pacemaker fences it");
+  EXPECT_EQ(answer(ClusterWord::look, false),
+            "Corosync could not be asked to look for beta: it says no. It misses it by itself when its token is lost");
+  EXPECT_EQ(answer(ClusterWord::fence, false),
+            "the cluster could not be asked to fence beta: it says no. It comes to it by itself when its token is "
+            "lost");
+  EXPECT_EQ(answer(ClusterWord::down, true), "the cluster knows that beta is down, after 40 ms");
 }
 
 TEST_F(EngineTellsTheCluster, nothing_where_it_is_not_to) {

@@ -42,6 +42,11 @@ class Handler final : public ControlHandler {
     commands.push_back(command);
     return {true, "begun", 7};
   }
+  CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) override {
+    fences.push_back(by + " for " + std::to_string(limit.count()) + " s");
+    return {false, "no rail", 0};
+  }
+  std::vector<std::string> fences;
   std::vector<OperatorCommand> commands;
   std::size_t reason_bytes = 10;
 };
@@ -186,6 +191,21 @@ TEST_F(AControlSocket, GivesCommandsToTheEngineWithWhoAsked) {
   EXPECT_EQ(handler_.commands[2].kind, OperatorCommand::Kind::reset_record);
   EXPECT_TRUE(handler_.commands[3].force);
   EXPECT_TRUE(handler_.commands[3].pools.empty());
+}
+
+TEST_F(AControlSocket, HandsOnAClustersFenceWithinItsBounds) {
+  Request fence = request();
+  fence.mutable_cluster_fence()->set_seconds(50);
+  const Reply reply = answer_to(fence);
+  EXPECT_FALSE(reply.command().accepted());
+  EXPECT_EQ(reply.command().reason(), "no rail");
+  fence.mutable_cluster_fence()->set_seconds(0);
+  answer_to(fence);
+  fence.mutable_cluster_fence()->set_seconds(1'000'000);
+  answer_to(fence);
+  const std::string root = "root (pid " + std::to_string(::getpid()) + ") for ";
+  EXPECT_THAT(handler_.fences, ElementsAre(root + "50 s", root + "1 s", root + "3600 s"));
+  EXPECT_TRUE(handler_.commands.empty());
 }
 
 TEST_F(AControlSocket, GivesAClustersOrdersToTheEngine) {

@@ -211,7 +211,7 @@ TEST_F(ClientRegistryTest, AClientThatDiesLeavesItsTimeAndItsNextLifeTakesOverWi
 TEST_F(ClientRegistryTest, WhatTheAgentSaidOfAPoisonCountsAlsoWhereItWasGoneBeforeTheNextBeat) {
   auto agent = connect(kAgentClientName, milliseconds(10));
   ASSERT_TRUE(agent);
-  (void)agent->ask_for_poison();
+  (void)agent->ask_for_poison(false);
   agent->poison_obeyed(3);
   agent->leave();
   agent.reset();

@@ -57,7 +57,7 @@ TEST_F(PoisonOfARealCcmd, IsTakenByThePartnersAgentAndItsAnswerComesBack) {
   connect();
   Client alpha = agent_of(alpha_);
   Client beta = agent_of(beta_);
-  const std::uint64_t asked = alpha.ask_for_poison();
+  const std::uint64_t asked = alpha.ask_for_poison(false);
   ASSERT_TRUE(is_poisoned(beta, 1));
   EXPECT_EQ(told(beta).from_incarnation, alpha.incarnation().value());
   EXPECT_GT(told(beta).accepted_at_ns, 0);
@@ -65,7 +65,7 @@ TEST_F(PoisonOfARealCcmd, IsTakenByThePartnersAgentAndItsAnswerComesBack) {
   EXPECT_TRUE(comes_to(alpha, asked, PoisonProgress::stopped));
   EXPECT_TRUE(is_poisoned(beta, 1, PoisonState::stopped));
 
-  const std::uint64_t again = alpha.ask_for_poison();
+  const std::uint64_t again = alpha.ask_for_poison(false);
   EXPECT_NE(again, asked);
   EXPECT_TRUE(is_poisoned(beta, 2)) << "what was said of the first is no answer to the second";
   beta.poison_obeyed(2);
@@ -77,7 +77,7 @@ TEST_F(PoisonOfARealCcmd, IsTakenByThePartnersAgentAndItsAnswerComesBack) {
 TEST_F(PoisonOfARealCcmd, StandsForAnAgentThatComesLater) {
   connect();
   Client alpha = agent_of(alpha_);
-  const std::uint64_t asked = alpha.ask_for_poison();
+  const std::uint64_t asked = alpha.ask_for_poison(false);
   ASSERT_TRUE(comes_to(alpha, asked, PoisonProgress::accepted)) << "without any agent there";
   Client beta = agent_of(beta_);
   ASSERT_TRUE(eventually([&] { return told(beta).number == 1; }));
@@ -88,7 +88,7 @@ TEST_F(PoisonOfARealCcmd, StandsForAnAgentThatComesLater) {
 TEST_F(PoisonOfARealCcmd, CannotBeObeyedWhereNobodyDoesAndNothingResetsTheNode) {
   connect();
   Client alpha = agent_of(alpha_);
-  const std::uint64_t asked = alpha.ask_for_poison();
+  const std::uint64_t asked = alpha.ask_for_poison(false);
   EXPECT_TRUE(comes_to(alpha, asked, PoisonProgress::cannot));
   EXPECT_EQ(told(alpha).partner_reason, static_cast<std::uint8_t>(PoisonReason::no_reset));
   EXPECT_NE(beta_.log().find("its agent has not said that everything is stopped, and this node cannot reset itself"),
@@ -98,7 +98,7 @@ TEST_F(PoisonOfARealCcmd, CannotBeObeyedWhereNobodyDoesAndNothingResetsTheNode) 
 TEST_F(PoisonOfARealCcmd, OfACcmdThatRestartsMeanwhileIsNeverAnswered) {
   connect();
   Client alpha = agent_of(alpha_);
-  const std::uint64_t asked = alpha.ask_for_poison();
+  const std::uint64_t asked = alpha.ask_for_poison(false);
   ASSERT_TRUE(comes_to(alpha, asked, PoisonProgress::accepted));
   beta_.kill();
   EXPECT_TRUE(comes_to(alpha, asked, PoisonProgress::lost));
@@ -114,7 +114,7 @@ TEST_F(PoisonOfARealCcmd, IsNotGivenWithoutARail) {
   Client alpha = agent_of(alpha_);
   beta_.kill();
   ASSERT_TRUE(eventually([&] { return alpha_.handshake() != HandshakeState::connected; }));
-  EXPECT_TRUE(comes_to(alpha, alpha.ask_for_poison(), PoisonProgress::no_rail));
+  EXPECT_TRUE(comes_to(alpha, alpha.ask_for_poison(false), PoisonProgress::no_rail));
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ class APoisonGiver : public ::testing::Test {
   APoisonGiver() {
     partner_.incarnation = Incarnation(70);
     partner_.boot_id.bytes[0] = 1;
-    partner_.capabilities = kCapabilityPoison;
+    partner_.capabilities = kCapabilityPoison | kCapabilityPoisonReset;
   }
   // The serial of an order that is to be written.
   std::optional<std::uint64_t> advance(bool connected = true) {
@@ -180,6 +180,44 @@ TEST_F(APoisonGiver, TellsWhyThePartnerCannot) {
   EXPECT_EQ(giver_.progress(), PoisonProgress::cannot);
   EXPECT_EQ(giver_.partner_reason(), static_cast<std::uint8_t>(PoisonReason::no_watchdog));
   EXPECT_EQ(giver_.partner_error(), 5);
+}
+
+TEST_F(APoisonGiver, OrdersAResetWhichNoStoppedPoolEnds) {
+  giver_.ask(1 | kPoisonResets);
+  giver_.sees(partner_);
+  const auto write = giver_.advance(now_, true);
+  ASSERT_TRUE(write);
+  EXPECT_TRUE(write->resets);
+  EXPECT_FALSE(write->withdrawn);
+  answers(PoisonState::accepted, write->serial);
+  EXPECT_EQ(giver_.progress(), PoisonProgress::accepted);
+  answers(PoisonState::stopped, write->serial);
+  EXPECT_TRUE(giver_.pending()) << "that its pools have stopped is no proof that the node has";
+  answers(PoisonState::resetting, write->serial);
+  EXPECT_EQ(giver_.progress(), PoisonProgress::resetting);
+  EXPECT_FALSE(giver_.advance(now_, false));
+  EXPECT_EQ(giver_.progress(), PoisonProgress::resetting) << "its rails go with the node";
+  giver_.sees(partner_);
+  EXPECT_FALSE(giver_.advance(now_, true));
+  EXPECT_EQ(giver_.progress(), PoisonProgress::resetting) << "it is not reset yet";
+  partner_.boot_id.bytes[0] = 2;
+  giver_.sees(partner_);
+  EXPECT_EQ(giver_.progress(), PoisonProgress::rebooted);
+}
+
+TEST_F(APoisonGiver, LosesAnOrderToResetThatWasNotTaken) {
+  give(1 | kPoisonResets);
+  EXPECT_FALSE(giver_.advance(now_, false));
+  EXPECT_EQ(giver_.progress(), PoisonProgress::lost);
+  EXPECT_FALSE(giver_.pending());
+}
+
+TEST_F(APoisonGiver, OrdersNoResetOfOneThatWouldOnlyStopItsPools) {
+  partner_.capabilities = kCapabilityPoison;
+  giver_.ask(1 | kPoisonResets);
+  giver_.sees(partner_);
+  EXPECT_FALSE(giver_.advance(now_, true));
+  EXPECT_EQ(giver_.progress(), PoisonProgress::not_known);
 }
 
 }  // namespace

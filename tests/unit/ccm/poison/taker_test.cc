@@ -11,11 +11,13 @@ using std::chrono::seconds;
 using Deed = PoisonTaker::Deed;
 
 constexpr Duration kBound = seconds(5);
+constexpr Duration kTold = std::chrono::milliseconds(100);
 
 class APoisonTaker : public ::testing::Test {
  protected:
-  void start(PoisonReset reset) { taker_.emplace(PoisonSettings{kBound, reset}); }
+  void start(PoisonReset reset) { taker_.emplace(PoisonSettings{kBound, reset, kTold}); }
   void take(std::uint64_t serial) { taker_->take(now_, {Incarnation(7), serial}); }
+  void take_reset(std::uint64_t serial) { taker_->take(now_, {Incarnation(7), serial, false, true}); }
   void withdraw(std::uint64_t serial) { taker_->take(now_, {Incarnation(7), serial, true}); }
   PoisonReason reason() { return static_cast<PoisonReason>(taker_->answer().reason); }
 
@@ -183,6 +185,53 @@ TEST_F(APoisonTaker, AnOrderEndsWithTheCcmThatGaveIt) {
   taker_->sees_giver(Incarnation(8));
   EXPECT_FALSE(taker_->stands());
   EXPECT_EQ(taker_->advance(now_ + 10 * kBound), Deed::none);
+}
+
+TEST_F(APoisonTaker, ResetsTheNodeAsOrderedOnceThatItHasTheOrderCouldBeRead) {
+  start(PoisonReset::watchdog);
+  take_reset(1);
+  EXPECT_EQ(taker_->state(), PoisonState::accepted);
+  EXPECT_EQ(taker_->advance(now_ + kTold - Duration(1)), Deed::none);
+  taker_->agent_says(taker_->number(), 0);
+  EXPECT_EQ(taker_->state(), PoisonState::accepted) << "pools that have stopped are not what was ordered";
+  EXPECT_EQ(taker_->advance(now_ + kTold), Deed::starve_watchdog);
+  taker_->starved(now_ + kTold, seconds(7));
+  taker_->agent_says(taker_->number(), 0);
+  EXPECT_EQ(taker_->state(), PoisonState::resetting);
+}
+
+TEST_F(APoisonTaker, AnOrderToResetDoesNotWaitForAnEarlierOneToStopPools) {
+  start(PoisonReset::sysrq);
+  take(1);
+  take_reset(2);
+  EXPECT_EQ(taker_->advance(now_ + kTold), Deed::reset_by_sysrq);
+}
+
+TEST_F(APoisonTaker, AnOrderToResetCanBeWithdrawnAndRefused) {
+  start(PoisonReset::none);
+  take_reset(1);
+  withdraw(1);
+  EXPECT_EQ(taker_->advance(now_ + kTold), Deed::none);
+  EXPECT_EQ(taker_->state(), PoisonState::none);
+  take_reset(2);
+  EXPECT_EQ(taker_->advance(now_ + kTold), Deed::none);
+  EXPECT_EQ(taker_->state(), PoisonState::cannot);
+  EXPECT_EQ(reason(), PoisonReason::no_reset);
+  taker_->agent_says(taker_->number(), 0);
+  EXPECT_EQ(taker_->state(), PoisonState::cannot);
+}
+
+TEST_F(APoisonTaker, AResetThatIsUnderWayNeverAnswersStoppedWhenItsOrderIsWithdrawn) {
+  start(PoisonReset::watchdog);
+  take_reset(1);
+  ASSERT_EQ(taker_->advance(now_ + kTold), Deed::starve_watchdog);
+  taker_->starved(now_ + kTold, seconds(7));
+  withdraw(1);
+  taker_->agent_says(taker_->number(), 0);
+  EXPECT_EQ(taker_->state(), PoisonState::resetting);
+  EXPECT_TRUE(taker_->resets());
+  take(2);
+  EXPECT_FALSE(taker_->resets());
 }
 
 }  // namespace

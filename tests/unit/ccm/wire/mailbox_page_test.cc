@@ -109,13 +109,20 @@ TEST(PoisonRecord, IsEncodedAsTheGoldenBytesAndReadFromThem) {
   EXPECT_EQ(error_of(golden, RecordKind::connected), RecordError::malformed);
 }
 
-TEST(PoisonRecord, SaysWhetherItIsWithdrawn) {
+TEST(PoisonRecord, SaysWhetherItIsWithdrawnOrToResetTheNode) {
   RecordView view = poison_view();
   EXPECT_FALSE(parse_record(encode_record(view, golden_key()), RecordKind::poison)->withdrawn);
   view.withdrawn = true;
   Record record = encode_record(view, golden_key());
   EXPECT_TRUE(parse_record(record, RecordKind::poison)->withdrawn);
-  record[offsetof(RecordLayout, withdrawn)] = std::byte{2};
+  EXPECT_FALSE(parse_record(record, RecordKind::poison)->resets);
+  view.withdrawn = false;
+  view.resets = true;
+  record = encode_record(view, golden_key());
+  EXPECT_TRUE(parse_record(record, RecordKind::poison)->resets);
+  EXPECT_FALSE(parse_record(record, RecordKind::poison)->withdrawn);
+  EXPECT_EQ(record[offsetof(RecordLayout, order_mark)], std::byte{2});
+  record[offsetof(RecordLayout, order_mark)] = std::byte{3};
   RecordLayout layout;
   std::memcpy(&layout, record.data(), sizeof layout);
   layout.crc = crc32c(std::span(record).subspan(offsetof(RecordLayout, kind)));
