@@ -19,7 +19,7 @@ from world.world import World
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-AGENT = os.path.join(ROOT, "resource-agents", "storage-pair")
+AGENTS = os.path.join(ROOT, "resource-agents")
 LOOK_EVERY_S = 0.05
 FENCE_DELAYS = "alpha:3s;beta:0s"  # without one a race may shoot both
 # What a node's boot does after hapair's own services: what systemd would, and Debian's packages have at fixed places.
@@ -28,7 +28,7 @@ mkdir -p /run/crm /run/pacemaker /run/more/ocf/hapair /run/more/sbin /run/lock
 chown hacluster:haclient /run/crm /run/pacemaker
 chmod 750 /run/crm /run/pacemaker
 cp /usr/local/sbin/storage-pair /run/more/ocf/hapair/
-cp /usr/local/sbin/fence_demo /run/more/sbin/
+cp /usr/local/sbin/fence_demo /usr/local/sbin/fence_hapair /run/more/sbin/
 mount -t overlay agents -o lowerdir=/run/more/ocf:/usr/lib/ocf/resource.d /usr/lib/ocf/resource.d
 mount -t overlay fences -o lowerdir=/run/more/sbin:/usr/sbin /usr/sbin
 corosync
@@ -60,8 +60,8 @@ logging {{
 FIRST_CIB = """<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" epoch="1" num_updates="0" admin_epoch="0">
   <configuration><crm_config><cluster_property_set id="cib-bootstrap-options">
     <nvpair id="deadtime" name="dc-deadtime" value="3s"/><nvpair id="fencing" name="stonith-enabled" value="true"/>
-    <nvpair id="quorum" name="no-quorum-policy" value="stop"/>
-  </cluster_property_set></crm_config><nodes/><resources>{resources}</resources><constraints>{constraints}</constraints>
+    <nvpair id="quorum" name="no-quorum-policy" value="stop"/>{properties}
+  </cluster_property_set></crm_config><nodes/><resources>{resources}</resources><constraints>{constraints}</constraints>{topology}
   </configuration><status/></cib>
 """
 CLONE = """<clone id="{pool}-clone"><meta_attributes id="{pool}-meta"><nvpair id="{pool}-p" name="promotable" value="true"/>
@@ -83,13 +83,18 @@ HOME = """<rsc_location id="{pool}-home" rsc="{pool}-clone"><rule id="{pool}-rul
 
 def configure(_node, configuration):
     """Pacemaker decides, and fences."""
-    return configuration | {"arbiter": "pacemaker", "pacemaker": {"request_fence": True}, "fencing": {"devices": []}}
+    return configuration | {"arbiter": "pacemaker", "fencing": {"devices": []}}
 
 
 class ClusterWorld(Demonstration):
-    def __init__(self, options, build_folder, token_ms=None):
+    """`FENCES`, `TOPOLOGY`, `PROPERTIES`: of the CIB."""
+    PROPERTIES = ""
+    FENCES = FENCING
+    TOPOLOGY = ""
+
+    def __init__(self, options, build_folder, token_ms=None, shape=Shape(configure=configure)):
         """`token_ms`: Corosync's; nothing: its default."""
-        super().__init__(options, World(build_folder, "pacemaker", shape=Shape(configure=configure)))
+        super().__init__(options, World(build_folder, "pacemaker", shape=shape))
         self.token_ms = token_ms
         self.started = {}   # node: the PID 1 in which the cluster was started
         self.ending = False
@@ -98,23 +103,27 @@ class ClusterWorld(Demonstration):
     # --- up ---
 
     def bring_up(self):
+        self.raise_nodes()
+        self.starter.start()
+        self.wait("both pools are promoted at home and both clients write", 120, lambda: all(
+            self.promoted(pool.name) == [pool.home] for pool in POOLS) and all(
+                client.acknowledged() > 0 for client in self.world.clients.values()))
+
+    def raise_nodes(self):
         found = self.world.claim()
         if found:
             print(f"cleared away what an earlier run left: {', '.join(found)}", flush=True)
         self.world.build()
-        shutil.copy2(AGENT, self.world.layout.programs)
+        for agent in ("storage-pair", "fence_hapair"):
+            shutil.copy2(os.path.join(AGENTS, agent), self.world.layout.programs)
         for node in NODES:
             self._prepare_cluster(node)
         self.world.watcher.start()
         for machine in self.machines.values():
             machine.power_on()
         self.keeper.start()
-        self.starter.start()
         for client in self.world.clients.values():
             client.start()
-        self.wait("both pools are promoted at home and both clients write", 120, lambda: all(
-            self.promoted(pool.name) == [pool.home] for pool in POOLS) and all(
-                client.acknowledged() > 0 for client in self.world.clients.values()))
 
     def _prepare_cluster(self, node):
         def place(*parts):
@@ -146,7 +155,8 @@ class ClusterWorld(Demonstration):
         cib = place("var/lib/pacemaker/cib/cib.xml")
         with open(cib, "w", encoding="utf-8") as file:
             file.write(FIRST_CIB.format(
-                resources="".join(CLONE.format(pool=pool.name) for pool in POOLS) + FENCING.format(delays=FENCE_DELAYS),
+                resources="".join(CLONE.format(pool=pool.name) for pool in POOLS) + self.FENCES.format(delays=FENCE_DELAYS),
+                topology=self.TOPOLOGY, properties=self.PROPERTIES,
                 constraints="".join(HOME.format(pool=pool.name, home=pool.home) for pool in POOLS)))
         shutil.chown(cib, "hacluster", "haclient")
         os.chmod(cib, 0o600)
@@ -218,6 +228,11 @@ class ClusterWorld(Demonstration):
         words += [f"{pool.name} promoted on {', '.join(self.promoted(pool.name)) or 'no node'}" for pool in POOLS]
         return "; ".join(words)
 
+    def consensus(self, node):
+        """What Corosync there waits for members, and what hapair has noted of it."""
+        keys = self.machines[node].execute("corosync-cmapctl").stdout.splitlines()
+        return [line for line in keys if line.startswith(("runtime.config.totem.consensus ", "totem.consensus ", "hapair.consensus "))]
+
     def fenced_since(self, since_ns):
         return [entry["node"] for entry in self.world.power.log if entry["from_ns"] >= since_ns and
                 entry["action"] in ("off", "reboot") and entry["was_on"] and entry["answer"].startswith("ok")]
@@ -238,19 +253,24 @@ class ClusterWorld(Demonstration):
                 said = done.stderr
         raise WorldError(f"{' '.join(command)}: {said.strip()}")
 
-    def set_request_fence(self, on):
+    def set_look_at_once(self, on):
         """In both nodes' configurations; hapaird, killed, comes back with it and goes on with what runs."""
         for node in NODES:
-            path = self.world.layout.node(node, "etc/hapair/hapair.json")
-            with open(path, encoding="utf-8") as file:
-                configuration = json.load(file)
-            configuration["pacemaker"]["request_fence"] = on
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(configuration, file, indent=2)
-            before = self.machines[node].pids_of("hapaird")
-            self.machines[node].signal_program("hapaird", signal.SIGKILL)
-            self.wait(f"hapaird of {node} is back", 30, lambda one=node, gone=before: self.machines[one].pids_of("hapaird") not in ([], gone)
-                      and (self.ask(one, "status") or {}).get("partner_status", {}).get("verdict") == "alive")
+            self.reconfigure(node, {"pacemaker": {"look_at_once": on}}, signal.SIGKILL)
+            self.wait(f"{node} sees its partner again", 30,
+                      lambda one=node: (self.ask(one, "status") or {}).get("partner_status", {}).get("verdict") == "alive")
+
+    def reconfigure(self, node, changes, number):
+        """hapaird is ended by that signal, and comes back with the changed configuration."""
+        path = self.world.layout.node(node, "etc/hapair/hapair.json")
+        with open(path, encoding="utf-8") as file:
+            configuration = json.load(file)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(configuration | changes, file, indent=2)
+        before = self.machines[node].pids_of("hapaird")
+        self.machines[node].signal_program("hapaird", number)
+        self.wait(f"hapaird of {node} is back", 60, lambda: self.machines[node].pids_of("hapaird") not in ([], before)
+                  and self.ask(node, "status"))
 
     @staticmethod
     def now():

@@ -203,23 +203,18 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def main(argv):
-    options = parse(argv)
-    missing = what_is_missing()
-    if missing:
+def play(make, tell):
+    """Brings up the world of the story that `make` gives, has `tell` tell it, looks at what must hold in all of them, and takes it down.
+    The exit status."""
+    if missing := what_is_missing():
         print(f"skipped: {missing}")
         return SKIPPED
     check_machine()
-    cluster = ClusterWorld(options, os.path.abspath(options.build), options.token_ms)
-    story = Story(cluster)
+    story = make()
     end_on_signals()
     try:
-        cluster.bring_up()
-        say(f"both pools are promoted at home and both clients write (token {options.token_ms} ms).")
-        for case in options.case or CASES:
-            say(f"\n{case}:")
-            getattr(story, case)()
-            story.home_again()
+        story.cluster.bring_up()
+        tell(story)
         say("")
         story.verdict()
     except (WorldError, Ended) as error:
@@ -227,12 +222,24 @@ def main(argv):
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        kept = cluster.end()
+        kept = story.cluster.end()
         if kept:
             say(f"Kept for a look: {kept}")
     failed = [sentence for sentence, holds in story.points if not holds]
     say(f"\n{len(story.points) - len(failed)} of {len(story.points)} as it must be.")
     return 1 if failed else 0
+
+
+def main(argv):
+    options = parse(argv)
+
+    def tell(story):
+        say(f"both pools are promoted at home and both clients write (token {options.token_ms} ms).")
+        for case in options.case or CASES:
+            say(f"\n{case}:")
+            getattr(story, case)()
+            story.home_again()
+    return play(lambda: Story(ClusterWorld(options, os.path.abspath(options.build), options.token_ms)), tell)
 
 
 if __name__ == "__main__":

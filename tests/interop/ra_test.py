@@ -1,4 +1,4 @@
-"""ocf:hapair:storage-pair by its actions, on two real nodes in network namespaces (tests/host/iwarp_pair.py) whose arbiter is pacemaker,
+"""ocf:hapair:storage-pair and fence_hapair by their actions, on two real nodes in network namespaces (tests/host/iwarp_pair.py) whose arbiter is pacemaker,
 without a cluster around them: exit codes to the letter, what it says, and Debian's own checks of an agent."""
 
 import glob
@@ -9,9 +9,11 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
+import xml.etree.ElementTree
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -21,6 +23,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "host"))
 from iwarp_pair import AGENTS_RUN, NODES, Pair, run_tests  # noqa: E402
 
 AGENT = os.path.join(ROOT, "resource-agents", "storage-pair")
+FENCE_AGENT = os.path.join(ROOT, "resource-agents", "fence_hapair")
 SCHEMAS = {  # of callers of which minor version
     0: ("/usr/share/pcs/data/ocf-1.0.rng", "/usr/share/resource-agents/metadata.rng"),
     1: ("/usr/share/pcs/data/ocf-1.1.rng",),
@@ -41,6 +44,13 @@ def call(action, environment, *, path=None):
     done = subprocess.run([AGENT, action], env=variables, capture_output=True, text=True, check=False, timeout=90)
     reasons = [line.removeprefix("ocf-exit-reason:") for line in done.stderr.splitlines() if line.startswith("ocf-exit-reason:")]
     return done.returncode, " / ".join(reasons), done.stdout
+
+
+def call_fence(given):
+    """(exit status, what it says)"""
+    done = subprocess.run([FENCE_AGENT], input=given, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}, capture_output=True, text=True,
+                          check=False, timeout=90)
+    return done.returncode, done.stdout + done.stderr
 
 
 class Metadata(unittest.TestCase):
@@ -123,6 +133,14 @@ class World(unittest.TestCase):
         got = self.act(node, action, **parameters)
         self.assertEqual(got, status, f"{action} on {node}: {self.reason}")
         self.assertIn(sentence, self.reason)
+
+    def fence(self, node, action, status, sentence="", plug="beta"):
+        """fence_hapair there, as the cluster calls it."""
+        plug = plug if node == "alpha" else "alpha"
+        given = f"action={action}\nplug={plug}\nconfig={self.pair.path(f'{node}.json')}\nhapair={BUILD}/agent/cli/hapair\npower_timeout=20\n"
+        got, said = call_fence(given)
+        self.assertEqual(got, status, f"{action} on {node}: {said}")
+        self.assertIn(sentence, said)
 
     def runs(self, node):
         """By what ocf:heartbeat:Dummy leaves in its node: nothing of hapair is asked."""
@@ -308,6 +326,73 @@ class OtherArbiter(World):
         self.expect("beta", "promote", GENERIC, "no cluster decides here")
         self.expect("alpha", "monitor", GENERIC, "it does not obey the cluster")
         self.expect("alpha", "stop", GENERIC, "must be fenced")
+
+
+    def test_its_node_is_not_fenced_for_a_cluster_either(self):
+        self.fence("alpha", "monitor", GENERIC, 'fence_hapair is for "pacemaker"')
+        self.fence("alpha", "reboot", GENERIC, "a node is reset at once for Pacemaker only")
+
+
+class FenceMetadata(unittest.TestCase):
+    def test_every_action_that_it_names_is_one_that_it_has(self):
+        done = subprocess.run([FENCE_AGENT, "-o", "metadata"], capture_output=True, text=True, check=True)
+        root = xml.etree.ElementTree.fromstring(done.stdout)
+        self.assertEqual(root.get("name"), "fence_hapair")
+        actions = {action.get("name") for action in root.find("actions")}
+        self.assertEqual(actions, {"reboot", "off", "status", "monitor", "list", "metadata", "validate-all"})
+        for parameter in root.find("parameters"):
+            self.assertTrue(parameter.find("getopt").get("mixed") and parameter.find("content").get("type") and parameter.find("shortdesc").text)
+        for action in actions - {"metadata"}:
+            status, said = call_fence(f"action={action}\nhapair=/nowhere/hapair\n")
+            self.assertEqual(status, GENERIC)
+            self.assertIn("/nowhere/hapair is not there", said, action)
+
+    def test_pacemaker_reads_it(self):
+        folder = tempfile.mkdtemp(prefix="hapair-fence-", dir="/run")
+        self.addCleanup(shutil.rmtree, folder)
+        shutil.copytree("/usr/sbin", f"{folder}/sbin", symlinks=True, ignore=lambda _, names: [name for name in names if not name.startswith("fence_")])
+        shutil.copy2(FENCE_AGENT, f"{folder}/sbin/fence_hapair")
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", f"PATH=$PATH:{folder}; tool=$(command -v stonith_admin); cp $tool {folder}/tool; "
+                               f"mount --bind {folder}/sbin /usr/sbin && exec {folder}/tool --metadata --agent fence_hapair"],
+                              capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('name="power_timeout"', done.stdout)
+
+    def test_what_is_wrong_is_said_in_a_sentence(self):
+        for given, sentence in (("action=explode\n", 'there is no action "explode"'), ("power_timeout=soon\n", "a number of seconds"),
+                                ("power_timeout=0\n", "1 to 3600"), ("action=validate-all\nconfig=/nowhere\n", "/nowhere cannot be read")):
+            status, said = call_fence(f"hapair=/bin/true\n{given}")
+            self.assertEqual((status, sentence in said), (GENERIC, True), said)
+        self.assertEqual(call_fence("nodename=beta\npcmk_what=1\n# a remark\n\naction=validate-all\nhapair=/bin/true\nconfig=/dev/null")[0], SUCCESS)
+
+
+class FenceAgent(World):
+    """Its reset of a whole node is in `tests/interop/run fencing`: here no node can be reset, and nothing must come of an order."""
+
+    def test_a_pair_that_is_well(self):
+        for action in ("status", "monitor", "validate-all"):
+            self.fence("alpha", action, SUCCESS)
+        self.fence("alpha", "list", SUCCESS, "beta")
+        self.fence("beta", "list", SUCCESS, "alpha")
+        self.fence("alpha", "reboot", GENERIC, "it is beta that alpha can reset", plug="alpha")
+
+    def test_a_partner_that_cannot_reset_itself_is_not_fenced_and_serves_on(self):
+        self.expect("beta", "start", SUCCESS)
+        self.expect("beta", "promote", SUCCESS)
+        for action in ("reboot", "off"):
+            self.fence("alpha", action, GENERIC, 'cannot reset its node (its ccm.poison.reset is "none")')
+        self.assertTrue(self.runs("beta"))
+        self.expect("beta", "monitor", PROMOTED)
+        self.assertEqual(self.pair.told("beta", "poisoned"), [])
+        self.assertEqual(len([text for text in self.pair.told("alpha", "cluster-fence") if "beta is not fenced" in text]), 2)
+
+    def test_a_partner_that_cannot_be_told_is_not_fenced(self):
+        for rail in self.pair.rails.values():
+            rail.tell("both", "cut")
+        self.pair.wait_verdict("alpha", "unreachable")
+        self.fence("alpha", "reboot", GENERIC, "no rail to beta is connected")
+        self.fence("alpha", "status", GENERIC, "whether beta runs cannot be told")
+        self.fence("alpha", "monitor", SUCCESS)
 
 
 class Tester(World):
