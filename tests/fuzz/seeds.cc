@@ -14,6 +14,7 @@
 #include "ccm/wire/notice.h"
 #include "ccm/wire/observation.h"
 #include "ccm/wire/ownership_slot.h"
+#include "tests/unit/agent/corosync/fleet_reports.h"
 #include "tests/unit/ccm/fabric/iwarp/frames.h"
 #include "tests/unit/ccm/wire/golden.h"
 
@@ -163,6 +164,16 @@ void client_packets() {
   seed("client_packets", "life", steps);
 }
 
+void fleet_messages() {
+  using agent::test::fleet_pool;
+  const auto report =
+      agent::test::fleet_report("pair-1", "alpha", "beta",
+                                {fleet_pool("pool-a", "alpha", "serving", 3), fleet_pool("pool-b", "", "claiming", 0)});
+  const auto bytes = agent::encode_fleet_message({report, std::chrono::seconds(1)});
+  seed("fleet_message", "true", join({0}, bytes));
+  seed("fleet_message", "sealed", join({1}, bytes));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -172,5 +183,6 @@ int main(int argc, char** argv) {
   iwarp_frames();
   pages();
   client_packets();
+  fleet_messages();
   return 0;
 }
