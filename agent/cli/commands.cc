@@ -13,6 +13,7 @@
 
 #include "agent/cli/answer.h"
 #include "agent/cli/decision_watch.h"
+#include "agent/cli/fleet_text.h"
 #include "agent/cli/forecast_text.h"
 #include "agent/cli/json.h"
 #include "agent/cli/rails_text.h"
@@ -148,6 +149,19 @@ Exit show_status(const Common& common) {
     print_json(json_of(reply->status()));
   } else {
     print(status_text(reply->status(), style_of_terminal()));
+  }
+  return Exit::ok;
+}
+
+Exit show_fleet(const Common& common) {
+  Request request;
+  request.mutable_fleet();
+  const auto reply = ask(common, request);
+  if (!reply) return complain(common, reply.error());
+  if (common.json) {
+    print_json(json_of(reply->fleet()));
+  } else {
+    print(fleet_text(reply->fleet(), style_of_terminal()));
   }
   return Exit::ok;
 }

@@ -36,6 +36,7 @@ struct MoveOptions {
 std::expected<control::v1::Reply, Failure> ask(const Common& common, const control::v1::Request& request);
 
 Exit show_status(const Common& common);
+Exit show_fleet(const Common& common);                        // where there is none too: the answer says so
 Exit show_why(const Common& common, std::uint64_t decision);  // 0: the newest one worth asking about
 Exit show_events(const Common& common, const EventsOptions& options);
 Exit take_over(const Common& common, const MoveOptions& options);

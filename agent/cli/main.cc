@@ -50,6 +50,8 @@ void add_looking(CLI::App& app, Arguments& a) {
               [&a] { return show_status(a.common); });
   add_command(app, a, "rails", "each interconnect: its state, round-trip times and errors",
               [&a] { return show_rails(a.common); });
+  add_command(app, a, "fleet", "every pair of the Corosync group (corosync.fleet), as its nodes tell",
+              [&a] { return show_fleet(a.common); });
   CLI::App* why =
       add_command(app, a, "why", "a decision as a timeline: what was observed, what was done, how long it took",
                   [&a] { return show_why(a.common, a.decision); });

@@ -211,6 +211,19 @@ PacemakerConfig read_pacemaker(ConfigObject& root) {
   return config;
 }
 
+CorosyncConfig read_corosync(ConfigObject& root) {
+  CorosyncConfig config;
+  ConfigObject corosync = root.object("corosync", false);
+  config.fleet = corosync.boolean("fleet", false);
+  config.group = corosync.text("group", "hapair");
+  if (!PairName::parse(config.group)) {
+    root.problems().add(corosync.path("group"), "\"" + config.group + "\"",
+                        "a name of at most 31 letters, digits, '-', '_' and '.', beginning with a letter or digit");
+  }
+  corosync.finish();
+  return config;
+}
+
 // With no arbiter and nothing to fence with, a takeover after a failure can never be permitted.
 void check_permits(ConfigObject& root, const AgentConfig& config) {
   if (config.arbiter == ArbiterKind::mailbox) return check_mailbox(root, config);
@@ -294,6 +307,7 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   config.arbiter = static_cast<ArbiterKind>(root.choice("arbiter", 0, kArbiters));
   config.lease = read_lease(root);
   config.pacemaker = read_pacemaker(root);
+  config.corosync = read_corosync(root);
   config.fencing = read_fencing(root, config.pair, places);
   config.takeover = read_takeover(root);
   config.giveback = read_giveback(root);

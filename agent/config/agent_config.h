@@ -31,6 +31,7 @@ struct AgentConfig {
   HeartbeatConfig heartbeat;
   ArbiterKind arbiter = ArbiterKind::none;
   PacemakerConfig pacemaker;
+  CorosyncConfig corosync;
   LeaseConfig lease;
   FencingConfig fencing;
   TakeoverConfig takeover;

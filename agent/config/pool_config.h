@@ -110,6 +110,12 @@ struct PacemakerConfig {
   Duration timeout{};  // of a request
 };
 
+// What this node tells a larger cluster, where it is in one; independent of the arbiter.
+struct CorosyncConfig {
+  bool fleet = false;  // tell a process group how this node stands, and show all that others tell (`hapair fleet`)
+  std::string group{};
+};
+
 // Of ArbiterKind::mailbox.
 struct LeaseConfig {
   Duration duration{};  // how long a look at the mailbox disks lets a pool run

@@ -133,6 +133,7 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
   server_ = std::move(*server);
   started_at_ = clock_->now();
   take_leftovers();
+  start_fleet();
   look_at_self();
   if (config_.arbiter == ArbiterKind::pacemaker) cluster_.take_up();
   link_.start();
@@ -185,7 +186,10 @@ void Agent::step(const Event& event) {
 void Agent::apply(EngineOutput output) {
   if (output.persist) writer_->write(output.persist->generation, output.persist->state);
   for (Record& record : output.records) log(std::move(record));
-  if (output.publish) link_.publish(engine_.block());
+  if (output.publish) {
+    link_.publish(engine_.block());
+    tell_fleet();
+  }
   if (output.reply) reply_ = std::move(output.reply);
   for (const Command& command : output.commands) run(command);
   arm_wakeup();
@@ -308,6 +312,7 @@ void Agent::look_at_self() {
     step(LocalStrained{*strain});
   }
   if (mailbox_) mailbox_->look_for_areas();
+  tell_fleet();
   if (next_self_look_) return call_again_at(next_self_look_, now + kEvery);
   next_self_look_ = call_at(
       loop_, now + kEvery,

@@ -12,6 +12,7 @@
 
 #include "agent/config/agent_config.h"
 #include "agent/core/engine.h"
+#include "agent/corosync/fleet.h"
 #include "agent/daemon/mailbox_arbiter.h"
 #include "agent/daemon/partner_link.h"
 #include "agent/shell/action_ledger.h"
@@ -72,6 +73,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
 
   // ControlHandler
   control::v1::StatusReply status() override;
+  control::v1::FleetReply fleet() override;
   CommandReply command(const OperatorCommand& command) override;
   CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) override;
 
@@ -92,6 +94,8 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void describe_ccm(control::v1::StatusReply& reply) const;
   void describe_network(const ccm::NetworkSelfLayout& network, const ccm::NetworkConfig& config,
                         control::v1::NetworkStatus& out) const;
+  void start_fleet();
+  void tell_fleet();
   void describe_pools(control::v1::StatusReply& reply) const;
   void hear_of_fence(const PoisonNews& news);
   void tell_fence();
@@ -112,6 +116,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   PartnerFence partner_fence_;  // that the cluster asked for
   EventSource fence_limit_;
   std::optional<MailboxArbiter> mailbox_;  // of arbiter mailbox
+  std::unique_ptr<Fleet> fleet_;           // where it is configured
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;
   EventSource wakeup_;

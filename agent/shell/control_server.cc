@@ -241,6 +241,9 @@ bool ControlServer::handle(ControlConnection& connection, const std::string& byt
       *reply.mutable_status() = handler_->status();
       *reply.mutable_status()->mutable_control() = counters();
       break;
+    case Request::kFleet:
+      *reply.mutable_fleet() = handler_->fleet();
+      break;
     case Request::kRecords:
       *reply.mutable_records() = records_matching(request.records(), *log_, options_.node);
       break;

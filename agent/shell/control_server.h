@@ -29,6 +29,7 @@ inline constexpr std::size_t kMaxControlClients = 32;
 class ControlHandler {
  public:
   virtual control::v1::StatusReply status() = 0;
+  virtual control::v1::FleetReply fleet() = 0;
   virtual CommandReply command(const OperatorCommand& command) = 0;
   // Of the partner's whole node, for the cluster; status() tells how it goes.
   virtual CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) = 0;

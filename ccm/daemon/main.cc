@@ -46,7 +46,7 @@ namespace {
 
 // Keys of the same file that are the agent's; hapaird checks them.
 constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter",  "lease",   "pacemaker", "fencing",
-                                "takeover",  "giveback",  "shutdown", "records", "pools"};
+                                "takeover",  "giveback",  "shutdown", "records", "pools",     "corosync"};
 
 // The one place that names it: what is written there resets the whole machine.
 constexpr const char* kSysrqTrigger = "/proc/sysrq-trigger";

@@ -35,6 +35,7 @@ class Handler final : public agent::ControlHandler {
     if (adjust) adjust(reply);
     return reply;
   }
+  control::v1::FleetReply fleet() override { return fleet_reply; }
   agent::CommandReply command(const OperatorCommand& command) override {
     commands.push_back(command);
     if (!refusal.empty()) return {false, refusal, 0};
@@ -48,6 +49,7 @@ class Handler final : public agent::ControlHandler {
   std::chrono::seconds fence_limit{};
   std::function<void(control::v1::StatusReply&)> adjust;
   std::vector<OperatorCommand> commands;
+  control::v1::FleetReply fleet_reply;
   std::string refusal;
   std::function<void()> on_command;
 };
@@ -110,6 +112,15 @@ TEST_F(TheHapairCommand, ShowsTheStatusWithoutColourWhereNobodyWatches) {
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_TRUE(result.out.starts_with("alpha: serving   (pair")) << result.out;
   EXPECT_EQ(Json::parse(run({"status", "--json"}).out)["state"], "serving");
+}
+
+TEST_F(TheHapairCommand, ShowsTheFleetAndIsNoFailureWhereThereIsNone) {
+  serve();
+  handler_.fleet_reply.set_problem("this node is in no fleet");
+  const auto result = run({"fleet"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "this node is in no fleet\n");
+  EXPECT_EQ(Json::parse(run({"fleet", "--json"}).out)["on"], false);
 }
 
 TEST_F(TheHapairCommand, SaysWhatWasWrongWithItsArguments) {

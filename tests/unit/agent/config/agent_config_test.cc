@@ -407,6 +407,16 @@ TEST_F(AgentConfigFile, TheHashTellsWhatBothNodesMustAgreeOn) {
   EXPECT_EQ(hashes.size(), variants.size());
 }
 
+TEST_F(AgentConfigFile, TheFleetIsOffUnlessAskedFor) {
+  auto given = least();
+  EXPECT_FALSE(load(given)->corosync.fleet);
+  given["corosync"] = {{"fleet", true}};
+  EXPECT_TRUE(load(given)->corosync.fleet);
+  EXPECT_EQ(load(given)->corosync.group, "hapair");
+  given["corosync"]["group"] = "two words";
+  EXPECT_THAT(only_problem(given), HasSubstr("corosync.group"));
+}
+
 TEST_F(AgentConfigFile, PoisonIsAFenceDeviceThatWaitsForItsPartnersBound) {
   auto given = least();
   const nlohmann::json rails = {{"name", "rails"}, {"type", "poison"}};

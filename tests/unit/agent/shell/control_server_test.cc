@@ -38,6 +38,7 @@ class Handler final : public ControlHandler {
     reply.set_reason(std::string(reason_bytes, 'r'));
     return reply;
   }
+  control::v1::FleetReply fleet() override { return {}; }
   CommandReply command(const OperatorCommand& command) override {
     commands.push_back(command);
     return {true, "begun", 7};
