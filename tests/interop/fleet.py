@@ -167,6 +167,9 @@ class Fleet:
         self.until("a hapaird that dies is lost, though its Corosync lives", lambda: self.lost(asked, other))
         node.start("hapaird")
         self.until("it is started again, and is back", lambda: self.well(asked))
+        node.signal("hapaird", signal.SIGTERM)
+        self.until("one that ends in order leaves the group, and no keys in Corosync's map",
+                   lambda: self.lost(asked, other) and "hapair." not in node.key("hapair."))
 
 
 def main():

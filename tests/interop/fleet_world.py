@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -148,6 +149,8 @@ class Node:
     def power_off(self):
         """Its first process is killed, and so the kernel kills all others of the node."""
         os.kill(self.first_process(), 9)
+        for process in self.running.values():
+            process.send_signal(signal.SIGCONT)
         self.holder.wait()
         for process in self.running.values():
             process.wait()
@@ -167,7 +170,10 @@ class Node:
                                                      stderr=log)
 
     def signal(self, program, number):
+        """nsenter stops with what it has started, and has to go on with it: nobody else would reap that."""
         os.kill(self.world.child_of(self.running[program].pid), number)
+        if number == signal.SIGCONT:
+            self.running[program].send_signal(number)
 
     def kill(self, program):
         self.signal(program, 9)
