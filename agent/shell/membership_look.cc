@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kConsensus = "totem.consensus";
 constexpr std::string_view kInForce = "runtime.config.totem.consensus";  // also where the other is not set
-constexpr std::string_view kNote = "hapair.consensus";
+constexpr std::string_view kNote = "hapair-look.consensus";
 constexpr unsigned kTries = 10;
 constexpr Duration kLongestAnswer = std::chrono::seconds(3);  // of each question: Corosync answers from memory
 

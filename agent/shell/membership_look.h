@@ -4,7 +4,8 @@
 // stays one, so a look because of a mistake costs a new ring; a member that stands for longer than that is left out,
 // though it would have been waited for otherwise.
 //
-// What totem.consensus was, and what it was lowered to, is kept meanwhile in Corosync itself, as `hapair.consensus`
+// What totem.consensus was, and what it was lowered to, is kept meanwhile in Corosync itself, as
+// `hapair-look.consensus`
 // ("BEFORE LOWERED", ms; before 0: not set): there it is found by an agent that comes after, and it is gone when
 // Corosync is. It is put back only where it still is what it was lowered to.
 #pragma once

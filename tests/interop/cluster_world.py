@@ -231,7 +231,7 @@ class ClusterWorld(Demonstration):
     def consensus(self, node):
         """What Corosync there waits for members, and what hapair has noted of it."""
         keys = self.machines[node].execute("corosync-cmapctl").stdout.splitlines()
-        return [line for line in keys if line.startswith(("runtime.config.totem.consensus ", "totem.consensus ", "hapair.consensus "))]
+        return [line for line in keys if line.startswith(("runtime.config.totem.consensus ", "totem.consensus ", "hapair-look.consensus "))]
 
     def fenced_since(self, since_ns):
         return [entry["node"] for entry in self.world.power.log if entry["from_ns"] >= since_ns and

@@ -55,7 +55,7 @@ class AClusterTeller : public testing::Test {
     return answer.value_or(ClusterTold{});
   }
   [[nodiscard]] std::string log() const { return read_file(keys() + ".log", 4096).value_or(""); }
-  [[nodiscard]] bool put_back() const { return log().find("hapair.consensus is away") != std::string::npos; }
+  [[nodiscard]] bool put_back() const { return log().find("hapair-look.consensus is away") != std::string::npos; }
   // One look to its end, and until what it lowered is put back.
   std::string look() {
     config_.look_at_once = true;
@@ -131,16 +131,16 @@ TEST_F(AClusterTeller, HasCorosyncLookBeforeItSaysMoreAndSaysTheLatestWord) {
 TEST_F(AClusterTeller, PutsBackWhatItLoweredForALook) {
   EXPECT_EQ(look(), "");
   EXPECT_EQ(log(),
-            "hapair.consensus=0 500\ntotem.consensus=500\nruntime.force_gather=yes\n"
-            "totem.consensus is away\nhapair.consensus is away\n");
+            "hapair-look.consensus=0 500\ntotem.consensus=500\nruntime.force_gather=yes\n"
+            "totem.consensus is away\nhapair-look.consensus is away\n");
 }
 
 TEST_F(AClusterTeller, PutsBackWhatTheOperatorHadSet) {
   set("totem.consensus", "3600");
   EXPECT_EQ(look(), "");
   EXPECT_EQ(log(),
-            "hapair.consensus=3600 500\ntotem.consensus=500\nruntime.force_gather=yes\n"
-            "totem.consensus=3600\nhapair.consensus is away\n");
+            "hapair-look.consensus=3600 500\ntotem.consensus=500\nruntime.force_gather=yes\n"
+            "totem.consensus=3600\nhapair-look.consensus is away\n");
 }
 
 TEST_F(AClusterTeller, LowersNothingThatIsLowEnoughOrThatItCouldNotPutBack) {
@@ -152,11 +152,11 @@ TEST_F(AClusterTeller, LowersNothingThatIsLowEnoughOrThatItCouldNotPutBack) {
   EXPECT_TRUE(loop_.run_until([&] { return answer.has_value(); }));
   EXPECT_EQ(log(), "runtime.force_gather=yes\n");
   set("totem.consensus", "3600");
-  folder_.write("keys.refuse", "hapair.consensus\n");
+  folder_.write("keys.refuse", "hapair-look.consensus\n");
   answer.reset();
   teller.tell(ClusterWord::look);
   EXPECT_TRUE(loop_.run_until([&] { return answer.has_value(); }));
-  EXPECT_EQ(log(), "runtime.force_gather=yes\nhapair.consensus=3600 500\nruntime.force_gather=yes\n");
+  EXPECT_EQ(log(), "runtime.force_gather=yes\nhapair-look.consensus=3600 500\nruntime.force_gather=yes\n");
 }
 
 TEST_F(AClusterTeller, SaysWhyCorosyncDoesNotLook) {
@@ -167,12 +167,12 @@ TEST_F(AClusterTeller, SaysWhyCorosyncDoesNotLook) {
 
 TEST_F(AClusterTeller, PutsBackWhatAnAgentBeforeItLeftLowered) {
   set("totem.consensus", "500");
-  set("hapair.consensus", "3600 500", "str");
+  set("hapair-look.consensus", "3600 500", "str");
   config_.look_at_once = true;
   ClusterTeller teller(parts(), beta_, [](const ClusterTold&) {}, [](const std::string&) {});
   teller.take_up();
   EXPECT_TRUE(loop_.run_until([&] { return put_back(); }));
-  EXPECT_EQ(log(), "totem.consensus=3600\nhapair.consensus is away\n");
+  EXPECT_EQ(log(), "totem.consensus=3600\nhapair-look.consensus is away\n");
 }
 
 TEST_F(AClusterTeller, PutsNothingBackIntoACorosyncThatHasRestarted) {
@@ -191,11 +191,11 @@ TEST_F(AClusterTeller, PutsNothingBackIntoACorosyncThatHasRestarted) {
 
 TEST_F(AClusterTeller, LeavesWhatSomebodyHasSetMeanwhile) {
   set("totem.consensus", "9000");
-  set("hapair.consensus", "3600 500", "str");
+  set("hapair-look.consensus", "3600 500", "str");
   ClusterTeller teller(parts(), beta_, [](const ClusterTold&) {}, [](const std::string&) {});
   teller.take_up();
   EXPECT_TRUE(loop_.run_until([&] { return put_back(); }));
-  EXPECT_EQ(log(), "hapair.consensus is away\n");
+  EXPECT_EQ(log(), "hapair-look.consensus is away\n");
 }
 
 TEST_F(AClusterTeller, LooksAgainOnlyAfterAPause) {
@@ -218,7 +218,7 @@ TEST_F(AClusterTeller, LooksAgainOnlyAfterAPause) {
 
 TEST_F(AClusterTeller, TellsAnOperatorWhatItCannotPutBack) {
   set("totem.consensus", "500");
-  set("hapair.consensus", "3600 500", "str");
+  set("hapair-look.consensus", "3600 500", "str");
   folder_.write("keys.refuse", "totem.consensus\n");
   EXPECT_EQ(look(), "") << "the look itself needs only the other key";
   EXPECT_THAT(trouble_, HasSubstr("could not be put back: Can't set key totem.consensus. If Corosync runs"));
