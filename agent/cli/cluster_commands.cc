@@ -43,14 +43,6 @@ constexpr int kDegradedPromoted = 191;
 
 Exit exit_of(int status) { return static_cast<Exit>(status); }
 
-std::expected<StatusReply, Failure> status_of(const Common& common) {
-  Request request;
-  request.mutable_status();
-  auto reply = ask(common, request);
-  if (!reply) return std::unexpected(reply.error());
-  return std::move(*reply->mutable_status());
-}
-
 const PoolStatus* pool_in(const StatusReply& status, const std::string& name) {
   const auto& pools = status.pools();
   const auto it = std::ranges::find_if(pools, [&](const PoolStatus& pool) { return pool.name() == name; });
@@ -170,6 +162,14 @@ std::optional<bool> may_run_by_record(const Common& common, const std::string& p
 }
 
 }  // namespace
+
+std::expected<StatusReply, Failure> status_of(const Common& common) {
+  Request request;
+  request.mutable_status();
+  auto reply = ask(common, request);
+  if (!reply) return std::unexpected(reply.error());
+  return std::move(*reply->mutable_status());
+}
 
 Exit promote(const Common& common, const ClusterOptions& options) {
   if (const auto refused = order(common, options, true)) {

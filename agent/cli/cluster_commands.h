@@ -15,6 +15,9 @@ struct ClusterOptions {
   std::uint64_t above = 0;  // of promote: an epoch
 };
 
+// What the agent says of its node.
+std::expected<control::v1::StatusReply, Failure> status_of(const Common& common);
+
 // promote prints the epoch at which it is served then. Both wait until it is so, or cannot be, or the timeout has
 // passed; an order that was not fulfilled is withdrawn.
 Exit promote(const Common& common, const ClusterOptions& options);

@@ -17,14 +17,6 @@ using control::v1::StatusReply;
 constexpr useconds_t kLookEvery = 50'000;
 constexpr std::uint32_t kOutlivesWaitS = 3;
 
-std::expected<StatusReply, Failure> status_of(const Common& common) {
-  Request request;
-  request.mutable_status();
-  auto reply = ask(common, request);
-  if (!reply) return std::unexpected(reply.error());
-  return std::move(*reply->mutable_status());
-}
-
 // An empty name means the partner.
 std::optional<Failure> not_the_partner(const StatusReply& status, const std::string& node) {
   if (node.empty() || node == status.partner() || node == status.partner_in_cluster()) return std::nullopt;
