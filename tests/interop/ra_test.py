@@ -2,6 +2,7 @@
 without a cluster around them: exit codes to the letter, what it says, and Debian's own checks of an agent."""
 
 import glob
+import json
 import os
 import resource
 import shutil
@@ -390,6 +391,8 @@ class FenceAgent(World):
         for rail in self.pair.rails.values():
             rail.tell("both", "cut")
         self.pair.wait_verdict("alpha", "unreachable")
+        self.pair.wait_until(lambda: all(rail["handshake"] != "connected" for rail in
+                                         json.loads(self.pair.hapair("alpha", "status", "--json").stdout)["ccm"]["rails"]), "alpha gives its rails up")
         self.fence("alpha", "reboot", GENERIC, "no rail to beta is connected")
         self.fence("alpha", "status", GENERIC, "whether beta runs cannot be told")
         self.fence("alpha", "monitor", SUCCESS)

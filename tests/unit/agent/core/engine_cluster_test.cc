@@ -371,13 +371,13 @@ TEST_F(EngineTellsTheCluster, to_look_for_a_partner_that_it_is_not_to_fence_by_t
     return answered.records.empty() ? "" : answered.records.front().text;
   };
   EXPECT_EQ(answer(ClusterWord::look, true),
-            "Corosync looks for beta since 40 ms: if it finds it, both stay as they are; if not, Pacemaker fences it");
+            "Corosync looks for b since 40 ms: if it finds it, both stay as they are; if not, Pacemaker fences it");
   EXPECT_EQ(answer(ClusterWord::look, false),
-            "Corosync could not be asked to look for beta: it says no. It misses it by itself when its token is lost");
+            "Corosync could not be asked to look for b: it says no. It misses it by itself when its token is lost");
   EXPECT_EQ(answer(ClusterWord::fence, false),
-            "the cluster could not be asked to fence beta: it says no. It comes to it by itself when its token is "
+            "the cluster could not be asked to fence b: it says no. It comes to it by itself when its token is "
             "lost");
-  EXPECT_EQ(answer(ClusterWord::down, true), "the cluster knows that beta is down, after 40 ms");
+  EXPECT_EQ(answer(ClusterWord::down, true), "the cluster knows that b is down, after 40 ms");
 }
 
 TEST_F(EngineTellsTheCluster, nothing_where_it_is_not_to) {
