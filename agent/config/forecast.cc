@@ -237,7 +237,8 @@ std::vector<Forecast> under_pacemaker(const AgentConfig& config) {
        true},
       {"every link of hapair's between the two is cut, and none of Corosync's",
        config.pacemaker.request_fence
-           ? fmt::format("{} is fenced at this node's word, though Pacemaker sees it (pacemaker.request_fence)", partner)
+           ? fmt::format("{} is fenced at this node's word, though Pacemaker sees it (pacemaker.request_fence)",
+                         partner)
            : "nothing moves by itself; a promotion by Pacemaker, which has links of its own, is obeyed",
        !config.pacemaker.request_fence},
       {fmt::format("Pacemaker promotes a clone here whose pool {} says that it has", partner),
