@@ -226,7 +226,8 @@ std::optional<Instant> Engine::tell_cluster_at() const {
       // One whose own link is down may itself be the one that is cut off; one that has never seen its partner run knows
       // nothing.
       if (!policy.asks_for_fences && !policy.has_cluster_look) return std::nullopt;
-      if (assessment_.own_link_down || seen_running_ == Verdict::unknown) return std::nullopt;
+      // What a strained node misses may be its own doing, and its Corosync, too, may stand when it is to listen.
+      if (assessment_.own_link_down || seen_running_ == Verdict::unknown || strain_ > 1) return std::nullopt;
       return assessment_.since + policy.takeover_hold;
     case Verdict::unknown:
     case Verdict::unproven:

@@ -380,6 +380,21 @@ TEST_F(EngineTellsTheCluster, to_look_for_a_partner_that_it_is_not_to_fence_by_t
   EXPECT_EQ(answer(ClusterWord::down, true), "the cluster knows that b is down, after 40 ms");
 }
 
+TEST_F(EngineTellsTheCluster, nothing_while_it_is_strained_itself) {
+  settle();
+  LocalStrained strained;
+  strained.strain.cause = heartbeat::StrainCause::late;
+  strained.strain.factor = 4;
+  strained.strain.fact = "waited 300 ms";
+  step(strained);
+  verdict(Verdict::unreachable);
+  now_ += seconds(1);
+  EXPECT_EQ(told(step(Tick{})), nullptr);
+  const EngineOutput well = step(LocalStrained{});
+  ASSERT_NE(told(well), nullptr) << "and when that is over";
+  EXPECT_EQ(told(well)->word, ClusterWord::fence);
+}
+
 TEST_F(EngineTellsTheCluster, nothing_where_it_is_not_to) {
   EngineConfig config = engine_->config();
   config.policy.asks_for_fences = false;

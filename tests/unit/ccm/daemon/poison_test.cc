@@ -91,8 +91,21 @@ TEST_F(PoisonOfARealCcmd, CannotBeObeyedWhereNobodyDoesAndNothingResetsTheNode) 
   const std::uint64_t asked = alpha.ask_for_poison(false);
   EXPECT_TRUE(comes_to(alpha, asked, PoisonProgress::cannot));
   EXPECT_EQ(told(alpha).partner_reason, static_cast<std::uint8_t>(PoisonReason::no_reset));
-  EXPECT_NE(beta_.log().find("its agent has not said that everything is stopped, and this node cannot reset itself"),
+  EXPECT_NE(beta_.log().find("this node cannot reset itself (its ccm.poison.reset is \"none\"), for its agent has not "
+                             "said that everything is stopped"),
             std::string::npos);
+}
+
+TEST_F(PoisonOfARealCcmd, ThatCannotResetTheNodeAsOrderedLeavesItsAgentAlone) {
+  connect();
+  Client alpha = agent_of(alpha_);
+  Client beta = agent_of(beta_);
+  const std::uint64_t asked = alpha.ask_for_poison(true);
+  EXPECT_TRUE(comes_to(alpha, asked, PoisonProgress::cannot));
+  EXPECT_EQ(told(alpha).partner_reason, static_cast<std::uint8_t>(PoisonReason::no_reset));
+  EXPECT_EQ(told(beta).number, 1U);
+  EXPECT_EQ(told(beta).state, static_cast<std::uint8_t>(PoisonState::none));
+  EXPECT_NE(beta_.log().find("as it was ordered to: it is not fenced"), std::string::npos);
 }
 
 TEST_F(PoisonOfARealCcmd, OfACcmdThatRestartsMeanwhileIsNeverAnswered) {
