@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -30,8 +31,8 @@ std::string_view value_in(std::string_view list, std::string_view name, std::str
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
   std::uint32_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  const char* end = std::to_address(text.end());
+  const auto [stop, error] = std::from_chars(std::to_address(text.begin()), end, number);
   return error == std::errc() && stop == end ? std::optional(number) : std::nullopt;
 }
 
