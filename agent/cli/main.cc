@@ -118,17 +118,15 @@ void add_acting(CLI::App& app, Arguments& a) {
 
 // Of `cluster`, for the fence agent.
 void add_cluster_fencing(CLI::App& cluster, Arguments& a) {
-  const auto of_node = [&a](CLI::App* command) {
-    command->add_option("--node", a.node, "which (default: the partner, the only one that can be)");
-    return command;
-  };
-  of_node(add_command(cluster, a, "fence", "have the partner's node reset, and wait for its next life",
-                      [&a] { return fence_partner(a.common, a.node, a.cluster.timeout_s); }))
-      ->add_option("--timeout-s", a.cluster.timeout_s, "how long it is waited for")
+  CLI::App* fence = add_command(cluster, a, "fence", "have the partner's node reset, and wait for its next life",
+                                [&a] { return fence_partner(a.common, a.node, a.cluster.timeout_s); });
+  fence->add_option("--node", a.node, "which: the partner is the only one that can be")->required();
+  fence->add_option("--timeout-s", a.cluster.timeout_s, "how long it is waited for")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();
-  of_node(add_command(cluster, a, "power", "exit status of a fence agent's status: 0 the partner runs, 1 not known",
-                      [&a] { return partner_power(a.common, a.node); }));
+  add_command(cluster, a, "power", "exit status of a fence agent's status: 0 the partner runs, 1 not known", [&a] {
+    return partner_power(a.common, a.node);
+  })->add_option("--node", a.node, "which (default: the partner)");
   add_command(cluster, a, "fence-list", "the node that can be fenced from here",
               [&a] { return list_partner(a.common); });
   add_command(cluster, a, "fence-monitor", "whether the partner could be told now",

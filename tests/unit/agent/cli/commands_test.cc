@@ -253,14 +253,14 @@ TEST_F(TheHapairCommand, WaitsForAFenceThatWasBegunAndSaysHowItEnded) {
     reply.mutable_cluster_fence()->set_state("failed");
     reply.mutable_cluster_fence()->set_reason("no rail to beta is connected");
   };
-  const auto failed = run({"cluster", "fence"});
+  const auto failed = run({"cluster", "fence", "--node", "beta"});
   EXPECT_EQ(failed.code, 1);
   EXPECT_THAT(failed.err, HasSubstr("no rail to beta is connected"));
   handler_.adjust = [](control::v1::StatusReply& reply) {
     reply.mutable_cluster_fence()->set_number(6);
     reply.mutable_cluster_fence()->set_state("done");
   };
-  const auto replaced = run({"cluster", "fence"});
+  const auto replaced = run({"cluster", "fence", "--node", "beta"});
   EXPECT_EQ(replaced.code, 1);
   EXPECT_THAT(replaced.err, HasSubstr("a later request took its place"));
 }
@@ -270,9 +270,10 @@ TEST_F(TheHapairCommand, FencesNobodyButThePartner) {
   const auto other = run({"cluster", "fence", "--node", "alpha"});
   EXPECT_EQ(other.code, 1);
   EXPECT_THAT(other.err, HasSubstr("it is beta that alpha can reset"));
+  EXPECT_EQ(run({"cluster", "fence"}).code, 2) << "nobody is reset for a slip of the keys";
   EXPECT_EQ(handler_.fence_limit, std::chrono::seconds(0)) << "nobody was asked";
   handler_.refusal = "the arbiter is \"none\"";
-  EXPECT_THAT(run({"cluster", "fence"}).err, HasSubstr("refused: the arbiter is \"none\""));
+  EXPECT_THAT(run({"cluster", "fence", "--node", "beta"}).err, HasSubstr("refused: the arbiter is \"none\""));
   handler_.adjust = [](control::v1::StatusReply& reply) { reply.set_partner_in_cluster("beta.example"); };
   EXPECT_EQ(run({"cluster", "fence-list"}).out, "beta.example\n");
   EXPECT_THAT(run({"cluster", "power", "--node", "beta.example"}).err, HasSubstr("cannot be told"));
