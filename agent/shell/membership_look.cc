@@ -79,7 +79,7 @@ void MembershipLook::look() {
   }
   wanted_ = true;
   if (running_ != nullptr || looks_) return;  // its end goes on here
-  wanted_ = false;
+  wanted_ = takes_up_ = false;                // a look finds what was left, too
   looks_ = true;
   timer_.reset();
   ask({}, &MembershipLook::found);

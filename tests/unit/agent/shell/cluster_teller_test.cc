@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "ccm/base/fd.h"
@@ -196,6 +197,24 @@ TEST_F(AClusterTeller, LeavesWhatSomebodyHasSetMeanwhile) {
   teller.take_up();
   EXPECT_TRUE(loop_.run_until([&] { return put_back(); }));
   EXPECT_EQ(log(), "hapair-look.consensus is away\n");
+}
+
+TEST_F(AClusterTeller, LooksAlsoWhileItWaitsToAskAgainWhatWasLeft) {
+  config_.look_at_once = true;
+  config_.timeout = std::chrono::milliseconds(200);
+  const std::string good = std::exchange(config_.cmapctl, folder_.write_script("hangs", "sleep 60"));
+  std::optional<ClusterTold> answer;
+  ClusterTeller teller(
+      parts(std::chrono::seconds(60)), beta_, [&](const ClusterTold& told) { answer = told; },
+      [](const std::string&) {});
+  teller.take_up();
+  EXPECT_FALSE(loop_.run_until([] { return false; }, std::chrono::seconds(1))) << "it was not answered in time";
+  config_.cmapctl = good;
+  config_.timeout = std::chrono::seconds(20);
+  teller.tell(ClusterWord::look);
+  EXPECT_TRUE(loop_.run_until([&] { return answer.has_value(); }));
+  EXPECT_TRUE(answer && answer->done);
+  EXPECT_THAT(log(), HasSubstr("runtime.force_gather=yes"));
 }
 
 TEST_F(AClusterTeller, LooksAgainOnlyAfterAPause) {
