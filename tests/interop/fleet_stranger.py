@@ -7,6 +7,10 @@ import struct
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "host"))
+
+from iwarp_stranger import crc32c  # noqa: E402  pylint: disable=wrong-import-position
+
 GROUP = b"hapair"
 AGREED, TRY_AGAIN = 2, 6
 WORDS = 24
@@ -42,15 +46,6 @@ class Group:
     def send(self, message):
         part = Part(message, len(message))
         self.patiently(lambda: self.cpg.cpg_mcast_joined(self.handle, AGREED, ctypes.byref(part), 1), "cpg_mcast_joined")
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def message(pair, node, partner, version=1):
