@@ -188,6 +188,24 @@ Exit promote(const Common& common, const ClusterOptions& options) {
   return complain(common, {Exit::failed, pool.error()});
 }
 
+Exit epoch_to_keep(const Common& common, const ClusterOptions& options) {
+  const auto status = status_of(common);
+  if (!status) return complain(common, status.error());
+  const PoolStatus* pool = pool_in(*status, options.pool);
+  if (pool == nullptr) return complain(common, {Exit::failed, no_such_pool(*status, options.pool)});
+  const std::uint64_t known = std::max({options.above, pool->highest_epoch(), pool->epoch(), pool->claim()});
+  if (known > agent::kHighestKeptEpoch) {
+    return complain(
+        common, {Exit::failed, fmt::format("epoch {} is none that {} can have been served at", known, options.pool)});
+  }
+  if (common.json) {
+    print_json({{"pool", options.pool}, {"epoch", known + agent::kClaimReach}});
+  } else {
+    print(fmt::format("{}\n", known + agent::kClaimReach));
+  }
+  return Exit::ok;
+}
+
 Exit demote(const Common& common, const ClusterOptions& options) {
   if (const auto refused = order(common, options, false)) {
     return complain(common, {Exit::failed, "refused: " + *refused});

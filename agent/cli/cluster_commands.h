@@ -23,6 +23,10 @@ std::expected<control::v1::StatusReply, Failure> status_of(const Common& common)
 Exit promote(const Common& common, const ClusterOptions& options);
 Exit demote(const Common& common, const ClusterOptions& options);
 
+// Prints the epoch that the cluster is to keep before it promotes the pool here: none at which this node then claims it
+// is higher, so a promotion that is not seen to its end is known to the next one, wherever that is.
+Exit epoch_to_keep(const Common& common, const ClusterOptions& options);
+
 // The exit status is that of an OCF agent's monitor (OCF Resource Agent API 1.1, section "Exit status codes"): 8
 // promoted (191 where something is degraded), 0 not promoted (190), 9 promoted and failed, 7 nothing runs and no agent
 // that could start it, 1 no agent and it may run, 5 this node's agent is not for a cluster, 6 no such pool.

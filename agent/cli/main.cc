@@ -148,7 +148,13 @@ void add_cluster(CLI::App& app, Arguments& a) {
   CLI::App* promoted = of_pool(add_command(*cluster, a, "promote", "serve it here, as the cluster wants",
                                            [&a] { return promote(a.common, a.cluster); }));
   in_time(promoted);
-  promoted->add_option("--above", a.cluster.above, "the highest epoch that the cluster has seen it served at");
+  const auto above = [&a](CLI::App* command) {
+    command->add_option("--above", a.cluster.above, "the highest epoch that the cluster keeps of it");
+  };
+  above(promoted);
+  above(
+      of_pool(add_command(*cluster, a, "epoch", "prints which epoch the cluster is to keep before it promotes it here",
+                          [&a] { return epoch_to_keep(a.common, a.cluster); })));
   in_time(of_pool(add_command(*cluster, a, "demote", "stop it here, for the cluster to have it elsewhere",
                               [&a] { return demote(a.common, a.cluster); })));
   in_time(of_pool(add_command(*cluster, a, "monitor",

@@ -371,6 +371,8 @@ class Engine {
     return wanted_.pools[index];
   }
   [[nodiscard]] const PartnerPool* partner_pool(PoolIndex index) const;
+  [[nodiscard]] Epoch known_epoch(PoolIndex index) const;
+  [[nodiscard]] Epoch epoch_to_claim(PoolIndex index) const;
   [[nodiscard]] bool partner_able() const;  // alive, its agent answers, and it does not leave
   std::uint64_t new_decision();
 

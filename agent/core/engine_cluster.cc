@@ -11,13 +11,6 @@ namespace hapair::agent {
 
 using heartbeat::Verdict;
 
-namespace {
-
-// No pool comes to so many epochs: there is room above it for what is added.
-constexpr std::uint64_t kHighestKept = std::uint64_t{1} << 62;
-
-}  // namespace
-
 void Engine::command_promote(Instant now, const OperatorCommand& command) {
   if (!config_.policy.cluster_decides) {
     return refuse(now, command, "no cluster decides here (arbiter is not \"pacemaker\"): use hapair takeover");
@@ -35,7 +28,7 @@ void Engine::command_promote(Instant now, const OperatorCommand& command) {
     return refuse(now, command,
                   fmt::format("{} did not stop here, so nothing is begun with it: {}", name, pool.reason));
   }
-  if (command.above.value() > kHighestKept) {
+  if (command.above.value() > kHighestKeptEpoch) {
     return refuse(now, command,
                   fmt::format("epoch {} is none that {} can have been served at: correct what the cluster keeps of it "
                               "(property hapair-epoch-{})",
@@ -59,6 +52,22 @@ void Engine::command_promote(Instant now, const OperatorCommand& command) {
   record(now, Severity::notice, "command", index, pool.decision,
          fmt::format("{}: {} wants it served here", name, command.by));
   out_.reply = CommandReply{true, fmt::format("{} is brought here", name), pool.decision};
+}
+
+Epoch Engine::known_epoch(PoolIndex index) const {
+  const PartnerPool* partner = partner_pool(index);
+  const Pool& pool = pools_[index];
+  return std::max({wanted_.pools[index].epoch, pool.partner_known, pool.ordered_above,
+                   partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
+}
+
+// At most kClaimReach above what is known, so that a cluster can keep it before there is a claim.
+Epoch Engine::epoch_to_claim(PoolIndex index) const {
+  // Above what the partner may have made durable, on this node's own answer, just before it went silent.
+  const Epoch claim = known_epoch(index).next().next();
+  // Two that do not hear each other never come to the same: the one side's are odd, the other's even.
+  const bool other_sides = claim.value() % 2 == (own_side_ == ccm::PairSide::lower ? 0 : 1);
+  return config_.policy.cluster_decides && other_sides ? claim.next() : claim;
 }
 
 void Engine::command_demote(Instant now, const OperatorCommand& command) {

@@ -264,6 +264,7 @@ struct PoolReport {
   std::optional<Instant> expiry;      // when that is, since this node's claim is decided
   bool ordered = false;               // the cluster wants it here
   bool may_be_held = false;           // by what is on disk, on its way there, or may be there
+  Epoch highest;                      // that this node knows of; it claims it at most at kClaimReach above it
 };
 
 }  // namespace hapair::agent

@@ -243,15 +243,7 @@ void Engine::enter(Instant now, PoolIndex index) {
       pool.bound = now + plan(index).vetoes_time + stop_bound(index) + kRequestMargin;
       return;
     case PoolState::claiming: {
-      const PartnerPool* partner = partner_pool(index);
-      PoolDurable& record = draft(index);
-      // Above what the partner may have made durable, on this node's own answer, just before it went silent.
-      const Epoch known = std::max({record.epoch, pool.partner_known, pool.ordered_above,
-                                    partner ? partner->epoch : Epoch(), partner ? partner->claim : Epoch()});
-      record.claim = known.next().next();
-      // Two that do not hear each other never come to the same: the one side's are odd, the other's even.
-      const bool other_sides = record.claim.value() % 2 == (own_side_ == ccm::PairSide::lower ? 0 : 1);
-      if (config_.policy.cluster_decides && other_sides) record.claim = record.claim.next();
+      draft(index).claim = epoch_to_claim(index);
       if (config_.policy.fences && pool.claim_cause == ClaimCause::verdict && !reboot_awaited(index) &&
           !fence_counted() && !fence_under_way()) {
         pool.fence_counted = true;

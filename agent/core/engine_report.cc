@@ -438,7 +438,8 @@ PoolReport Engine::pool_report(PoolIndex index) const {
           .expiry = expiry_at(index),
           .ordered = pool.ordered,
           .may_be_held = doubtful_ || record.held || wanted_.pools[index].held ||
-                         (in_flight_ && in_flight_->state.pools[index].held)};
+                         (in_flight_ && in_flight_->state.pools[index].held),
+          .highest = known_epoch(index)};
 }
 
 }  // namespace hapair::agent

@@ -52,6 +52,11 @@ struct FenceReport {
   bool by_partner = false;   // confirmed by the partner itself: it lives, and has stopped every pool (poison)
 };
 
+// No pool comes to an epoch above it: there is room over it for what is added.
+inline constexpr std::uint64_t kHighestKeptEpoch = std::uint64_t{1} << 62;
+// A claim is at most so far above the highest epoch that its node knows of.
+inline constexpr std::uint64_t kClaimReach = 3;
+
 // What must survive a crash of this node, pool by pool. Written whole, before anything that rests on it is done.
 struct PoolDurable {
   PoolName pool;

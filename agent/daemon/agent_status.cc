@@ -251,6 +251,7 @@ void Agent::describe_pools(control::v1::StatusReply& reply) const {
     pool.set_armed(report.armed);
     pool.set_ordered(report.ordered);
     pool.set_may_be_held(report.may_be_held);
+    pool.set_highest_epoch(report.highest.value());
     if (report.expiry) pool.set_expiry_ns(ns_of(*report.expiry));
     for (std::size_t r = 0; r < config.resources.size(); ++r) {
       const ResourceStatus& status = engine_.sequence(i).status(r);

@@ -33,6 +33,8 @@ struct Plan {
 Plan draw_plan(std::uint64_t seed);
 // Its part for a share of the seeds: rails with the shipped handshake and session, and what happens to them.
 void add_rails(Plan& plan, std::uint64_t seed);
+// Likewise: Pacemaker decides.
+void add_cluster(Plan& plan, std::uint64_t seed);
 // The same, and where hours would pass it goes on as soon as all is well: many times as fast.
 Plan without_quiet(Plan plan);
 // What the seed drew besides the acts, in one line.

@@ -540,6 +540,7 @@ Plan draw_plan(std::uint64_t seed) {
   add_rails(plan, seed);
   add_notices(plan, seed);
   add_rare(plan, seed);
+  add_cluster(plan, seed);
   return plan;
 }
 
@@ -558,13 +559,14 @@ std::string describe(const WorldOptions& options) {
       "storage "
       "{}), giveback by itself {} (bound {:.0f} s), hands over at a shutdown {}, writes outlive their agent {}, failed "
       "writes "
-      "land {}, rails {}, beats on the mailbox disks {}",
+      "land {}, rails {}, beats on the mailbox disks {}, Pacemaker decides {}",
       ms_of(options.monitor_interval) / 1000, yes(options.network), yes(options.vetoes), yes(policy.automatic_takeover),
       ms_of(policy.takeover_hold),
       policy.storage_stalled ? fmt::format("{:.0f} ms", ms_of(*policy.storage_stalled)) : "no",
       yes(policy.automatic_giveback), ms_of(policy.giveback_bound) / 1000, yes(policy.hand_over_at_shutdown),
       yes(options.write_survives), yes(options.failed_write_lands),
-      options.rails == 0 ? "stood in for" : std::to_string(options.rails), yes(options.mailbox_beats));
+      options.rails == 0 ? "stood in for" : std::to_string(options.rails), yes(options.mailbox_beats),
+      yes(options.pacemaker));
 }
 
 }  // namespace hapair::world

@@ -65,9 +65,24 @@ World::World(const WorldOptions& options) : options_(options), random_(options_.
   checkers_.push_back(fault_checker());
   checkers_.push_back(resource_order_checker());
   checkers_.push_back(fence_checker());
+  if (options_.pacemaker) {
+    pacemaker_.emplace(*this, options_.seed);
+    schedule(PacemakerModel::kTurn, Scope::world, 0, [this] { pacemaker_turn(); });
+  }
   if (!rails_) return;
   checkers_.push_back(ports_checker());
   checkers_.push_back(session_checker());
+}
+
+void World::pacemaker_turn() {
+  pacemaker_->turn();
+  schedule(PacemakerModel::kTurn, Scope::world, 0, [this] { pacemaker_turn(); });
+}
+
+void World::cluster_told(NodeIndex by, agent::ClusterWord word) {
+  if (!nodes_[by].agent) return;
+  schedule(vary(milliseconds(100)), Scope::agent, by,
+           [this, by, word] { step(by, agent::ClusterTold{.word = word, .done = true, .took = milliseconds(100)}); });
 }
 
 void World::violation(std::string text) {
@@ -466,6 +481,7 @@ void World::set_network(bool up) {
 
 void World::repair_everything() {
   set_link(true);
+  if (pacemaker_) pacemaker_->repair();
   set_load({});
   network_up_ = true;
   for (MailboxDisk& disk : disks_) {

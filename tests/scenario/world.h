@@ -31,6 +31,7 @@
 #include "heartbeat/partner_watch.h"
 #include "tests/scenario/checker.h"
 #include "tests/scenario/leap_clock.h"
+#include "tests/scenario/pacemaker_model.h"
 
 namespace hapair::world {
 
@@ -71,6 +72,7 @@ struct WorldOptions {
   std::size_t rails = 0;
   // 1 or 3: mailbox disks, and a watchdog on each node; policy.mailbox_arbiter says whether leases rest on them.
   std::size_t mailbox_disks = 0;
+  bool pacemaker = false;      // it decides (pacemaker_model.h): with policy.cluster_decides
   bool mailbox_beats = false;  // beats and notices go over the mailbox disks too (world_disk_beats.cc)
   ccm::PoisonReset poison_reset = ccm::PoisonReset::watchdog;  // of a node that is poisoned and does not stop
   agent::EnginePolicy policy;
@@ -151,6 +153,9 @@ class World {
   // What the node's block of beats holds now is kept, and from then on read in place of what it writes.
   void record_block(NodeIndex node, std::size_t disk);
   void replay_block(NodeIndex node, std::size_t disk);
+  // Where the world has one.
+  PacemakerModel* pacemaker() { return pacemaker_ ? &*pacemaker_ : nullptr; }
+  void cluster_told(NodeIndex by, agent::ClusterWord word);  // it has done so
   void repair_everything();  // links, disks, resources, fence devices, hung agents, paused nodes
   void advance(Duration time);
   // Until `done` or `at_most` has passed; checked after every event.
@@ -162,6 +167,9 @@ class World {
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] bool powered(NodeIndex node) const { return nodes_[node].powered; }
   [[nodiscard]] bool paused(NodeIndex node) const { return nodes_[node].paused; }
+  [[nodiscard]] bool panicked(NodeIndex node) const { return nodes_[node].phase == ccm::BootPhase::panicked; }
+  [[nodiscard]] bool agent_hung(NodeIndex node) const { return nodes_[node].agent_hung; }
+  [[nodiscard]] std::uint64_t boots(NodeIndex node) const { return nodes_[node].boots; }  // of its power or a reset
   [[nodiscard]] bool wrong_key(NodeIndex node) const { return nodes_[node].wrong_key; }
   [[nodiscard]] const agent::Engine* engine(NodeIndex node) const;
   [[nodiscard]] const heartbeat::PartnerWatch* watch(NodeIndex node) const;
@@ -441,6 +449,7 @@ class World {
   void feed_watchdog(NodeIndex node);
   void watch_watchdog(NodeIndex node);
   void set_phase(NodeIndex node, ccm::BootPhase phase);
+  void pacemaker_turn();
   void agent_gone(NodeIndex node, ccm::ClientState how);
   void leave_if_done(NodeIndex node);
   void agent_left(NodeIndex node);
@@ -502,6 +511,7 @@ class World {
   std::vector<Told> told_;
   std::vector<std::string> violations_;
   std::vector<std::unique_ptr<Checker>> checkers_;
+  std::optional<PacemakerModel> pacemaker_;
   std::vector<std::uint64_t> ended_rows_;  // of the agents that have ended
   Duration leapt_{};
   Instant stirred_;  // when anything was last done to the world from outside

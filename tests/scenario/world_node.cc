@@ -344,8 +344,9 @@ void World::carry_out(NodeIndex index, agent::EngineOutput output) {
       run_ballot(index, *ballot);
     } else if (const auto* disks = std::get_if<agent::LookAtDisks>(&command)) {
       look_at_disks(index, disks->pool);
-    } else if (std::holds_alternative<agent::TellCluster>(command)) {
-      // The script is the cluster; what it is told is in the records.
+    } else if (const auto* told = std::get_if<agent::TellCluster>(&command)) {
+      // Else the script is the cluster; what it is told is in the records.
+      if (pacemaker_) pacemaker_->told(index, told->word);
     } else if (const auto* feed = std::get_if<agent::FeedUntil>(&command)) {
       node.agent->fed_until = *feed;
     } else if (const auto* phase = std::get_if<agent::SetPhase>(&command)) {

@@ -280,6 +280,22 @@ TEST_F(EngineFollows, an_epoch_that_cannot_be_is_refused) {
   EXPECT_NE(reply.text.find("hapair-epoch-pool-b"), std::string::npos) << reply.text;
 }
 
+TEST_F(EngineFollows, claims_within_reach_of_what_the_cluster_could_keep_before_there_was_a_claim) {
+  for (std::uint64_t kept = 0; kept < 7; ++kept) {
+    engine_.emplace(EngineConfig(engine_->config()));
+    partner_serial_ = 0;
+    settle();
+    verdict(Verdict::unreachable);
+    const std::uint64_t known = std::max<std::uint64_t>(kept, engine_->pool_report(0).highest.value());
+    OperatorCommand command{.kind = OperatorCommand::Kind::promote, .pools = {0}, .by = "root"};
+    command.above = Epoch(kept);
+    const EngineOutput out = step(command);
+    ASSERT_TRUE(out.persist);
+    EXPECT_GT(out.persist->state.pools[0].claim.value(), known);
+    EXPECT_LE(out.persist->state.pools[0].claim.value(), known + kClaimReach);
+  }
+}
+
 TEST_F(EngineFollows, maintenance_of_before_is_over) {
   DurableState kept;
   kept.boot_id = boot_;
