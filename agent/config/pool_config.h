@@ -103,8 +103,10 @@ struct PacemakerConfig {
   // `consensus`, instead of waiting until its token is lost.
   bool look_at_once = true;
   Duration consensus{};
-  bool request_fence = false;   // have Pacemaker fence it, also where Corosync still finds it
-  std::string partner_node{};   // what the cluster calls the partner; empty: as hapair does
+  bool request_fence = false;  // have Pacemaker fence it, also where Corosync still finds it
+  std::string node{};          // what the cluster calls this node, and the partner; empty: as hapair does
+  std::string partner_node{};
+  ParameterList resources{};    // what the cluster calls the storage-pair resource of a pool; others: as the pool
   std::string stonith_admin{};  // programs of Pacemaker's and Corosync's
   std::string cmapctl{};
   Duration timeout{};  // of a request

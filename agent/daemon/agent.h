@@ -16,6 +16,7 @@
 #include "agent/daemon/mailbox_arbiter.h"
 #include "agent/daemon/partner_link.h"
 #include "agent/shell/action_ledger.h"
+#include "agent/shell/alert_book.h"
 #include "agent/shell/cluster_teller.h"
 #include "agent/shell/control_server.h"
 #include "agent/shell/event_source.h"
@@ -76,6 +77,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   control::v1::FleetReply fleet() override;
   CommandReply command(const OperatorCommand& command) override;
   CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) override;
+  CommandReply cluster_alert(const ClusterAlert& alert) override;
 
  private:
   void step(const Event& event);
@@ -115,6 +117,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   ClusterTeller cluster_;
   PartnerFence partner_fence_;  // that the cluster asked for
   EventSource fence_limit_;
+  AlertBook alert_book_;                   // what Pacemaker tells; the engine never hears of it
   std::optional<MailboxArbiter> mailbox_;  // of arbiter mailbox
   std::unique_ptr<Fleet> fleet_;           // where it is configured
   std::unique_ptr<StateWriter> writer_;

@@ -236,6 +236,18 @@ TEST_F(AgentConfigFile, TheArbiterPacemakerWantsNoFenceDeviceOfItsOwn) {
   EXPECT_THAT(problems(given), IsEmpty());
 }
 
+TEST_F(AgentConfigFile, WhatTheClusterCallsTheResourcesIsOfPoolsThatAreThere) {
+  json given = least();
+  given["arbiter"] = "pacemaker";
+  given["pacemaker"] = {{"node", "alpha.example"}, {"resources", {{"pool-a", "tank"}}}};
+  EXPECT_THAT(problems(given), IsEmpty());
+  given["pacemaker"]["resources"] = {{"pool-x", "tank"}};
+  EXPECT_THAT(only_problem(given),
+              HasSubstr("pacemaker.resources.pool-x: found a pool \"pool-x\" that is not in pools"));
+  given["pacemaker"]["resources"] = {{"pool-a", "tank:0"}};
+  EXPECT_THAT(only_problem(given), HasSubstr("without the \":0\" of a clone's instance"));
+}
+
 TEST_F(AgentConfigFile, AFenceDeviceAgainstThisNodeItselfIsRefused) {
   json given = least();
   given["fencing"]["devices"][0]["options"]["plug"] = "alpha";
