@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "agent/config/alert_config.h"
 #include "agent/config/container_promise.h"
 #include "agent/config/reservation_config.h"
 #include "agent/config/resource_config.h"
@@ -332,6 +333,7 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   config.lease = read_lease(root);
   config.pacemaker = read_pacemaker(root);
   config.corosync = read_corosync(root);
+  config.alerts = read_alerts(root);
   config.fencing = read_fencing(root, config.pair, places);
   config.takeover = read_takeover(root);
   config.giveback = read_giveback(root);

@@ -32,6 +32,7 @@ struct AgentConfig {
   ArbiterKind arbiter = ArbiterKind::none;
   PacemakerConfig pacemaker;
   CorosyncConfig corosync;
+  std::vector<AlertAgentConfig> alerts;
   LeaseConfig lease;
   FencingConfig fencing;
   TakeoverConfig takeover;

@@ -118,6 +118,14 @@ struct CorosyncConfig {
   std::string group{};
 };
 
+// A program of the form of Pacemaker's alert agents, told what this node decides.
+struct AlertAgentConfig {
+  std::string path;  // absolute
+  std::string recipient{};
+  ParameterList options{};  // further variables of its environment: the instance attributes of an alert
+  Duration timeout{};
+};
+
 // Of ArbiterKind::mailbox.
 struct LeaseConfig {
   Duration duration{};  // how long a look at the mailbox disks lets a pool run

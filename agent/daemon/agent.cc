@@ -117,6 +117,9 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
           [this](const std::string& sentence) { tell(Severity::warning, "cluster-trouble", sentence); }),
       partner_fence_(config_.pair.partner),
       alert_book_(alert_scope(config_)),
+      pair_alerts_(config_.pair.node, config_.pair.partner, config_.fencing.devices),
+      alert_agents_(runner_, config_.alerts, "hapair-" HAPAIR_VERSION,
+                    [this](const std::string& sentence) { tell(Severity::warning, "alert-agent-failed", sentence); }),
       health_(config_.heartbeat.floor) {
   if (config_.arbiter != ArbiterKind::mailbox) return;
   mailbox_.emplace(
@@ -365,6 +368,7 @@ void Agent::tell(Severity severity, const std::string& kind, const std::string& 
 void Agent::log(Record record) {
   const LoggedRecord& kept = log_->append(std::move(record));
   if (server_) server_->publish(kept);
+  alert_agents_of(kept);
 }
 
 CommandReply Agent::command(const OperatorCommand& command) {

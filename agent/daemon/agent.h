@@ -16,11 +16,13 @@
 #include "agent/daemon/mailbox_arbiter.h"
 #include "agent/daemon/partner_link.h"
 #include "agent/shell/action_ledger.h"
+#include "agent/shell/alert_agents.h"
 #include "agent/shell/alert_book.h"
 #include "agent/shell/cluster_teller.h"
 #include "agent/shell/control_server.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/fencer.h"
+#include "agent/shell/pair_alerts.h"
 #include "agent/shell/partner_fence.h"
 #include "agent/shell/process.h"
 #include "agent/shell/record_log.h"
@@ -89,6 +91,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void forget_reservations() const;
   void tell(Severity severity, const std::string& kind, const std::string& text);
   void log(Record record);
+  void alert_agents_of(const LoggedRecord& record);
   void arm_wakeup();
   void take_leftovers();
   void look_at_self();
@@ -122,6 +125,8 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   std::unique_ptr<Fleet> fleet_;           // where it is configured
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;
+  PairAlerts pair_alerts_;  // which records are told to alert agents
+  AlertAgents alert_agents_;
   EventSource wakeup_;
   heartbeat::LocalHealth health_;
   EventSource next_self_look_;

@@ -1,4 +1,5 @@
-// What Pacemaker tells of its own decisions, as the agent keeps it: records for `hapair events` and `hapair why`.
+// Alerts both ways: what Pacemaker tells of its own decisions, as records for `hapair events` and `hapair why`; and
+// what this node decides, for alert agents of Pacemaker's form.
 #include <fmt/core.h>
 
 #include "agent/daemon/agent.h"
@@ -17,6 +18,15 @@ CommandReply Agent::cluster_alert(const ClusterAlert& alert) {
   AlertBook::Answer answer = alert_book_.take(clock_->now(), clock_->wall_us(), alert);
   for (Record& record : answer.records) log(std::move(record));
   return {.accepted = true, .text = std::move(answer.said)};
+}
+
+// `logged` is gone with the next record, which this may lead to.
+void Agent::alert_agents_of(const LoggedRecord& logged) {
+  if (config_.alerts.empty()) return;
+  std::optional<ClusterAlert> alert = pair_alerts_.take(logged.record);
+  if (!alert) return;
+  alert->wall_us = logged.wall_us;
+  alert_agents_.send(*alert);
 }
 
 }  // namespace hapair::agent

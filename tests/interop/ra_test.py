@@ -1,6 +1,7 @@
 """ocf:hapair:storage-pair and fence_hapair by their actions, on two real nodes in network namespaces (tests/host/iwarp_pair.py) whose arbiter is pacemaker,
 without a cluster around them: exit codes to the letter, what it says, and Debian's own checks of an agent."""
 
+import contextlib
 import glob
 import json
 import os
@@ -112,13 +113,17 @@ class World(unittest.TestCase):
     POOLS = [{"name": "pool-a", "home": "alpha", "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}]
 
     def setUp(self):
-        self.pair = Pair(BUILD, patience_ms=500, more={"arbiter": self.ARBITER, "pools": self.POOLS})
+        self.pair = Pair(BUILD, patience_ms=500, more={"arbiter": self.ARBITER, "pools": self.POOLS, **self.more()})
         self.addCleanup(self.pair.end)
         self.pair.start_all()
         self.pair.wait_connected("one", "two")
         for node in NODES:
             self.pair.wait_verdict(node, "alive")
             os.makedirs(self.pair.path(f"marks-{node}"))
+
+    def more(self):
+        """Further keys of both nodes' configurations."""
+        return {}
 
     def environment(self, node, timeout_ms=30000, **parameters):
         given = {"pool": "pool-a", "config": self.pair.path(f"{node}.json"), "hapair": f"{BUILD}/agent/cli/hapair",
@@ -379,6 +384,42 @@ class Alerts(World):
         self.pair.signal("alpha", "hapaird", signal.SIGKILL)
         self.pair.wait_until(lambda: self.pair.running["alpha", "hapaird"].poll() is not None, "hapaird of alpha is gone")
         self.alert("alpha", 3, "hapaird does not run on this node", kind="node", node="beta", desc="lost")
+
+
+class OwnAlerts(World):
+    """What hapair itself decides, told to a sample of Pacemaker's own alert agents."""
+
+    def more(self):
+        folder = tempfile.mkdtemp(prefix="hapair-alerts-")
+        self.addCleanup(shutil.rmtree, folder)
+        agent = os.path.join(folder, "alert_file.sh")
+        shutil.copy("/usr/share/pacemaker/alerts/alert_file.sh.sample", agent)
+        os.chmod(agent, 0o755)
+        self.file = os.path.join(folder, "told")
+        return {"alerts": [{"path": agent, "recipient": self.file, "options": {"debug_exec_order": "true"}}]}
+
+    def wait_told(self, sentence):
+        def told():
+            with contextlib.suppress(FileNotFoundError), open(self.file, encoding="utf-8") as file:
+                return sentence in file.read()
+            return False
+        self.pair.wait_until(told, f"the alert agent was told: {sentence}")
+
+    def test_pacemakers_sample_writes_what_happened(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.wait_told("Resource operation 'start' for 'pool-a' on 'alpha': ok")
+        self.expect("alpha", "demote", SUCCESS)
+        self.wait_told("Resource operation 'stop' for 'pool-a' on 'alpha': ok")
+        for program in ("hapaird", "ccmd"):
+            self.pair.signal("alpha", program, signal.SIGKILL)
+        for rail in self.pair.rails.values():
+            rail.tell("both", "cut")
+        self.wait_told("Node 'alpha' is now 'lost'")
+        with open(self.file, encoding="utf-8") as file:
+            self.assertRegex(file.read(), r"(?m)^0001\. +\d\d:\d\d:\d\d\.\d{6} ", "its number and time come first, as it asked for")
+        self.assertEqual(self.pair.told("beta", "alert-agent-failed"), [])
 
 
 class OtherArbiter(World):
