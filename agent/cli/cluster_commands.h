@@ -32,6 +32,10 @@ Exit epoch_to_keep(const Common& common, const ClusterOptions& options);
 // that could start it, 1 no agent and it may run, 5 this node's agent is not for a cluster, 6 no such pool.
 Exit cluster_monitor(const Common& common, const ClusterOptions& options);
 
+// For the alert agent (resource-agents/alert_hapair): tells hapaird what Pacemaker says in CRM_alert_*. 2 where that is
+// no alert, 3 where hapaird does not run; never waits for long.
+Exit tell_alert(const Common& common);
+
 // For the fence agent (resource-agents/fence_hapair). Has the partner's node reset, and waits until it is seen in
 // another life of its kernel, which alone is success, or the timeout has passed.
 Exit fence_partner(const Common& common, const std::string& node, std::uint32_t timeout_s);

@@ -27,6 +27,21 @@
 #include "ccm/watchdog/configured_watchdog.h"
 
 namespace hapair::cli {
+
+std::expected<std::string, Failure> run_dir_of(const Common& common) {
+  const auto document = ccm::load_document(common.config);
+  if (!document) {
+    return std::unexpected(Failure{Exit::configuration, document.error().lines().front() +
+                                                            " (give another file with --config, or the agent's "
+                                                            "socket with --socket)"});
+  }
+  ccm::ConfigProblems problems(common.config);
+  ccm::ConfigObject root(&*document, "", problems);
+  std::string run_dir = root.text("run_dir", "/run/hapair");
+  if (!problems.empty()) return std::unexpected(Failure{Exit::configuration, problems.lines().front()});
+  return run_dir;
+}
+
 namespace {
 
 using control::v1::Request;
@@ -41,21 +56,6 @@ Style style_of_terminal() {
   winsize size{};
   if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) style.width = size.ws_col;
   return style;
-}
-
-// The node's run_dir. Only this key is looked at: an agent that runs is asked even where its file was broken since.
-std::expected<std::string, Failure> run_dir_of(const Common& common) {
-  const auto document = ccm::load_document(common.config);
-  if (!document) {
-    return std::unexpected(Failure{Exit::configuration, document.error().lines().front() +
-                                                            " (give another file with --config, or the agent's "
-                                                            "socket with --socket)"});
-  }
-  ccm::ConfigProblems problems(common.config);
-  ccm::ConfigObject root(&*document, "", problems);
-  std::string run_dir = root.text("run_dir", "/run/hapair");
-  if (!problems.empty()) return std::unexpected(Failure{Exit::configuration, problems.lines().front()});
-  return run_dir;
 }
 
 std::expected<ControlClient, Failure> connect(const Common& common) {
@@ -181,9 +181,7 @@ Exit show_why(const Common& common, std::uint64_t decision) {
   }
   if (common.json) {
     Json records = Json::array();
-    for (const auto& record : reply->records().records()) {
-      if (record.decision() == decision) records.push_back(json_of(record));
-    }
+    for (const auto* record : records_of(reply->records(), decision)) records.push_back(json_of(*record));
     print_json({{"node", reply->records().node()},
                 {"decision", decision},
                 {"records", std::move(records)},

@@ -34,6 +34,9 @@ struct MoveOptions {
 
 // One request to the agent of this node.
 std::expected<control::v1::Reply, Failure> ask(const Common& common, const control::v1::Request& request);
+// The node's run_dir, as the configuration says. Only this key is looked at: an agent that runs is asked even where its
+// file was broken since.
+std::expected<std::string, Failure> run_dir_of(const Common& common);
 
 Exit show_status(const Common& common);
 Exit show_fleet(const Common& common);                        // where there is none too: the answer says so

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <array>
@@ -12,8 +13,6 @@ namespace {
 
 using control::v1::Error;
 using control::v1::Reply;
-
-constexpr int kPatienceMs = 10'000;  // a healthy agent answers within milliseconds
 
 Failure not_running(const std::string& path) {
   return {Exit::not_running, "hapaird does not run on this node (nobody answers at " + path +
@@ -30,9 +29,16 @@ Failure failure_of(const Error& error) {
   return {Exit::failed, (rights ? "not permitted: " : "") + error.text()};
 }
 
+Failure hangs(const std::string& path, Duration patience) {
+  return {Exit::failed, "hapaird at " + path + " took the connection but gave no answer for " +
+                            std::to_string(patience / std::chrono::seconds(1)) +
+                            " s: it hangs, and its watchdog restarts it; look again, or see: "
+                            "journalctl -u hapaird -n 50"};
+}
+
 }  // namespace
 
-std::expected<ControlClient, Failure> ControlClient::connect(const std::string& path) {
+std::expected<ControlClient, Failure> ControlClient::connect(const std::string& path, Duration patience) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -41,15 +47,20 @@ std::expected<ControlClient, Failure> ControlClient::connect(const std::string& 
   path.copy(address.sun_path, path.size());
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return std::unexpected(Failure{Exit::failed, errno_text("no socket can be made")});
+  // Of connect() too, which otherwise waits without end while the queue of an agent that hangs is full.
+  const timeval limit{.tv_sec = patience / std::chrono::seconds(1), .tv_usec = 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == EAGAIN) return std::unexpected(hangs(path, patience));
     if (errno == ENOENT || errno == ECONNREFUSED) return std::unexpected(not_running(path));
     if (errno == EACCES) {
+      const char* group = path.ends_with("/alerts.sock") ? "haclient" : "hapair";
       return std::unexpected(Failure{
-          Exit::failed, "not permitted to open " + path + ": run this as root or as a member of the group hapair"});
+          Exit::failed, "not permitted to open " + path + ": run this as root or as a member of the group " + group});
     }
     return std::unexpected(Failure{Exit::failed, errno_text("no connection to hapaird at " + path)});
   }
-  return ControlClient(std::move(fd), path);
+  return ControlClient(std::move(fd), path, patience);
 }
 
 std::expected<Reply, Failure> ControlClient::ask(control::v1::Request request) {
@@ -82,15 +93,10 @@ std::expected<Reply, Failure> ControlClient::receive(bool without_end) {
       return reply;
     }
     pollfd waiting{fd_.get(), POLLIN, 0};
-    const int ready = ::poll(&waiting, 1, without_end ? -1 : kPatienceMs);
+    const int ready =
+        ::poll(&waiting, 1, without_end ? -1 : static_cast<int>(patience_ / std::chrono::milliseconds(1)));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) {
-      return std::unexpected(
-          Failure{Exit::failed, "hapaird at " + path_ + " took the connection but gave no answer for " +
-                                    std::to_string(kPatienceMs / 1000) +
-                                    " s: it hangs, and its watchdog restarts it; look again, or see: "
-                                    "journalctl -u hapaird -n 50"});
-    }
+    if (ready == 0) return std::unexpected(hangs(path_, patience_));
     const ssize_t n = ::recv(fd_.get(), bytes.data(), bytes.size(), 0);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return std::unexpected(closed_by_agent(path_));

@@ -21,9 +21,13 @@ struct Failure {
   std::string text;
 };
 
+inline constexpr Duration kAgentPatience = std::chrono::seconds(10);  // a healthy agent answers within milliseconds
+
 class ControlClient {
  public:
-  static std::expected<ControlClient, Failure> connect(const std::string& socket_path);
+  // `patience`: the longest wait for each of the connection, a request to be taken, and an answer.
+  static std::expected<ControlClient, Failure> connect(const std::string& socket_path,
+                                                       Duration patience = kAgentPatience);
 
   // One request and its reply; an Error in it is a Failure.
   std::expected<control::v1::Reply, Failure> ask(control::v1::Request request);
@@ -31,11 +35,13 @@ class ControlClient {
   std::expected<control::v1::RecordEntry, Failure> next_followed();
 
  private:
-  ControlClient(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  ControlClient(Fd fd, std::string path, Duration patience)
+      : fd_(std::move(fd)), path_(std::move(path)), patience_(patience) {}
   std::expected<control::v1::Reply, Failure> receive(bool without_end);
 
   Fd fd_;
   std::string path_;
+  Duration patience_;
   control::FrameReader reader_{control::kMaxReplyBytes};
 };
 

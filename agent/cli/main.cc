@@ -135,9 +135,11 @@ void add_cluster_fencing(CLI::App& cluster, Arguments& a) {
 
 void add_cluster(CLI::App& app, Arguments& a) {
   CLI::App* cluster =
-      app.add_subcommand("cluster", "for Pacemaker's resource and fence agent, where the arbiter is pacemaker");
+      app.add_subcommand("cluster", "for Pacemaker's resource, fence and alert agents, where the arbiter is pacemaker");
   add_cluster_fencing(*cluster, a);
   cluster->require_subcommand(1);
+  add_command(*cluster, a, "alert", "record what Pacemaker tells its alert agents, in CRM_alert_* of the environment",
+              [&a] { return tell_alert(a.common); });
   const auto of_pool = [&a](CLI::App* command) {
     command->add_option("pool", a.cluster.pool, "which")->required();
     return command;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string_view>
 
 namespace hapair::cli {
@@ -59,6 +60,70 @@ std::string outcome_of(const std::vector<const RecordEntry*>& records) {
   return verdict.empty() ? out : verdict + "; " + out;
 }
 
+std::int64_t when_of(const RecordEntry* record) { return record->when_ns(); }
+
+// What Pacemaker decided, as its alerts told it (agent/shell/alert_book.h).
+bool is_clusters(const RecordEntry& record) {
+  return record.kind() == "pacemaker-node" || record.kind() == "pacemaker-fencing" ||
+         record.kind() == "pacemaker-resource";
+}
+
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+constexpr std::int64_t kLongestCauseNs = 300 * kSecondNs;
+constexpr std::int64_t kPoolTailNs = 30 * kSecondNs;
+constexpr std::int64_t kVerdictTailNs = 300 * kSecondNs;
+
+// Which of Pacemaker's decisions belong to one of hapair's.
+struct ClusterShare {
+  std::int64_t from_ns = 0;
+  std::int64_t before_ns = 0;
+  std::vector<std::string> pools;  // empty: all
+
+  [[nodiscard]] bool has(const RecordEntry& record) const {
+    if (!is_clusters(record) || record.when_ns() < from_ns || record.when_ns() >= before_ns) return false;
+    return record.pool().empty() || pools.empty() || std::ranges::find(pools, record.pool()) != pools.end();
+  }
+};
+
+// Since when the partner has not been alive, as seen at `at_ns`; `at_ns` itself where it is alive.
+std::int64_t unwell_since(const RecordsReply& records, std::int64_t at_ns) {
+  std::int64_t since_ns = at_ns;
+  for (int i = records.records_size() - 1; i >= 0; --i) {
+    const RecordEntry& verdict = records.records(i);
+    if (verdict.kind() != "verdict" || verdict.when_ns() > at_ns) continue;
+    if (field_of(verdict, "verdict") == "alive") break;
+    for (const RecordEntry& record : records.records()) {
+      if (record.decision() == verdict.decision()) since_ns = std::min(since_ns, record.when_ns());
+    }
+  }
+  return std::max(since_ns, at_ns - kLongestCauseNs);
+}
+
+// `own`: the decision's records, by their time.
+ClusterShare cluster_share(const RecordsReply& records, const std::vector<const RecordEntry*>& own) {
+  ClusterShare share;
+  const auto is_verdict = [](const RecordEntry* record) { return record->kind() == "verdict"; };
+  for (const RecordEntry* record : own) {
+    if (!record->pool().empty() && std::ranges::find(share.pools, record->pool()) == share.pools.end()) {
+      share.pools.push_back(record->pool());
+    }
+  }
+  const auto verdict = std::ranges::find_if(own, is_verdict);
+  const std::int64_t first_ns = own.front()->when_ns();
+  const std::int64_t last_ns = own.back()->when_ns();
+  const bool returned = verdict != own.end() && field_of(**verdict, "verdict") == "alive";
+  share.from_ns = returned ? first_ns : unwell_since(records, first_ns);
+  share.before_ns = last_ns + (verdict == own.end() ? kPoolTailNs : kVerdictTailNs);
+  for (const RecordEntry& record : records.records()) {
+    if (record.when_ns() <= last_ns || record.decision() == 0 || record.decision() == own.front()->decision()) continue;
+    const bool of_pools = std::ranges::find(share.pools, record.pool()) != share.pools.end();
+    const bool moves = record.kind() == "command" || record.kind() == "pool-state";
+    if (record.kind() == "verdict" || (of_pools && moves))
+      share.before_ns = std::min(share.before_ns, record.when_ns());
+  }
+  return share;
+}
+
 }  // namespace
 
 std::string field_of(const RecordEntry& record, std::string_view name) {
@@ -85,20 +150,33 @@ std::vector<std::uint64_t> decisions_in(const RecordsReply& records) {
   return out;
 }
 
-std::string why_text(const RecordsReply& records, std::uint64_t decision, const Style& style) {
+std::vector<const RecordEntry*> records_of(const RecordsReply& records, std::uint64_t decision) {
   std::vector<const RecordEntry*> chosen;
   for (const RecordEntry& record : records.records()) {
-    if (record.decision() == decision) chosen.push_back(&record);
+    if (decision != 0 && record.decision() == decision) chosen.push_back(&record);
   }
-  if (chosen.empty()) return {};
-  const std::string outcome = outcome_of(chosen);
+  if (chosen.empty()) return chosen;
   // Evidence is told when it has led to a verdict, but it was observed before.
-  std::ranges::stable_sort(chosen, {}, [](const RecordEntry* record) { return record->when_ns(); });
+  std::ranges::stable_sort(chosen, {}, when_of);
+  const ClusterShare share = cluster_share(records, chosen);
+  for (const RecordEntry& record : records.records()) {
+    if (share.has(record)) chosen.push_back(&record);
+  }
+  std::ranges::stable_sort(chosen, {}, when_of);
+  return chosen;
+}
+
+std::string why_text(const RecordsReply& records, std::uint64_t decision, const Style& style) {
+  const std::vector<const RecordEntry*> chosen = records_of(records, decision);
+  if (chosen.empty()) return {};
+  std::vector<const RecordEntry*> own;
+  std::ranges::copy_if(chosen, std::back_inserter(own), [](const RecordEntry* each) { return !is_clusters(*each); });
+  const std::string outcome = outcome_of(own);
   std::size_t word = 0;
   for (const RecordEntry* record : chosen) word = std::max(word, step_word(*record).size());
   const std::int64_t first_ns = chosen.front()->when_ns();
   // The wall clock of the first moment, by way of one record that has both times.
-  const std::int64_t first_us = chosen.back()->wall_us() - (chosen.back()->when_ns() - first_ns) / 1000;
+  const std::int64_t first_us = own.back()->wall_us() - (own.back()->when_ns() - first_ns) / 1000;
 
   std::string out = fmt::format("Decision {} of {}, from {} UTC", decision, records.node(), wall_text(first_us, true));
   if (!outcome.empty()) out += ": " + outcome;
@@ -110,7 +188,9 @@ std::string why_text(const RecordsReply& records, std::uint64_t decision, const 
                        toned(wrapped(step_text(*record), indent, style.width), tone_of(*record), style));
   }
   const auto took = static_cast<double>(chosen.back()->when_ns() - first_ns) / 1e6;
-  return out + fmt::format("\n{} steps in {:.1f} ms\n", chosen.size(), took);
+  const std::size_t clusters = chosen.size() - own.size();
+  return out + fmt::format("\n{} steps in {:.1f} ms{}\n", chosen.size(), took,
+                           clusters == 0 ? "" : fmt::format(", {} of them Pacemaker's", clusters));
 }
 
 }  // namespace hapair::cli

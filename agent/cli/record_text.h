@@ -21,6 +21,15 @@ std::string field_of(const control::v1::RecordEntry& record, std::string_view na
 // operator, fenced, or found the partner other than alive.
 std::vector<std::uint64_t> decisions_in(const control::v1::RecordsReply& records);
 
+// The records of a decision, in the order of what they tell of, and between them what Pacemaker decided meanwhile:
+// about the pair's nodes, and about the pools of that decision. Of Pacemaker's it is taken what came
+//  - since the partner was last seen alive, at most five minutes before the decision's own first record;
+//  - until the partner is seen otherwise or something else is begun with those pools, at most half a minute after the
+//    last one, and five minutes of a decision that is a verdict.
+// Empty where there is none.
+std::vector<const control::v1::RecordEntry*> records_of(const control::v1::RecordsReply& records,
+                                                        std::uint64_t decision);
+
 // The timeline of `decision`: milliseconds from its first record, what happened, how long it took. Records that have no
 // such number are passed over. Empty where there is none.
 std::string why_text(const control::v1::RecordsReply& records, std::uint64_t decision, const Style& style);

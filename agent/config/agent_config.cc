@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "agent/config/alert_config.h"
 #include "agent/config/container_promise.h"
 #include "agent/config/reservation_config.h"
 #include "agent/config/resource_config.h"
@@ -19,6 +20,7 @@ namespace {
 using ccm::ConfigObject;
 
 constexpr double kHourMs = 3'600'000;
+constexpr std::size_t kMaxResourceId = 255;
 constexpr std::size_t kMaxSocketPath = 107;  // sockaddr_un.sun_path with its final zero is 108 bytes
 
 std::string ms_text(Duration d) {
@@ -174,7 +176,9 @@ void check_folders(ConfigObject& root, const AgentConfig& config) {
                                                              "), which is gone after a reboot; what a node knows about "
                                                              "its pools must outlive one");
   }
-  const std::string socket = config.control_socket();
+  // Of the two in run_dir the one with the longer path.
+  const std::string socket = std::max(config.control_socket(), config.alert_socket(),
+                                      [](const auto& a, const auto& b) { return a.size() < b.size(); });
   if (socket.size() > kMaxSocketPath) {
     root.problems().add_sentence(root.path("run_dir"),
                                  "the control socket's path " + socket + " has " + std::to_string(socket.size()) +
@@ -203,7 +207,9 @@ PacemakerConfig read_pacemaker(ConfigObject& root) {
   config.look_at_once = pacemaker.boolean("look_at_once", true);
   config.consensus = std::chrono::milliseconds(pacemaker.integer("consensus_ms", 300, 100, 10'000));
   config.request_fence = pacemaker.boolean("request_fence", false);
+  config.node = pacemaker.text("node", "");
   config.partner_node = pacemaker.text("partner_node", "");
+  config.resources = pacemaker.text_map("resources");
   config.stonith_admin = pacemaker.text("stonith_admin", "/usr/sbin/stonith_admin");
   config.cmapctl = pacemaker.text("corosync_cmapctl", "/usr/sbin/corosync-cmapctl");
   config.timeout = std::chrono::milliseconds(pacemaker.integer("timeout_ms", 60'000, 1000, 600'000));
@@ -222,6 +228,25 @@ CorosyncConfig read_corosync(ConfigObject& root) {
   }
   corosync.finish();
   return config;
+}
+
+void check_pacemaker_resources(ConfigObject& root, const AgentConfig& config) {
+  for (const auto& [pool, resource] : config.pacemaker.resources) {
+    const std::string where = root.path("pacemaker.resources." + pool);
+    const auto same = [&](const PoolConfig& other) { return other.name.view() == pool; };
+    if (std::ranges::none_of(config.pools, same)) {
+      std::string known;
+      for (const PoolConfig& each : config.pools) known += (known.empty() ? "" : ", ") + each.name.text();
+      root.problems().add(where, "a pool \"" + pool + "\" that is not in pools", known);
+    }
+    if (resource.empty() || resource.size() > kMaxResourceId ||
+        resource.find_first_of(" :\t\r\n") != std::string::npos) {
+      root.problems().add(
+          where, "\"" + resource + "\"",
+          "the id of a resource of the cluster, such as crm_resource --list shows it: without blanks and "
+          "without the \":0\" of a clone's instance");
+    }
+  }
 }
 
 // With no arbiter and nothing to fence with, a takeover after a failure can never be permitted.
@@ -308,6 +333,7 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   config.lease = read_lease(root);
   config.pacemaker = read_pacemaker(root);
   config.corosync = read_corosync(root);
+  config.alerts = read_alerts(root);
   config.fencing = read_fencing(root, config.pair, places);
   config.takeover = read_takeover(root);
   config.giveback = read_giveback(root);
@@ -324,6 +350,7 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   check_times(config, problems);
   check_folders(root, config);
   check_permits(root, config);
+  check_pacemaker_resources(root, config);
   check_container_promise(root, config);
   if (!problems.empty()) return std::unexpected(problems);
   return config;

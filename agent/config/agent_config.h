@@ -32,6 +32,7 @@ struct AgentConfig {
   ArbiterKind arbiter = ArbiterKind::none;
   PacemakerConfig pacemaker;
   CorosyncConfig corosync;
+  std::vector<AlertAgentConfig> alerts;
   LeaseConfig lease;
   FencingConfig fencing;
   TakeoverConfig takeover;
@@ -42,6 +43,8 @@ struct AgentConfig {
   AgentPlaces places;
 
   [[nodiscard]] std::string control_socket() const { return pair.run_dir + "/hapair.sock"; }
+  // Where Pacemaker's alert agent, which runs as hacluster, tells what it was told.
+  [[nodiscard]] std::string alert_socket() const { return pair.run_dir + "/alerts.sock"; }
 };
 
 std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(

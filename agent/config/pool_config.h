@@ -103,8 +103,10 @@ struct PacemakerConfig {
   // `consensus`, instead of waiting until its token is lost.
   bool look_at_once = true;
   Duration consensus{};
-  bool request_fence = false;   // have Pacemaker fence it, also where Corosync still finds it
-  std::string partner_node{};   // what the cluster calls the partner; empty: as hapair does
+  bool request_fence = false;  // have Pacemaker fence it, also where Corosync still finds it
+  std::string node{};          // what the cluster calls this node, and the partner; empty: as hapair does
+  std::string partner_node{};
+  ParameterList resources{};    // what the cluster calls the storage-pair resource of a pool; others: as the pool
   std::string stonith_admin{};  // programs of Pacemaker's and Corosync's
   std::string cmapctl{};
   Duration timeout{};  // of a request
@@ -114,6 +116,14 @@ struct PacemakerConfig {
 struct CorosyncConfig {
   bool fleet = false;  // tell a process group how this node stands, and show all that others tell (`hapair fleet`)
   std::string group{};
+};
+
+// A program of the form of Pacemaker's alert agents, told what this node decides.
+struct AlertAgentConfig {
+  std::string path;  // absolute
+  std::string recipient{};
+  ParameterList options{};  // further variables of its environment: the instance attributes of an alert
+  Duration timeout{};
 };
 
 // Of ArbiterKind::mailbox.

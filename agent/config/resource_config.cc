@@ -38,15 +38,6 @@ bool letters_and(std::string_view text, std::string_view others) {
   });
 }
 
-// Why `program` cannot be run; empty where it can.
-std::string why_not_runnable(const std::string& program) {
-  struct stat st{};
-  if (::stat(program.c_str(), &st) != 0) return "does not exist on this node";
-  if (!S_ISREG(st.st_mode)) return "is not a regular file";
-  if (::access(program.c_str(), X_OK) != 0) return "is not executable";
-  return "";
-}
-
 bool is_systemd_unit(std::string_view unit) {
   constexpr std::array<std::string_view, 7> kSuffixes{".service", ".socket", ".mount", ".automount",
                                                       ".target",  ".timer",  ".path"};
@@ -318,6 +309,14 @@ void check_fence_options(ConfigObject& device, const ParameterList& options, con
 }
 
 }  // namespace
+
+std::string why_not_runnable(const std::string& program) {
+  struct stat st{};
+  if (::stat(program.c_str(), &st) != 0) return "does not exist on this node";
+  if (!S_ISREG(st.st_mode)) return "is not a regular file";
+  if (::access(program.c_str(), X_OK) != 0) return "is not executable";
+  return "";
+}
 
 std::string circle_in(const std::vector<ResourceConfig>& resources) {
   // Takes away whatever waits for nothing that is left; what stays is in a circle or behind one.

@@ -105,7 +105,10 @@ void Engine::record_notes(Instant now, PoolIndex index, const PoolSequence::Outp
         break;
     }
     record(now, severity, std::move(kind), index, pools_[index].decision, std::move(text),
-           {{"resource", resource.name}, {"took_ms", took}, {"outcome", std::string(text_of(note.result.outcome))}});
+           {{"resource", resource.name},
+            {"action", std::string(text_of(note.action))},
+            {"took_ms", took},
+            {"outcome", std::string(text_of(note.result.outcome))}});
   }
 }
 

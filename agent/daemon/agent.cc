@@ -72,6 +72,21 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
   return out;
 }
 
+AlertScope alert_scope(const AgentConfig& config) {
+  const auto in_cluster = [](const std::string& given, const NodeName& name) {
+    return given.empty() ? name.text() : given;
+  };
+  AlertScope scope{.self = {config.pair.node, in_cluster(config.pacemaker.node, config.pair.node)},
+                   .partner = {config.pair.partner, in_cluster(config.pacemaker.partner_node, config.pair.partner)},
+                   .pools = {}};
+  for (const PoolConfig& pool : config.pools) {
+    const auto& resources = config.pacemaker.resources;
+    const auto named = std::ranges::find(resources, pool.name.text(), &std::pair<std::string, std::string>::first);
+    scope.pools.push_back({pool.name, named == resources.end() ? pool.name.text() : named->second});
+  }
+  return scope;
+}
+
 }  // namespace
 
 std::string ledger_folder(const AgentConfig& config) { return config.pair.run_dir + "/actions"; }
@@ -101,6 +116,10 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
           [this](const ClusterTold& told) { step(told); },
           [this](const std::string& sentence) { tell(Severity::warning, "cluster-trouble", sentence); }),
       partner_fence_(config_.pair.partner),
+      alert_book_(alert_scope(config_)),
+      pair_alerts_(config_.pair.node, config_.pair.partner, config_.fencing.devices),
+      alert_agents_(runner_, config_.alerts, "hapair-" HAPAIR_VERSION,
+                    [this](const std::string& sentence) { tell(Severity::warning, "alert-agent-failed", sentence); }),
       health_(config_.heartbeat.floor) {
   if (config_.arbiter != ArbiterKind::mailbox) return;
   mailbox_.emplace(
@@ -125,8 +144,11 @@ std::expected<void, std::string> Agent::start(const std::expected<std::optional<
                                               step(NotDurable{answer.generation, answer.error});
                                             }
                                           });
-  ControlOptions options{
-      .socket_path = config_.control_socket(), .group = "hapair", .node = config_.pair.node, .pools = {}};
+  ControlOptions options{.socket_path = config_.control_socket(),
+                         .group = "hapair",
+                         .alert_socket_path = config_.alert_socket(),
+                         .node = config_.pair.node,
+                         .pools = {}};
   for (const PoolConfig& pool : config_.pools) options.pools.push_back(pool.name);
   auto server = ControlServer::open(loop_, *clock_, std::move(options), *this, *log_);
   if (!server) return std::unexpected(server.error());
@@ -346,6 +368,7 @@ void Agent::tell(Severity severity, const std::string& kind, const std::string& 
 void Agent::log(Record record) {
   const LoggedRecord& kept = log_->append(std::move(record));
   if (server_) server_->publish(kept);
+  alert_agents_of(kept);
 }
 
 CommandReply Agent::command(const OperatorCommand& command) {

@@ -16,10 +16,13 @@
 #include "agent/daemon/mailbox_arbiter.h"
 #include "agent/daemon/partner_link.h"
 #include "agent/shell/action_ledger.h"
+#include "agent/shell/alert_agents.h"
+#include "agent/shell/alert_book.h"
 #include "agent/shell/cluster_teller.h"
 #include "agent/shell/control_server.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/fencer.h"
+#include "agent/shell/pair_alerts.h"
 #include "agent/shell/partner_fence.h"
 #include "agent/shell/process.h"
 #include "agent/shell/record_log.h"
@@ -76,6 +79,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   control::v1::FleetReply fleet() override;
   CommandReply command(const OperatorCommand& command) override;
   CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) override;
+  CommandReply cluster_alert(const ClusterAlert& alert) override;
 
  private:
   void step(const Event& event);
@@ -87,6 +91,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void forget_reservations() const;
   void tell(Severity severity, const std::string& kind, const std::string& text);
   void log(Record record);
+  void alert_agents_of(const LoggedRecord& record);
   void arm_wakeup();
   void take_leftovers();
   void look_at_self();
@@ -115,10 +120,13 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   ClusterTeller cluster_;
   PartnerFence partner_fence_;  // that the cluster asked for
   EventSource fence_limit_;
+  AlertBook alert_book_;                   // what Pacemaker tells; the engine never hears of it
   std::optional<MailboxArbiter> mailbox_;  // of arbiter mailbox
   std::unique_ptr<Fleet> fleet_;           // where it is configured
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;
+  PairAlerts pair_alerts_;  // which records are told to alert agents
+  AlertAgents alert_agents_;
   EventSource wakeup_;
   heartbeat::LocalHealth health_;
   EventSource next_self_look_;

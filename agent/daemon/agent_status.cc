@@ -63,6 +63,14 @@ void describe_watchdog(const ccm::WatchdogSelfLayout& watchdog, control::v1::Ccm
   out.set_container(static_cast<ccm::WatchdogKind>(watchdog.kind) == ccm::WatchdogKind::container);
 }
 
+void count_alerts(const AlertBook::Counts& counts, control::v1::ClusterAlertCounters& out) {
+  out.set_recorded(counts.recorded);
+  out.set_repeated(counts.repeated);
+  out.set_routine(counts.routine);
+  out.set_foreign(counts.foreign);
+  out.set_left_out(counts.left_out);
+}
+
 }  // namespace
 
 void Agent::describe_network(const ccm::NetworkSelfLayout& network, const ccm::NetworkConfig& config,
@@ -119,6 +127,7 @@ control::v1::StatusReply Agent::status() {
     fence.set_when_ns(fenced_at_ ? ns_of(*fenced_at_) : 0);
   }
   if (config_.arbiter == ArbiterKind::pacemaker) {
+    count_alerts(alert_book_.counts(), *reply.mutable_cluster_alerts());
     const std::string& name = config_.pacemaker.partner_node;
     reply.set_partner_in_cluster(name.empty() ? config_.pair.partner.text() : name);
   }

@@ -20,7 +20,8 @@ namespace hapair::agent {
 // Who is at the other end, as the kernel says (SO_PEERCRED, SO_PEERGROUPS).
 struct ControlPeer {
   bool may_act = false;
-  std::string name;  // "root (pid 4711)", for the records
+  std::string name;          // "root (pid 4711)", for the records
+  bool alerts_only = false;  // it came by the socket for Pacemaker's alerts
 };
 
 class ControlConnection {

@@ -137,12 +137,20 @@ std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(s
   // Protobuf would report a client's bad bytes on standard error, as often as it likes; they are answered and counted.
   google::protobuf::SetLogHandler(nullptr);
   std::unique_ptr<ControlServer> server(new ControlServer(loop, clock, std::move(options), handler, log));
-  if (auto listening = server->listen(); !listening) return std::unexpected(listening.error());
+  auto socket = server->listen(server->options_.socket_path, server->group_);
+  if (!socket) return std::unexpected(socket.error());
+  server->socket_ = std::move(*socket);
+  server->source_ = watch_fd(loop, server->socket_.get(), EPOLLIN, on_connect, server.get());
+  if (server->options_.alert_socket_path.empty()) return server;
+  auto alerts = server->listen(server->options_.alert_socket_path, group_named(server->options_.alert_group));
+  if (!alerts) return std::unexpected(alerts.error());
+  server->alert_socket_ = std::move(*alerts);
+  server->alert_source_ = watch_fd(loop, server->alert_socket_.get(), EPOLLIN, on_connect, server.get());
+  sd_event_source_set_priority(server->alert_source_.get(), SD_EVENT_PRIORITY_IDLE);
   return server;
 }
 
-std::expected<void, std::string> ControlServer::listen() {
-  const std::string& path = options_.socket_path;
+std::expected<Fd, std::string> ControlServer::listen(const std::string& path, std::optional<gid_t> group) {
   const auto failed = [&path](const char* what) {
     return std::unexpected(errno_text("the control socket " + path + " cannot be " + what));
   };
@@ -163,31 +171,37 @@ std::expected<void, std::string> ControlServer::listen() {
   const int bound = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   ::umask(before);
   if (bound != 0) return failed("bound");
-  if (group_ && ::chown(path.c_str(), static_cast<uid_t>(-1), *group_) != 0) return failed("given to its group");
+  if (group && ::chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) return failed("given to its group");
   if (::listen(fd.get(), 16) != 0) return failed("listened on");
-  socket_ = std::move(fd);
-  source_ = watch_fd(loop_, socket_.get(), EPOLLIN, on_connect, this);
-  return {};
+  return fd;
 }
 
 ControlServer::~ControlServer() {
   if (socket_.valid()) ::unlink(options_.socket_path.c_str());
+  if (alert_socket_.valid()) ::unlink(options_.alert_socket_path.c_str());
 }
 
-int ControlServer::on_connect(sd_event_source*, int, std::uint32_t, void* context) {
-  static_cast<ControlServer*>(context)->accept_one();
+int ControlServer::on_connect(sd_event_source*, int fd, std::uint32_t, void* context) {
+  static_cast<ControlServer*>(context)->accept_one(fd);
   return 0;
 }
 
-void ControlServer::accept_one() {
-  Fd fd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+std::size_t ControlServer::clients(bool alerts_only) const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      connections_, [alerts_only](const auto& entry) { return entry.second->peer().alerts_only == alerts_only; }));
+}
+
+void ControlServer::accept_one(int listening) {
+  const bool alerts_only = listening == alert_socket_.get();
+  Fd fd(::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!fd.valid()) return;
-  if (connections_.size() >= kMaxControlClients) {
-    turn_away(fd);
+  if (clients(alerts_only) >= (alerts_only ? kMaxAlertClients : kMaxControlClients)) {
+    turn_away(fd, alerts_only);
     return;
   }
   const int key = fd.get();
   ControlPeer peer = peer_of(key, group_);
+  peer.alerts_only = alerts_only;
   connections_[key] = std::make_unique<ControlConnection>(
       loop_, *clock_, std::move(fd), std::move(peer),
       [this](ControlConnection& connection, const std::string& bytes) { return handle(connection, bytes); },
@@ -202,12 +216,14 @@ void ControlServer::accept_one() {
       [this](int ended_fd, ControlConnection::Fate fate) { ended(ended_fd, fate); });
 }
 
-void ControlServer::turn_away(const Fd& fd) {
+void ControlServer::turn_away(const Fd& fd, bool alerts_only) {
   counters_.set_turned_away(counters_.turned_away() + 1);
   Reply reply = reply_now();
   set_error(reply, Error::TOO_MANY,
-            "hapaird serves " + std::to_string(kMaxControlClients) +
-                " control clients already; end one that follows events, or try again");
+            alerts_only ? "hapaird is being told " + std::to_string(kMaxAlertClients) +
+                              " alerts of Pacemaker's already: this one is not recorded"
+                        : "hapaird serves " + std::to_string(kMaxControlClients) +
+                              " control clients already; end one that follows events, or try again");
   const std::string bytes = control::framed(reply);
   // Best effort: a fresh socket takes this much at once.
   [[maybe_unused]] const ssize_t n = ::send(fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -233,6 +249,18 @@ bool ControlServer::handle(ControlConnection& connection, const std::string& byt
               "this hapaird speaks version " + std::to_string(control::kControlProtocol) +
                   " of the control protocol, and was asked in version " + std::to_string(request.protocol()) +
                   "; use the hapair command of its own release");
+    connection.reply(reply);
+    return false;
+  }
+  if (connection.peer().alerts_only) {
+    if (request.has_cluster_alert()) {
+      take_alert(request.cluster_alert(), reply);
+    } else {
+      counters_.set_not_permitted(counters_.not_permitted() + 1);
+      set_error(
+          reply, Error::NOT_PERMITTED,
+          options_.alert_socket_path + " is for Pacemaker's alerts and nothing else; use " + options_.socket_path);
+    }
     connection.reply(reply);
     return false;
   }
@@ -294,6 +322,9 @@ bool ControlServer::handle(ControlConnection& connection, const std::string& byt
         tell(handler_->fence_partner(connection.peer().name, std::chrono::seconds(seconds)), reply);
       }
       break;
+    case Request::kClusterAlert:
+      if (may_act(connection, reply)) take_alert(request.cluster_alert(), reply);
+      break;
     case Request::WHAT_NOT_SET:
       counters_.set_malformed(counters_.malformed() + 1);
       set_error(reply, Error::MALFORMED, "the request asks for nothing that this hapaird knows");
@@ -311,6 +342,11 @@ void ControlServer::inhibit(ControlConnection& connection, const control::v1::In
       .kind = OperatorCommand::Kind::inhibit, .what = *what, .reason = printable_line(request.reason())};
   if (request.seconds() != 0) command.length = std::chrono::seconds(request.seconds());
   act(connection, std::move(command), {}, reply);
+}
+
+void ControlServer::take_alert(const control::v1::ClusterAlertRequest& request, Reply& reply) {
+  const auto alert = alert_of(request);
+  tell(alert ? handler_->cluster_alert(*alert) : CommandReply{.accepted = false, .text = alert.error()}, reply);
 }
 
 bool ControlServer::may_act(const ControlConnection& connection, Reply& reply) {

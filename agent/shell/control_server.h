@@ -1,6 +1,10 @@
 // The agent's control socket: run_dir/hapair.sock, see proto/control.proto. Looking is for everyone who can open the
 // socket (root and the group hapair); acting is for root and the members of that group, as the kernel says who they
 // are. Never blocks; clients are bounded in number, in what they send and in how slowly they read.
+//
+// A second one, run_dir/alerts.sock, is for Pacemaker's alert agents, which run as hacluster without any supplementary
+// group: whoever is in haclient may tell an alert there, one a connection, and nothing else. It has its own bound, and
+// is listened to when the loop has nothing else to do, so no flood of alerts keeps an operator out or the loop busy.
 #pragma once
 
 #include <sys/types.h>
@@ -15,6 +19,7 @@
 #include <vector>
 
 #include "agent/core/engine.h"
+#include "agent/shell/cluster_alert.h"
 #include "agent/shell/control_connection.h"
 #include "agent/shell/event_source.h"
 #include "agent/shell/record_log.h"
@@ -24,6 +29,7 @@
 namespace hapair::agent {
 
 inline constexpr std::size_t kMaxControlClients = 32;
+inline constexpr std::size_t kMaxAlertClients = 8;
 
 // What the loop answers. Called from the loop, and must not block.
 class ControlHandler {
@@ -33,6 +39,8 @@ class ControlHandler {
   virtual CommandReply command(const OperatorCommand& command) = 0;
   // Of the partner's whole node, for the cluster; status() tells how it goes.
   virtual CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) = 0;
+  // What Pacemaker told its alert agent. For the records: nothing may be decided by it.
+  virtual CommandReply cluster_alert(const ClusterAlert& alert) = 0;
 
  protected:
   ~ControlHandler() = default;
@@ -40,7 +48,9 @@ class ControlHandler {
 
 struct ControlOptions {
   std::string socket_path;
-  std::string group = "hapair";  // its members may act; where there is no such group, root alone
+  std::string group = "hapair";          // its members may act; where there is no such group, root alone
+  std::string alert_socket_path{};       // empty: none
+  std::string alert_group = "haclient";  // its members may tell alerts there; likewise
   NodeName node;
   std::vector<PoolName> pools;  // in the order of PoolIndex
 };
@@ -63,12 +73,14 @@ class ControlServer {
  private:
   ControlServer(sd_event* loop, const Clock& clock, ControlOptions options, ControlHandler& handler,
                 const RecordLog& log);
-  std::expected<void, std::string> listen();
+  std::expected<Fd, std::string> listen(const std::string& path, std::optional<gid_t> group);
+  [[nodiscard]] std::size_t clients(bool alerts_only) const;
   static int on_connect(sd_event_source* source, int fd, std::uint32_t events, void* context);
-  void accept_one();
-  void turn_away(const Fd& fd);
+  void accept_one(int listening);
+  void turn_away(const Fd& fd, bool alerts_only);
   bool handle(ControlConnection& connection, const std::string& bytes);
   bool may_act(const ControlConnection& connection, control::v1::Reply& reply);
+  void take_alert(const control::v1::ClusterAlertRequest& request, control::v1::Reply& reply);
   void inhibit(ControlConnection& connection, const control::v1::InhibitRequest& request, control::v1::Reply& reply);
   void act(ControlConnection& connection, OperatorCommand command,
            const google::protobuf::RepeatedPtrField<std::string>& pools, control::v1::Reply& reply);
@@ -83,6 +95,8 @@ class ControlServer {
   std::optional<gid_t> group_;
   Fd socket_;
   EventSource source_;
+  Fd alert_socket_;
+  EventSource alert_source_;
   std::map<int, std::unique_ptr<ControlConnection>> connections_;
   control::v1::ControlCounters counters_;
 };

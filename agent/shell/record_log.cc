@@ -67,6 +67,8 @@ std::expected<std::string, std::string> end_of_file(const std::string& path) {
   return content;
 }
 
+bool tells_an_alert(const LoggedRecord& logged) { return logged.record.kind.starts_with("pacemaker-"); }
+
 }  // namespace
 
 std::unique_ptr<RecordSink> journal_or_stderr(const NodeName& node) { return std::make_unique<JournalSink>(node); }
@@ -125,8 +127,15 @@ RecordLog::~RecordLog() {
 
 void RecordLog::remember(LoggedRecord record) {
   last_decision_ = std::max(last_decision_, record.record.decision);
+  const bool alert = tells_an_alert(record);
   memory_.push_back(std::move(record));
-  if (memory_.size() > kRecordsInMemory) memory_.pop_front();
+  if (alert && ++alerts_ > kAlertsInMemory) {
+    memory_.erase(std::ranges::find_if(memory_, tells_an_alert));
+    --alerts_;
+  }
+  if (memory_.size() <= kRecordsInMemory) return;
+  if (tells_an_alert(memory_.front())) --alerts_;
+  memory_.pop_front();
 }
 
 const LoggedRecord& RecordLog::append(Record record) {

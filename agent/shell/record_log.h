@@ -26,6 +26,9 @@
 namespace hapair::agent {
 
 inline constexpr std::size_t kRecordsInMemory = 4096;
+// Of these at most so many are what Pacemaker's alerts told (kinds "pacemaker-..."): however many come, what this node
+// did and saw itself stays.
+inline constexpr std::size_t kAlertsInMemory = 512;
 
 // The seam to what is outside: the real side is the journal or standard error.
 class RecordSink {
@@ -55,7 +58,7 @@ class RecordLog {
   // Never blocks: a thread writes. Returns the record as it is kept, valid until the next append.
   const LoggedRecord& append(Record record);
 
-  // The last kRecordsInMemory, oldest first.
+  // The last kRecordsInMemory, of Pacemaker's alerts the last kAlertsInMemory, oldest first.
   [[nodiscard]] const std::deque<LoggedRecord>& records() const { return memory_; }
   // The highest number of a decision in them, so that the next life of the agent goes on above it.
   [[nodiscard]] std::uint64_t last_decision() const { return last_decision_; }
@@ -74,6 +77,7 @@ class RecordLog {
   std::uint64_t file_bytes_;
   const Clock* clock_;
   std::deque<LoggedRecord> memory_;
+  std::size_t alerts_ = 0;  // in memory_
   std::uint64_t last_decision_ = 0;
   std::uint64_t unreadable_lines_ = 0;
 

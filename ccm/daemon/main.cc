@@ -45,8 +45,8 @@ namespace hapair::ccm {
 namespace {
 
 // Keys of the same file that are the agent's; hapaird checks them.
-constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter",  "lease",   "pacemaker", "fencing",
-                                "takeover",  "giveback",  "shutdown", "records", "pools",     "corosync"};
+constexpr std::array kAgentKeys{"state_dir", "heartbeat", "arbiter", "lease", "pacemaker", "fencing", "takeover",
+                                "giveback",  "shutdown",  "records", "pools", "corosync",  "alerts"};
 
 // The one place that names it: what is written there resets the whole machine.
 constexpr const char* kSysrqTrigger = "/proc/sysrq-trigger";

@@ -62,6 +62,7 @@ FIRST_CIB = """<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" epoch
     <nvpair id="deadtime" name="dc-deadtime" value="3s"/><nvpair id="fencing" name="stonith-enabled" value="true"/>
     <nvpair id="quorum" name="no-quorum-policy" value="stop"/>{properties}
   </cluster_property_set></crm_config><nodes/><resources>{resources}</resources><constraints>{constraints}</constraints>{topology}
+  <alerts><alert id="hapair" path="/usr/local/sbin/alert_hapair"/></alerts>
   </configuration><status/></cib>
 """
 CLONE = """<clone id="{pool}-clone"><meta_attributes id="{pool}-meta"><nvpair id="{pool}-p" name="promotable" value="true"/>
@@ -114,8 +115,9 @@ class ClusterWorld(Demonstration):
         if found:
             print(f"cleared away what an earlier run left: {', '.join(found)}", flush=True)
         self.world.build()
-        for agent in ("storage-pair", "fence_hapair"):
+        for agent in ("storage-pair", "fence_hapair", "alert_hapair"):
             shutil.copy2(os.path.join(AGENTS, agent), self.world.layout.programs)
+        os.chmod(self.world.layout.programs, 0o755)  # the nodes' /usr/local/sbin, where hacluster finds hapair; the folder above is root's
         for node in NODES:
             self._prepare_cluster(node)
         self.world.watcher.start()

@@ -83,6 +83,22 @@ class Story:
                              f"{(permits[0]['when_ns'] - since_ns) / 1e6 if permits else 0:.0f} ms after the fault")
         return fenced
 
+    def explained(self, node, pool, since_ns, expected):
+        """`hapair why` there, of how it got the pool, names what Pacemaker decided, in the order of time."""
+        permits = [record for record in self.cluster.records(node) if record["kind"] == "permit" and record["pool"] == pool and
+                   record["when_ns"] >= since_ns]
+        decision = str(permits[0]["decision"])
+
+        def told():
+            why = self.cluster.ask(node, "why", decision) or {"records": []}
+            return [record["text"] for record in why["records"] if record["kind"].startswith("pacemaker-")]
+
+        def named():
+            texts = iter(told())
+            return all(any(part in text for text in texts) for part in expected)
+        self.wait("hapair why names what Pacemaker decided", named, 20)
+        self.expect(named(), f"hapair why {decision} on {node} has Pacemaker's own steps: {'; '.join(told())}")
+
     # --- the cases ---
 
     def crash(self):
@@ -91,6 +107,7 @@ class Story:
         fenced = self.taken("beta", "pool-a", since)
         asked = [entry for entry in self.cluster.world.power.log if entry["from_ns"] >= since and entry["node"] == "alpha"]
         self.expect(asked and "beta" not in fenced, "the cluster had alpha fenced, and not beta")
+        self.explained("beta", "pool-a", since, ("node alpha lost", "fenced alpha by beta (reboot, OK)", "promoted pool pool-a here: ok"))
         self.cluster.keeper.boot_later("alpha", 0)
 
     def hang(self):

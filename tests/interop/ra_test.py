@@ -1,6 +1,7 @@
 """ocf:hapair:storage-pair and fence_hapair by their actions, on two real nodes in network namespaces (tests/host/iwarp_pair.py) whose arbiter is pacemaker,
 without a cluster around them: exit codes to the letter, what it says, and Debian's own checks of an agent."""
 
+import contextlib
 import glob
 import json
 import os
@@ -25,6 +26,7 @@ from iwarp_pair import AGENTS_RUN, NODES, Pair, run_tests  # noqa: E402
 
 AGENT = os.path.join(ROOT, "resource-agents", "storage-pair")
 FENCE_AGENT = os.path.join(ROOT, "resource-agents", "fence_hapair")
+ALERT_AGENT = os.path.join(ROOT, "resource-agents", "alert_hapair")
 SCHEMAS = {  # of callers of which minor version
     0: ("/usr/share/pcs/data/ocf-1.0.rng", "/usr/share/resource-agents/metadata.rng"),
     1: ("/usr/share/pcs/data/ocf-1.1.rng",),
@@ -111,13 +113,17 @@ class World(unittest.TestCase):
     POOLS = [{"name": "pool-a", "home": "alpha", "resources": [{"name": "dummy", "type": "ocf:heartbeat:Dummy"}]}]
 
     def setUp(self):
-        self.pair = Pair(BUILD, patience_ms=500, more={"arbiter": self.ARBITER, "pools": self.POOLS})
+        self.pair = Pair(BUILD, patience_ms=500, more={"arbiter": self.ARBITER, "pools": self.POOLS, **self.more()})
         self.addCleanup(self.pair.end)
         self.pair.start_all()
         self.pair.wait_connected("one", "two")
         for node in NODES:
             self.pair.wait_verdict(node, "alive")
             os.makedirs(self.pair.path(f"marks-{node}"))
+
+    def more(self):
+        """Further keys of both nodes' configurations."""
+        return {}
 
     def environment(self, node, timeout_ms=30000, **parameters):
         given = {"pool": "pool-a", "config": self.pair.path(f"{node}.json"), "hapair": f"{BUILD}/agent/cli/hapair",
@@ -142,6 +148,17 @@ class World(unittest.TestCase):
         got, said = call_fence(given)
         self.assertEqual(got, status, f"{action} on {node}: {said}")
         self.assertIn(sentence, said)
+
+    def alert(self, there, expected, sentence="", **variables):
+        """alert_hapair there, as the cluster calls it: its user, in no group but haclient."""
+        os.chmod(self.pair.folder, 0o755)
+        done = subprocess.run(["setpriv", "--reuid", "hacluster", "--regid", "haclient", "--clear-groups", ALERT_AGENT],
+                              env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HAPAIR_CONFIG": self.pair.path(f"{there}.json"),
+                                   "hapair_program": f"{BUILD}/agent/cli/hapair", "CRM_alert_version": "2.1.5",
+                                   **{f"CRM_alert_{name}": value for name, value in variables.items()}},
+                              capture_output=True, text=True, check=False, timeout=90)
+        self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
+        self.assertIn(sentence, done.stdout + done.stderr)
 
     def runs(self, node):
         """By what ocf:heartbeat:Dummy leaves in its node: nothing of hapair is asked."""
@@ -317,6 +334,94 @@ class Busy(World):
         self.expect("beta", "promote", SUCCESS)
 
 
+class Alerts(World):
+    def tell_of_a_death(self, reference):
+        """To beta: that alpha is lost and fenced, and its pool promoted."""
+        now_us = time.time_ns() // 1000
+        self.alert("beta", 0, kind="node", node="alpha", desc="lost", nodeid="1")
+        self.alert("beta", 0, "recorded\n", kind="fencing", node="alpha", task="reboot", rc="0",
+                   desc=f"Operation reboot of alpha by beta for pacemaker-controld.7@beta: OK (ref={reference})")
+        self.alert("beta", 0, "recorded\n", kind="resource", node="beta", rsc="pool-a", task="promote", rc="0", target_rc="0", status="0",
+                   interval="0", exec_time="812", desc="ok", timestamp_epoch=str(now_us // 10**6), timestamp_usec=f"{now_us % 10**6:06}")
+
+    def test_what_pacemaker_tells_is_recorded_and_moves_nothing(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.tell_of_a_death("1")
+        self.assertEqual([self.pair.told("beta", f"pacemaker-{kind}") for kind in ("node", "fencing", "resource")], [
+            ["Pacemaker on beta: node alpha lost"], ["Pacemaker on beta: fenced alpha by beta (reboot, OK)"],
+            ["Pacemaker on beta: promoted pool pool-a here: ok after 812 ms"]])
+        self.assertEqual(self.pair.verdict("beta"), "alive")
+        self.assertFalse(self.runs("beta"))
+        self.expect("alpha", "monitor", PROMOTED)
+        self.expect("beta", "monitor", SUCCESS)
+        # Nor where the partner is silent: the cluster's own order is the proof, and no word about it.
+        for program in ("hapaird", "ccmd"):
+            self.pair.signal("alpha", program, signal.SIGKILL)
+        for rail in self.pair.rails.values():
+            rail.tell("both", "cut")
+        self.pair.wait_verdict("beta", "unreachable")
+        self.tell_of_a_death("2")
+        time.sleep(1)  # longer than anything that was permitted would take to begin
+        self.assertFalse(self.runs("beta"))
+        self.assertEqual(self.pair.told("beta", "permit"), [])
+        self.expect("beta", "monitor", SUCCESS)
+        self.expect("beta", "promote", SUCCESS)
+        self.assertEqual(len([text for text in self.pair.told("beta", "permit") if "permit by ordered" in text]), 1)
+        why = self.pair.hapair("beta", "why").stdout
+        self.assertRegex(why, "(?s)Pacemaker on beta +fenced alpha by beta.*command +pool-a: .* wants it served here")
+
+    def test_what_is_no_alert_or_not_of_this_pair_is_said(self):
+        self.alert("alpha", 2, "CRM_alert_kind: found nothing; allowed: node, fencing, resource, attribute")
+        self.alert("alpha", 2, 'CRM_alert_rc: found "none"; allowed: a number', kind="fencing", node="beta", task="off", rc="none")
+        self.alert("alpha", 0, "gamma is no node of this pair", kind="node", node="gamma", desc="lost")
+        self.alert("alpha", 0, "recorded", kind="node", node="beta", desc="lost")
+        self.alert("alpha", 0, "told before", kind="node", node="beta", desc="lost")
+        self.assertEqual(self.pair.told("alpha", "pacemaker-node"), ["Pacemaker on alpha: node beta lost"])
+
+    def test_without_an_agent_it_ends_at_once(self):
+        self.pair.signal("alpha", "hapaird", signal.SIGKILL)
+        self.pair.wait_until(lambda: self.pair.running["alpha", "hapaird"].poll() is not None, "hapaird of alpha is gone")
+        self.alert("alpha", 3, "hapaird does not run on this node", kind="node", node="beta", desc="lost")
+
+
+class OwnAlerts(World):
+    """What hapair itself decides, told to a sample of Pacemaker's own alert agents."""
+
+    def more(self):
+        folder = tempfile.mkdtemp(prefix="hapair-alerts-")
+        self.addCleanup(shutil.rmtree, folder)
+        agent = os.path.join(folder, "alert_file.sh")
+        shutil.copy("/usr/share/pacemaker/alerts/alert_file.sh.sample", agent)
+        os.chmod(agent, 0o755)
+        self.file = os.path.join(folder, "told")
+        return {"alerts": [{"path": agent, "recipient": self.file, "options": {"debug_exec_order": "true"}}]}
+
+    def wait_told(self, sentence):
+        def told():
+            with contextlib.suppress(FileNotFoundError), open(self.file, encoding="utf-8") as file:
+                return sentence in file.read()
+            return False
+        self.pair.wait_until(told, f"the alert agent was told: {sentence}")
+
+    def test_pacemakers_sample_writes_what_happened(self):
+        for node in NODES:
+            self.expect(node, "start", SUCCESS)
+        self.expect("alpha", "promote", SUCCESS)
+        self.wait_told("Resource operation 'start' for 'pool-a' on 'alpha': ok")
+        self.expect("alpha", "demote", SUCCESS)
+        self.wait_told("Resource operation 'stop' for 'pool-a' on 'alpha': ok")
+        for program in ("hapaird", "ccmd"):
+            self.pair.signal("alpha", program, signal.SIGKILL)
+        for rail in self.pair.rails.values():
+            rail.tell("both", "cut")
+        self.wait_told("Node 'alpha' is now 'lost'")
+        with open(self.file, encoding="utf-8") as file:
+            self.assertRegex(file.read(), r"(?m)^0001\. +\d\d:\d\d:\d\d\.\d{6} ", "its number and time come first, as it asked for")
+        self.assertEqual(self.pair.told("beta", "alert-agent-failed"), [])
+
+
 class OtherArbiter(World):
     ARBITER = "none"
 
@@ -328,6 +433,10 @@ class OtherArbiter(World):
         self.expect("alpha", "monitor", GENERIC, "it does not obey the cluster")
         self.expect("alpha", "stop", GENERIC, "must be fenced")
 
+
+    def test_it_takes_no_alerts_of_a_cluster(self):
+        self.alert("alpha", 1, 'the arbiter of this node\'s hapair is "none"', kind="node", node="beta", desc="lost")
+        self.assertEqual(self.pair.told("alpha", "pacemaker-node"), [])
 
     def test_its_node_is_not_fenced_for_a_cluster_either(self):
         self.fence("alpha", "monitor", GENERIC, 'fence_hapair is for "pacemaker"')

@@ -42,6 +42,11 @@ class Handler final : public agent::ControlHandler {
     if (on_command) on_command();
     return {true, "begun", 7};
   }
+  agent::CommandReply cluster_alert(const agent::ClusterAlert& alert) override {
+    alerts.push_back(alert);
+    return {refusal.empty(), refusal.empty() ? "recorded" : refusal, 0};
+  }
+  std::vector<agent::ClusterAlert> alerts;
   agent::CommandReply fence_partner(const std::string&, std::chrono::seconds limit) override {
     fence_limit = limit;
     return {refusal.empty(), refusal, 5};
@@ -64,6 +69,8 @@ class TheHapairCommand : public testing::Test {
     server_ = std::move(*agent::ControlServer::open(loop_.get(), clock_,
                                                     {.socket_path = folder_ / "hapair.sock",
                                                      .group = "",
+                                                     .alert_socket_path = folder_ / "alerts.sock",
+                                                     .alert_group = "",
                                                      .node = *NodeName::parse("alpha"),
                                                      .pools = {*PoolName::parse("pool-a"), *PoolName::parse("pool-b")}},
                                                     handler_, *log_));
@@ -73,13 +80,14 @@ class TheHapairCommand : public testing::Test {
                          {{"to", to}}};
     server_->publish(log_->append(std::move(record)));
   }
-  agent::ProcessResult run(std::vector<std::string> arguments) {
+  agent::ProcessResult run(std::vector<std::string> arguments, const std::vector<std::string>& more = {}) {
     std::optional<agent::ProcessResult> result;
     agent::ProcessSpec spec{.argv = {HAPAIR_PROGRAM},
                             .environment = {"HAPAIR_CONFIG=" + config_, "PATH=/usr/bin:/bin"},
                             .input = "",
                             .timeout = std::chrono::seconds(30)};
     spec.argv.insert(spec.argv.end(), arguments.begin(), arguments.end());
+    spec.environment.insert(spec.environment.end(), more.begin(), more.end());
     const auto running = runner_.run(spec, [&](agent::ProcessResult got) { result = std::move(got); });
     EXPECT_TRUE(loop_.run_until([&] { return result.has_value(); }, std::chrono::seconds(40)));
     return result.value_or(agent::ProcessResult{});
@@ -210,6 +218,48 @@ TEST_F(TheHapairCommand, ForbidsAllowsAndTakesTheOperatorsWord) {
     EXPECT_EQ(run(wrong).code, 2);
   }
   EXPECT_EQ(handler_.commands.size(), 5U);
+}
+
+TEST_F(TheHapairCommand, TellsTheAgentWhatPacemakerTellsItsAlertAgents) {
+  const std::vector<std::string> lost{"CRM_alert_kind=node", "CRM_alert_node=beta", "CRM_alert_desc=lost"};
+  const auto nobody = run({"cluster", "alert"}, lost);
+  EXPECT_EQ(nobody.code, 3);
+  EXPECT_THAT(nobody.err, HasSubstr("hapaird does not run on this node"));
+  serve();
+  const auto told = run({"cluster", "alert"}, lost);
+  EXPECT_EQ(told.code, 0) << told.err;
+  EXPECT_EQ(told.out, "recorded\n");
+  ASSERT_EQ(handler_.alerts.size(), 1U);
+  EXPECT_EQ(handler_.alerts[0].kind, agent::ClusterAlert::Kind::node);
+  EXPECT_EQ(handler_.alerts[0].desc, "lost");
+  const auto unknown = run({"cluster", "alert"}, {"CRM_alert_kind=weather"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_EQ(unknown.err,
+            "hapair: this is no alert of Pacemaker's: CRM_alert_kind: found \"weather\"; allowed: node, fencing, "
+            "resource, attribute, as Pacemaker gives it to its alert agents\n");
+  EXPECT_EQ(run({"cluster", "alert"}).code, 2);
+  EXPECT_EQ(handler_.alerts.size(), 1U);
+  handler_.refusal = "the arbiter is \"none\"";
+  const auto refused = run({"cluster", "alert", "--json"}, lost);
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_EQ(Json::parse(refused.out)["error"], "refused: the arbiter is \"none\"");
+}
+
+// Its socket's queue is full, or it never answers: Pacemaker has other alerts to give.
+TEST_F(TheHapairCommand, GivesAnAgentThatHangsUpSoonWhenItHasAnAlert) {
+  serve();
+  std::optional<agent::ProcessResult> result;
+  agent::ProcessSpec spec{
+      .argv = {HAPAIR_PROGRAM, "cluster", "alert"},
+      .environment = {"HAPAIR_CONFIG=" + config_, "CRM_alert_kind=node", "CRM_alert_node=beta", "CRM_alert_desc=lost"},
+      .input = "",
+      .timeout = std::chrono::seconds(30)};
+  test::EventLoop other;  // the server's own stands still
+  agent::SystemProcessRunner runner(other.get(), clock_);
+  const auto running = runner.run(spec, [&](agent::ProcessResult got) { result = std::move(got); });
+  ASSERT_TRUE(other.run_until([&] { return result.has_value(); }, std::chrono::seconds(40)));
+  EXPECT_EQ(result->code, 1);
+  EXPECT_THAT(result->err, HasSubstr("gave no answer for 3 s: it hangs"));
 }
 
 TEST_F(TheHapairCommand, WaitsForTheEndOfADecision) {

@@ -77,6 +77,78 @@ TEST(Why, IsATimelineFromTheFirstObservation) {
             "8 steps in 1512.2 ms\n");
 }
 
+// A partner that died under Pacemaker: what that decided stands between the two decisions of this node.
+RecordsReply a_promotion() {
+  RecordsReply reply;
+  reply.set_node("alpha");
+  const auto add = [&](RecordEntry entry) { *reply.add_records() = std::move(entry); };
+  const auto cluster = [&](double ms, const char* kind, const char* text, const char* pool = nullptr) {
+    RecordEntry entry = record(ms, "notice", kind, 0, text, {{"channel", "Pacemaker on alpha"}});
+    entry.set_wall_us(entry.wall_us() + 90'000);  // it is told later than it was
+    if (pool != nullptr) entry.set_pool(pool);
+    add(std::move(entry));
+  };
+  cluster(-9000, "pacemaker-node", "Pacemaker on alpha: node beta is a member");
+  add(record(-500, "notice", "verdict", 6, "beta is alive", {{"verdict", "alive"}}));
+  add(record(0, "info", "evidence", 7, "rail 0: no answer for 31.2 ms", {{"channel", "rail 0"}}));
+  add(record(2, "warning", "verdict", 7, "beta is unreachable", {{"verdict", "unreachable"}}));
+  cluster(800, "pacemaker-node", "Pacemaker on alpha: node beta lost");
+  cluster(950, "pacemaker-resource", "Pacemaker on alpha: monitor of pool pool-a here: error", "pool-a");
+  // Told after what it led to.
+  add(record(2100, "notice", "command", 8, "pool-b: root wants it served here", {{"pool", "pool-b"}}));
+  cluster(2000, "pacemaker-fencing", "Pacemaker on alpha: fenced beta by alpha (off, OK)");
+  add(record(2900, "notice", "pool-state", 8, "pool-b: starting -> serving", {{"pool", "pool-b"}, {"to", "serving"}}));
+  cluster(2950, "pacemaker-resource", "Pacemaker on alpha: promoted pool pool-b here: ok after 812 ms", "pool-b");
+  add(record(9000, "notice", "verdict", 9, "beta is alive", {{"verdict", "alive"}}));
+  cluster(9500, "pacemaker-node", "Pacemaker on alpha: node beta is a member");
+  return reply;
+}
+
+TEST(Why, UnderPacemakerHasWhatPacemakerDecidedInTheOrderOfTime) {
+  EXPECT_EQ(why_text(a_promotion(), 8, {}),
+            "Decision 8 of alpha, from 2023-11-14 22:13:20.800 UTC: pool-b is serving\n"
+            "\n"
+            "          ms  channel or step     what\n"
+            "        +0.0  Pacemaker on alpha  node beta lost\n"
+            "     +1200.0  Pacemaker on alpha  fenced beta by alpha (off, OK)\n"
+            "     +1300.0  command             pool-b: root wants it served here\n"
+            "     +2100.0  pool-state          pool-b: starting -> serving\n"
+            "     +2150.0  Pacemaker on alpha  promoted pool pool-b here: ok after 812 ms\n"
+            "\n"
+            "5 steps in 2150.0 ms, 3 of them Pacemaker's\n");
+}
+
+TEST(Why, OfAVerdictHasWhatPacemakerMadeOfIt) {
+  const std::string why = why_text(a_promotion(), 7, {});
+  EXPECT_THAT(why, HasSubstr("node beta lost\n"));
+  EXPECT_THAT(why, HasSubstr("fenced beta by alpha"));
+  EXPECT_THAT(why, HasSubstr("promoted pool pool-b here"));
+  EXPECT_THAT(why, testing::Not(HasSubstr("is a member"))) << "before it, and after the partner's return";
+  EXPECT_THAT(why, HasSubstr(": beta is unreachable, and no pool moved\n")) << "what hapair itself came to";
+}
+
+TEST(Why, LeavesToOtherDecisionsWhatPacemakerDecidedForThem) {
+  RecordsReply reply = a_promotion();
+  // A demotion later, whose own alert is not the promotion's.
+  RecordEntry command = record(3000, "notice", "command", 10, "pool-b: root does not want it", {{"pool", "pool-b"}});
+  RecordEntry alert = record(3100, "notice", "pacemaker-resource", 0, "demoted pool pool-b here: ok");
+  alert.set_pool("pool-b");
+  *reply.add_records() = command;
+  *reply.add_records() = alert;
+  EXPECT_THAT(why_text(reply, 8, {}), testing::Not(HasSubstr("demoted")));
+  EXPECT_THAT(why_text(reply, 10, {}), HasSubstr("demoted"));
+  EXPECT_EQ(why_text(reply, 0, {}), "") << "what is of no decision is none";
+}
+
+TEST(Why, GoesBackFiveMinutesAndNoFurther) {
+  RecordsReply reply = a_promotion();
+  RecordEntry late =
+      record(700'000, "notice", "command", 11, "pool-a: root wants it served here", {{"pool", "pool-a"}});
+  reply.mutable_records()->DeleteSubrange(reply.records_size() - 2, 2);  // it never returned
+  *reply.add_records() = late;
+  EXPECT_THAT(why_text(reply, 11, {}), HasSubstr("1 steps in"));
+}
+
 TEST(Why, OfADecisionThatMovedNothingSaysSo) {
   RecordsReply reply;
   reply.set_node("alpha");

@@ -236,6 +236,43 @@ TEST_F(AgentConfigFile, TheArbiterPacemakerWantsNoFenceDeviceOfItsOwn) {
   EXPECT_THAT(problems(given), IsEmpty());
 }
 
+TEST_F(AgentConfigFile, WhatTheClusterCallsTheResourcesIsOfPoolsThatAreThere) {
+  json given = least();
+  given["arbiter"] = "pacemaker";
+  given["pacemaker"] = {{"node", "alpha.example"}, {"resources", {{"pool-a", "tank"}}}};
+  EXPECT_THAT(problems(given), IsEmpty());
+  given["pacemaker"]["resources"] = {{"pool-x", "tank"}};
+  EXPECT_THAT(only_problem(given),
+              HasSubstr("pacemaker.resources.pool-x: found a pool \"pool-x\" that is not in pools"));
+  given["pacemaker"]["resources"] = {{"pool-a", "tank:0"}};
+  EXPECT_THAT(only_problem(given), HasSubstr("without the \":0\" of a clone's instance"));
+}
+
+TEST_F(AgentConfigFile, AlertAgentsAreProgramsThatCanBeCalled) {
+  json given = least();
+  given["alerts"] = json::array({{{"path", "/bin/true"}, {"recipient", "ops@example.org"}}, {{"path", "/bin/true"}}});
+  given["alerts"][1]["options"] = {{"trap_community", "private"}};
+  given["alerts"][1]["timeout_ms"] = 5000;
+  EXPECT_THAT(problems(given), IsEmpty());
+  const auto refused = [&](const json& change) {
+    json wrong = least();
+    wrong["alerts"] = json::array({json{{"path", "/bin/true"}}});
+    wrong["alerts"][0].update(change);
+    return only_problem(wrong);
+  };
+  EXPECT_THAT(refused({{"path", "true"}}), HasSubstr("alerts[0].path: found \"true\", which is no absolute path"));
+  EXPECT_THAT(refused({{"path", "/nowhere/alert.sh"}}), HasSubstr("which does not exist on this node"));
+  EXPECT_THAT(refused({{"path", "/etc/passwd"}}), HasSubstr("which is not executable"));
+  EXPECT_THAT(refused({{"timeout_ms", 10}}), HasSubstr("alerts[0].timeout_ms"));
+  EXPECT_THAT(refused({{"recipient", "a\nb"}}), HasSubstr("one line"));
+  EXPECT_THAT(refused({{"options", {{"CRM_alert_kind", "node"}}}}), HasSubstr("none of CRM_..."));
+  EXPECT_THAT(refused({{"options", {{"LD_PRELOAD", "/x"}}}}), HasSubstr("none of CRM_..."));
+  EXPECT_THAT(refused({{"recipent", "x"}}), HasSubstr("recipent"));
+  given["alerts"] = json::array();
+  for (int i = 0; i < 9; ++i) given["alerts"].push_back({{"path", "/bin/true"}});
+  EXPECT_THAT(only_problem(given), HasSubstr("alerts: found 9 alert agents; allowed: at most 8"));
+}
+
 TEST_F(AgentConfigFile, AFenceDeviceAgainstThisNodeItselfIsRefused) {
   json given = least();
   given["fencing"]["devices"][0]["options"]["plug"] = "alpha";

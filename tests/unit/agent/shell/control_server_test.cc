@@ -43,6 +43,11 @@ class Handler final : public ControlHandler {
     commands.push_back(command);
     return {true, "begun", 7};
   }
+  CommandReply cluster_alert(const ClusterAlert& alert) override {
+    alerts.push_back(alert);
+    return {true, "recorded", 0};
+  }
+  std::vector<ClusterAlert> alerts;
   CommandReply fence_partner(const std::string& by, std::chrono::seconds limit) override {
     fences.push_back(by + " for " + std::to_string(limit.count()) + " s");
     return {false, "no rail", 0};
@@ -119,6 +124,8 @@ class AControlSocket : public testing::Test {
     auto opened = ControlServer::open(loop_.get(), clock_,
                                       {.socket_path = path_,
                                        .group = group,
+                                       .alert_socket_path = alerts_path_,
+                                       .alert_group = "daemon",
                                        .node = *NodeName::parse("alpha"),
                                        .pools = {*PoolName::parse("pool-a"), *PoolName::parse("pool-b")}},
                                       handler_, *log_);
@@ -145,6 +152,7 @@ class AControlSocket : public testing::Test {
 
   test::TempFolder folder_;
   std::string path_ = folder_ / "hapair.sock";
+  std::string alerts_path_ = folder_ / "alerts.sock";
   test::EventLoop loop_;
   SystemClock clock_;
   Handler handler_;
@@ -192,6 +200,66 @@ TEST_F(AControlSocket, GivesCommandsToTheEngineWithWhoAsked) {
   EXPECT_EQ(handler_.commands[2].kind, OperatorCommand::Kind::reset_record);
   EXPECT_TRUE(handler_.commands[3].force);
   EXPECT_TRUE(handler_.commands[3].pools.empty());
+}
+
+Request a_lost_node() {
+  Request out = request();
+  out.mutable_cluster_alert()->set_kind("node");
+  out.mutable_cluster_alert()->set_node("beta");
+  out.mutable_cluster_alert()->set_desc("lost");
+  return out;
+}
+
+TEST_F(AControlSocket, OfAlertsTakesAlertsAndNothingElse) {
+  struct stat st{};
+  ASSERT_EQ(::stat(alerts_path_.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0660U);
+  EXPECT_EQ(st.st_gid, ::getgrnam("daemon")->gr_gid);
+  Client tells(alerts_path_);
+  tells.ask(a_lost_node());
+  tells.ask(a_lost_node());
+  EXPECT_TRUE(answer(tells).command().accepted());
+  EXPECT_TRUE(closes(tells)) << "one alert a connection";
+  ASSERT_EQ(handler_.alerts.size(), 1U);
+  EXPECT_EQ(handler_.alerts[0].node, "beta");
+  for (const Request& other : {status_request(), takeover_of("pool-b")}) {
+    Client asks(alerts_path_);
+    asks.ask(other);
+    const Reply reply = answer(asks);
+    EXPECT_EQ(reply.error().code(), Error::NOT_PERMITTED);
+    EXPECT_THAT(reply.error().text(), HasSubstr("for Pacemaker's alerts and nothing else; use " + path_));
+    EXPECT_TRUE(closes(asks));
+  }
+  EXPECT_TRUE(handler_.commands.empty());
+  EXPECT_TRUE(answer_to(a_lost_node()).command().accepted()) << "root may tell one anywhere";
+  server_.reset();
+  EXPECT_NE(::stat(alerts_path_.c_str(), &st), 0);
+}
+
+TEST_F(AControlSocket, AnswersWhatIsNoAlertWithTheMistake) {
+  Request wrong = a_lost_node();
+  wrong.mutable_cluster_alert()->set_kind("weather");
+  const Reply reply = answer_to(wrong);
+  EXPECT_FALSE(reply.command().accepted());
+  EXPECT_THAT(reply.command().reason(), HasSubstr("found \"weather\"; allowed: node, fencing, resource, attribute"));
+  wrong = a_lost_node();
+  wrong.mutable_cluster_alert()->set_node("beta\nMESSAGE=root says");
+  EXPECT_THAT(answer_to(wrong).command().reason(), HasSubstr("printable ASCII"));
+  EXPECT_TRUE(handler_.alerts.empty());
+}
+
+TEST_F(AControlSocket, KeepsRoomForOperatorsHoweverManyAlertsCome) {
+  std::vector<std::unique_ptr<Client>> silent;
+  for (std::size_t i = 0; i < kMaxAlertClients; ++i) silent.push_back(std::make_unique<Client>(alerts_path_));
+  ASSERT_TRUE(loop_.run_until([&] { return server_->counters().clients() == kMaxAlertClients; }));
+  Client surplus(alerts_path_);
+  EXPECT_EQ(answer(surplus).error().code(), Error::TOO_MANY);
+  std::vector<std::unique_ptr<Client>> operators;
+  for (std::size_t i = 0; i < kMaxControlClients; ++i) {
+    operators.push_back(std::make_unique<Client>(path_));
+    operators.back()->ask(status_request());
+    EXPECT_EQ(answer(*operators.back()).status().node(), "alpha") << i;
+  }
 }
 
 TEST_F(AControlSocket, HandsOnAClustersFenceWithinItsBounds) {

@@ -70,6 +70,27 @@ class ARecordLog : public testing::Test {
   std::vector<LoggedRecord> out_;
 };
 
+TEST_F(ARecordLog, KeepsWhatIsItsOwnHoweverManyAlertsOfPacemakersCome) {
+  const auto log = open(64U << 20);
+  log->append(record(7, "its own"));
+  for (std::size_t i = 0; i < kRecordsInMemory + 10; ++i) {
+    Record alert = record(0, "alert " + std::to_string(i));
+    alert.kind = "pacemaker-node";
+    log->append(std::move(alert));
+  }
+  EXPECT_EQ(log->records().size(), kAlertsInMemory + 1);
+  EXPECT_EQ(log->records().front().record.text, "its own");
+  EXPECT_EQ(log->records().back().record.text, "alert " + std::to_string(kRecordsInMemory + 9));
+  // And the other way round, what is newer goes on taking the place of what is older.
+  for (std::size_t i = 0; i < kRecordsInMemory; ++i) log->append(record(8, "newer"));
+  EXPECT_EQ(log->records().size(), kRecordsInMemory);
+  EXPECT_EQ(log->records().front().record.text, "newer");
+  Record alert = record(0, "an alert");
+  alert.kind = "pacemaker-node";
+  log->append(alert);
+  EXPECT_EQ(log->records().size(), kRecordsInMemory);
+}
+
 TEST_F(ARecordLog, WritesOneLineOfJsonARecord) {
   open()->append(record(7, "pool-b: starting -> serving"));
   EXPECT_EQ(test::content_of(folder_ / "records.jsonl"),
