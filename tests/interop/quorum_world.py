@@ -57,7 +57,9 @@ logging {{
   timestamp: hires
 }}
 """
-START = "set -e; mkdir -p /run/lock /run/corosync-qdevice; corosync; corosync-qdevice"
+# corosync-qdevice ends where Corosync takes no clients yet; it is started again then.
+START = {"corosync": "mkdir -p /run/lock /run/corosync-qdevice && exec corosync", "corosync-qdevice": "exec corosync-qdevice"}
+START_AGAIN_S = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +101,7 @@ class QuorumWorld(SplitWorld):
         self.qnetd = None
         self.started = {}  # node: the PID 1 in which Corosync was started
         self.held = set()  # nodes on which nobody starts it
+        self.not_before = {}  # of a node's PID 1 and a program: it is started again then
         self.ending = False
         self.starter = threading.Thread(target=self._start_corosyncs, daemon=True, name="systemd")
 
@@ -157,14 +160,19 @@ class QuorumWorld(SplitWorld):
                     if self.started.get(node) != pid:
                         self._plug_into_witness(node, pid)
                         self.started[node] = pid
-                    if node not in self.held and not machine.pids_of("corosync"):
-                        for left in machine.pids_of("corosync-qdevice"):
-                            os.kill(left, signal.SIGKILL)
-                        done = machine.execute("sh", "-c", START, timeout=60)
-                        if done.returncode != 0 and machine.is_on and not self.ending:
-                            print(f"{node}: Corosync was not started: {done.stderr.strip()}", flush=True)
-                            time.sleep(1)
+                    if node not in self.held:
+                        self._start_missing(machine)
             time.sleep(LOOK_EVERY_S)
+
+    def _start_missing(self, machine):
+        """One after the other: the second needs the first."""
+        for program, command in START.items():
+            if machine.pids_of(program):
+                continue
+            if time.monotonic() >= self.not_before.get((machine.pid, program), 0):
+                self.not_before[(machine.pid, program)] = time.monotonic() + START_AGAIN_S
+                machine.execute("sh", "-c", command, timeout=60)
+            return
 
     def end(self):
         self.ending = True
