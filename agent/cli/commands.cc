@@ -16,6 +16,7 @@
 #include "agent/cli/fleet_text.h"
 #include "agent/cli/forecast_text.h"
 #include "agent/cli/json.h"
+#include "agent/cli/quorum_look.h"
 #include "agent/cli/rails_text.h"
 #include "agent/cli/record_text.h"
 #include "agent/cli/reservation_look.h"
@@ -416,11 +417,12 @@ Exit check(const Common& common, const std::string& file) {
     if (problems.empty()) {
       add_watchdog(*config, json);
       json.update(forecast_json(*config));
+      json.update(quorum_json(*config));
     }
     print_json(json);
   } else if (problems.empty()) {
     print(file + ": ok\n" + reservations_text(reservations) + watchdog_limits_text(*config, file, style) +
-          forecast_text(*config, style));
+          forecast_text(*config, style) + quorum_text(*config, style));
   }
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
   return problems.empty() ? Exit::ok : Exit::configuration;

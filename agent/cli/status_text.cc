@@ -215,7 +215,7 @@ std::string fencing(const StatusReply& status, const Style& style) {
   for (const std::string& device : status.fence_devices()) devices += (devices.empty() ? "" : ", ") + device;
   std::string text = status.arbiter() == "pacemaker" ? std::string("by the cluster")
                      : !devices.empty()              ? "by " + devices
-                     : status.arbiter() == "mailbox"
+                     : status.arbiter() == "mailbox" || status.arbiter() == "corosync"
                          ? std::string(
                                "no device: only a release, a reboot, the end of a lease or hapair confirm-down "
                                "permits a takeover")
@@ -273,6 +273,13 @@ std::string lease_text(const PoolStatus& pool, std::int64_t now_ns) {
 }
 
 std::string arbiter(const StatusReply& status, const Style& style) {
+  if (status.arbiter() == "corosync") {
+    std::string out = line(
+        "arbiter", "corosync: " + (status.quorum().empty() ? std::string("not asked yet") : status.quorum()), style);
+    for (const std::string& trouble : status.quorum_troubles())
+      out += line("", toned(trouble, Tone::bad, style), style);
+    return out;
+  }
   if (status.arbiter() != "mailbox") return "";
   std::string out;
   for (const std::string& trouble : status.mailbox_troubles()) {

@@ -87,11 +87,13 @@ GivebackConfig read_giveback(ConfigObject& root) {
   return giveback;
 }
 
-LeaseConfig read_lease(ConfigObject& root) {
+LeaseConfig read_lease(ConfigObject& root, ArbiterKind arbiter) {
   constexpr double kLongestMs = 600'000;
+  // One of Corosync's is to outlast a ring that is formed anew, and what its quorum device takes to miss a node.
+  const double usual = arbiter == ArbiterKind::corosync ? 20'000 : 5'000;
   ConfigObject object = root.object("lease", false);
   LeaseConfig lease;
-  lease.duration = object.milliseconds("duration_ms", 5'000, 1'000, kLongestMs);
+  lease.duration = object.milliseconds("duration_ms", usual, 1'000, kLongestMs);
   lease.stop = object.milliseconds("stop_ms", 10'000, 0, kLongestMs);
   object.finish();
   return lease;
@@ -186,19 +188,23 @@ void check_folders(ConfigObject& root, const AgentConfig& config) {
   }
 }
 
-// A lease rests on a disk that both read and on a watchdog that ends whoever cannot stop any more.
+// A lease rests on what both look at and on a watchdog that ends whoever cannot stop any more.
+void check_watchdog(ConfigObject& root, const AgentConfig& config) {
+  if (config.pair.watchdog) return;
+  root.problems().add_sentence(
+      root.path("arbiter"),
+      "arbiter is \"" + std::string(text_of(config.arbiter)) +
+          "\" and ccm.watchdog is not given: a node that hangs could not stop its pools when its lease is over, so its "
+          "partner may not wait for that; give the watchdog's device");
+}
+
 void check_mailbox(ConfigObject& root, const AgentConfig& config) {
   if (deciding_disks(config.pair).empty()) {
     root.problems().add_sentence(root.path("arbiter"),
                                  "arbiter is \"mailbox\" and no mailbox disk is given: name one or three shared disks "
                                  "in ccm.mailbox_disks");
   }
-  if (!config.pair.watchdog) {
-    root.problems().add_sentence(
-        root.path("arbiter"),
-        "arbiter is \"mailbox\" and ccm.watchdog is not given: a node that hangs could not stop its pools when its "
-        "lease is over, so its partner may not wait for that; give the watchdog's device");
-  }
+  check_watchdog(root, config);
 }
 
 PacemakerConfig read_pacemaker(ConfigObject& root) {
@@ -252,6 +258,7 @@ void check_pacemaker_resources(ConfigObject& root, const AgentConfig& config) {
 // With no arbiter and nothing to fence with, a takeover after a failure can never be permitted.
 void check_permits(ConfigObject& root, const AgentConfig& config) {
   if (config.arbiter == ArbiterKind::mailbox) return check_mailbox(root, config);
+  if (config.arbiter == ArbiterKind::corosync) return check_watchdog(root, config);
   if (config.arbiter == ArbiterKind::pacemaker) return;  // it fences, or has this node asked to
   if (!config.takeover.automatic || !config.fencing.devices.empty()) return;
   root.problems().add_sentence(
@@ -289,6 +296,8 @@ std::string_view text_of(ArbiterKind arbiter) {
       return "mailbox";
     case ArbiterKind::pacemaker:
       return "pacemaker";
+    case ArbiterKind::corosync:
+      return "corosync";
   }
   return "unknown";
 }
@@ -328,9 +337,9 @@ std::expected<AgentConfig, ccm::ConfigProblems> load_agent_config(const std::str
   config.pair = ccm::read_pair_config(root);
   config.state_dir = root.text("state_dir", "/var/lib/hapair");
   config.heartbeat = read_heartbeat(root);
-  static constexpr std::array<std::string_view, 3> kArbiters{"none", "mailbox", "pacemaker"};
+  static constexpr std::array<std::string_view, 4> kArbiters{"none", "mailbox", "pacemaker", "corosync"};
   config.arbiter = static_cast<ArbiterKind>(root.choice("arbiter", 0, kArbiters));
-  config.lease = read_lease(root);
+  config.lease = read_lease(root, config.arbiter);
   config.pacemaker = read_pacemaker(root);
   config.corosync = read_corosync(root);
   config.alerts = read_alerts(root);

@@ -50,6 +50,17 @@ std::string channel_names(const AgentConfig& config, bool disks) {
   return names;
 }
 
+// From what the wait for a lease's end is counted.
+std::string wait_text(const AgentConfig& config, Duration wait) {
+  if (config.arbiter == ArbiterKind::corosync) {
+    return fmt::format(
+        "{} after Corosync here has quorum without it, and with a quorum device another 5.2 x "
+        "quorum.device.timeout",
+        time_text(wait));
+  }
+  return fmt::format("{} after its claim is decided on the mailbox disks", time_text(wait));
+}
+
 // What follows on a verdict that allows a takeover; `known` is the first half of the sentence.
 Forecast taken(const AgentConfig& config, std::string failure, const std::string& known,
                std::string_view command = "hapair takeover", PartnersCcm ccm = PartnersCcm::gone) {
@@ -65,7 +76,7 @@ Forecast taken(const AgentConfig& config, std::string failure, const std::string
             false};
   }
   if (const auto wait = lease_wait(config)) {
-    const std::string then = fmt::format("{} after its claim is decided on the mailbox disks", time_text(*wait));
+    const std::string then = wait_text(config, *wait);
     return {std::move(failure),
             devices ? fmt::format(
                           "{} it is fenced by {}, and its pools are served here once that is confirmed, or, without "
@@ -109,6 +120,13 @@ Forecast all_links_lost(const AgentConfig& config) {
                         channel_names(config, true), kMovesOverTheDisk),
             true};
   }
+  if (config.arbiter == ArbiterKind::corosync) {
+    return {
+        failure,
+        "where Corosync's links still work, nothing moves; where they are cut too, the node that keeps quorum goes on "
+        "and takes the other's pools when its lease is over; the other has stopped them by then",
+        true};
+  }
   if (!config.takeover.automatic || device_names(config).empty()) {
     return {failure, "each takes the other for dead and does nothing by itself; both go on serving", false};
   }
@@ -122,12 +140,8 @@ Forecast all_links_lost(const AgentConfig& config) {
 Forecast fence_fails(const AgentConfig& config) {
   const std::string partner = config.pair.partner.text();
   if (const auto wait = lease_wait(config); wait && config.takeover.automatic) {
-    return {
-        fmt::format("{} is dead, and no fence device answers", partner),
-        fmt::format("its lease is waited for: its pools are served here {} after its claim is decided on the mailbox "
-                    "disks",
-                    time_text(*wait)),
-        true};
+    return {fmt::format("{} is dead, and no fence device answers", partner),
+            fmt::format("its lease is waited for: its pools are served here {}", wait_text(config, *wait)), true};
   }
   return {
       fmt::format("{} is dead, and no fence device answers", partner),
@@ -135,6 +149,30 @@ Forecast fence_fails(const AgentConfig& config) {
                   "runs here: hapair confirm-down {}",
                   config.fencing.attempts, time_text(config.fencing.retry), partner, partner),
       false};
+}
+
+// Of arbiter corosync.
+void add_quorum_lost(const AgentConfig& config, std::vector<Forecast>& all) {
+  const std::string node = config.pair.node.text();
+  const std::string partner = config.pair.partner.text();
+  all.push_back({"Corosync runs with two_node, or with two votes and neither a quorum device nor a third node",
+                 "no pool is served under a lease, for either would be wrong: in a split both have quorum, or none; it "
+                 "is told in hapair status",
+                 false});
+  all.push_back({"Corosync stops on one node, and hapair's links work",
+                 "that node is freed from its leases by the other's word and serves on; until it is back, no takeover "
+                 "by itself rests on a lease",
+                 true});
+  all.push_back({"the quorum device is lost, both nodes live",
+                 "told in hapair status; both have quorum without it. If one dies before it is back, the other has "
+                 "none: its pools stop when their leases are over, and wait for an operator",
+                 true});
+  all.push_back({fmt::format("{} is cut off from {} and from Corosync's other votes", node, partner),
+                 fmt::format("it stops its pools when its lease is over, {} after its last look with quorum, and is "
+                             "reset by its watchdog where they have not stopped {} later; they are served there then, "
+                             "and stay there when the links are back until they are given back",
+                             time_text(config.lease.duration), time_text(config.lease.stop)),
+                 true});
 }
 
 // Of arbiter mailbox.
@@ -297,7 +335,8 @@ std::vector<Forecast> forecast(const AgentConfig& config) {
   all.push_back(stalled(config));
   all.push_back(links_lost(config));
   all.push_back(all_links_lost(config));
-  if (lease_wait(config)) {
+  if (config.arbiter == ArbiterKind::corosync) add_quorum_lost(config, all);
+  if (config.arbiter == ArbiterKind::mailbox && lease_wait(config)) {
     add_mailbox_lost(config, all);
   } else if (has_disk(config)) {
     all.push_back({"the mailbox disk is lost",
@@ -340,12 +379,18 @@ std::vector<TimelineStep> takeover_timeline(const AgentConfig& config) {
                                  device_names(config), rounds),
                      rounds * round + (rounds - 1) * config.fencing.retry});
   } else if (const auto wait = lease_wait(config)) {
-    steps.push_back({"the claim is decided on the mailbox disks", std::nullopt});
-    steps.push_back({fmt::format("its lease is over: lease.duration_ms ({}), lease.stop_ms ({}), its watchdog's bound "
-                                 "({}), and a hundredth for the clocks",
-                                 time_text(config.lease.duration), time_text(config.lease.stop),
-                                 time_text(ccm::reset_bound_of(config.pair.watchdog->timeout))),
-                     wait});
+    steps.push_back({config.arbiter == ArbiterKind::corosync
+                         ? "Corosync has formed a ring without it, with quorum (its own times)"
+                         : "the claim is decided on the mailbox disks",
+                     std::nullopt});
+    steps.push_back(
+        {fmt::format(
+             "its lease is over: lease.duration_ms ({}), lease.stop_ms ({}), its watchdog's bound "
+             "({}), and a hundredth for the clocks{}",
+             time_text(config.lease.duration), time_text(config.lease.stop),
+             time_text(ccm::reset_bound_of(config.pair.watchdog->timeout)),
+             config.arbiter == ArbiterKind::corosync ? "; with a quorum device 5.2 x quorum.device.timeout more" : ""),
+         wait});
   } else {
     steps.push_back({"an operator confirms that it is down", std::nullopt});
   }

@@ -42,7 +42,8 @@ Duration silent_after(const AgentConfig& config) {
 }
 
 std::optional<Duration> lease_wait(const AgentConfig& config) {
-  if (config.arbiter != ArbiterKind::mailbox || !config.pair.watchdog) return std::nullopt;
+  const bool leases = config.arbiter == ArbiterKind::mailbox || config.arbiter == ArbiterKind::corosync;
+  if (!leases || !config.pair.watchdog) return std::nullopt;
   const Duration over = config.lease.duration + config.lease.stop + ccm::reset_bound_of(config.pair.watchdog->timeout);
   return expiry_wait(std::chrono::ceil<std::chrono::milliseconds>(over));
 }

@@ -17,8 +17,9 @@ Duration beats_end(const AgentConfig& config);
 // the limits wider than their floors.
 Duration silent_after(const AgentConfig& config);
 
-// Of arbiter mailbox: from the moment at which a claim is decided until its owner's lease is over, everything of the
-// pool stopped or its node reset. Nothing: there are no leases.
+// Of arbiter mailbox: from the moment at which a claim is decided, and of corosync, without a quorum device: from that
+// at which the claimant has quorum without the partner, until its owner's lease is over, everything of the pool stopped
+// or its node reset. Nothing: there are no leases.
 std::optional<Duration> lease_wait(const AgentConfig& config);
 
 }  // namespace hapair::agent

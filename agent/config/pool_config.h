@@ -94,6 +94,7 @@ enum class ArbiterKind : std::uint8_t {
   mailbox,  // and the end of a lease that the mailbox disks give (agent/core/lease.h)
   // Pacemaker says which node serves a pool, through ocf:hapair:storage-pair (agent/core/engine_cluster.cc)
   pacemaker,
+  corosync,  // as mailbox, of a lease that Corosync's quorum gives (agent/core/quorum_lease.h)
 };
 std::string_view text_of(ArbiterKind arbiter);
 
@@ -126,9 +127,9 @@ struct AlertAgentConfig {
   Duration timeout{};
 };
 
-// Of ArbiterKind::mailbox.
+// Of ArbiterKind::mailbox and corosync.
 struct LeaseConfig {
-  Duration duration{};  // how long a look at the mailbox disks lets a pool run
+  Duration duration{};  // how long a look at the mailbox disks, or at Corosync, lets a pool run
   Duration stop{};      // its stop may take so long after that before the watchdog resets the node
 };
 

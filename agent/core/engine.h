@@ -112,7 +112,9 @@ class Engine {
     std::optional<ccm::OwnershipDecision> known;
     // Of a pool that runs here:
     std::optional<ccm::OwnershipDecision> mine;
-    Instant looked;  // the beginning of the newest complete look at the disks since `mine` is known
+    // The beginning of the newest complete look at the disks since `mine` is known, or with quorum since the pool may
+    // run here.
+    Instant looked;
     ClaimSight shows = ClaimSight::none;
     Instant until;  // nothing yet in this life of the agent: the epoch of the clock
     Instant look_at;
@@ -126,7 +128,8 @@ class Engine {
     Instant offer_from;                     // none is offered before: the last one had to be given up
     bool trouble_told = false;
     bool absence_told = false;  // it is served without a lease for longer than it takes to come to one
-    // Of a pool that is claimed:
+    // Of a pool that is claimed, on the mailbox disks or by Corosync's quorum:
+    std::optional<QuorumVigil> vigil;
     std::optional<ccm::OwnershipDecision> claim_decided;
     Instant claim_decided_at;
   };
@@ -233,6 +236,8 @@ class Engine {
   [[nodiscard]] bool lease_good(Instant now, PoolIndex index) const;
   void take_own(Instant now, PoolIndex index);
   void tell_mailbox_trouble(Instant now, PoolIndex index, std::string_view what);
+  void renew_lease(Instant now, PoolIndex index, Instant began);
+  void prepare_lease(Instant now, PoolIndex index);
   bool settle_lease(Instant now, PoolIndex index);
   [[nodiscard]] std::optional<Instant> lease_over_at(PoolIndex index) const;
   void free_from_lease(PoolIndex index);
@@ -244,6 +249,24 @@ class Engine {
   void feed();
   [[nodiscard]] std::optional<Instant> lease_due(PoolIndex index) const;
   [[nodiscard]] bool leaves_bound(Instant now) const;
+
+  // engine_quorum.cc: leases on Corosync's quorum
+  void on(Instant now, const QuorumSeen& event);
+  [[nodiscard]] bool by_mailbox() const { return config_.policy.lease_arbiter == LeaseArbiter::mailbox; }
+  [[nodiscard]] bool by_quorum() const { return config_.policy.lease_arbiter == LeaseArbiter::quorum; }
+  [[nodiscard]] bool looks_count(PoolIndex index) const;
+  [[nodiscard]] bool lapsed(Instant now, PoolIndex index) const;
+  [[nodiscard]] bool partner_in_ring() const;
+  [[nodiscard]] std::string no_quorum_text(Instant now) const;
+  [[nodiscard]] std::string why_no_quorum_lease(Instant now, PoolIndex index) const;
+  void tell_quorum_trouble(Instant now, PoolIndex index, const std::string& why);
+  void keep_vigil(Instant now, PoolIndex index, const QuorumLook& look);
+  void tell_no_vigil(Instant now, PoolIndex index);
+  [[nodiscard]] std::optional<Instant> no_vigil_at(PoolIndex index) const;
+  [[nodiscard]] bool keeps_vigil(PoolIndex index) const;
+  [[nodiscard]] std::optional<Instant> vigil_over(PoolIndex index) const;
+  [[nodiscard]] bool quorum_wanted() const;
+  void ask_quorum(Instant now);
 
   // engine_expiry.cc: the partner's leases
   void follow_arms(PoolIndex index);
@@ -389,7 +412,9 @@ class Engine {
   Instant shutdown_at_;
   ccm::PairSide own_side_;
   LeaseGround ground_;
-  std::optional<Instant> ground_since_;  // the watchdog is fed as leases need it
+  std::optional<QuorumLook> quorum_look_;  // the newest
+  Instant quorum_look_at_;                 // the next one is due
+  std::optional<Instant> ground_since_;    // the watchdog is fed as leases need it
   std::optional<FeedUntil> told_feed_;
   std::optional<Instant> standing_;  // what an earlier life of this agent had the watchdog fed to
   bool told_left_bound_ = false;

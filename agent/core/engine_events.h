@@ -12,6 +12,7 @@
 #include "agent/core/ownership_ballot.h"
 #include "agent/core/ownership_look.h"
 #include "agent/core/pool_sequence.h"
+#include "agent/core/quorum_lease.h"
 #include "ccm/base/ids.h"
 #include "ccm/base/time.h"
 #include "ccm/wire/poison.h"
@@ -28,6 +29,13 @@ struct PoolPlan {
   std::vector<ResourcePlan> resources;
   std::vector<std::string> vetoes{};  // who is asked before a planned move; shown, not interpreted
   Duration vetoes_time{};             // the longest that all of them may take
+};
+
+// What ends a lease, and shows its claimant that it must have ended (lease.h).
+enum class LeaseArbiter : std::uint8_t {
+  none,     // no pool runs under a lease
+  mailbox,  // the ballots on the mailbox disks
+  quorum,   // Corosync's (quorum_lease.h)
 };
 
 struct EnginePolicy {
@@ -58,9 +66,10 @@ struct EnginePolicy {
   // Of cluster_decides, of a partner that is silent: Corosync is to look for it at once; the cluster is to fence it.
   bool has_cluster_look = false;
   bool asks_for_fences = false;
-  bool mailbox_arbiter = false;  // what follows counts only with it
-  Duration lease{};              // how long a look at the mailbox disks lets a pool run
-  Duration lease_stop{};         // so long its stop may take after that, before the watchdog ends this node
+  LeaseArbiter lease_arbiter = LeaseArbiter::none;
+  // What follows counts only with one.
+  Duration lease{};       // how long a look at the mailbox disks, or at Corosync, lets a pool run
+  Duration lease_stop{};  // so long its stop may take after that, before the watchdog ends this node
 };
 
 struct EngineConfig {
@@ -144,11 +153,15 @@ struct LeaseGround {
   bool watchdog = false;             // it is armed, and resets this node where it is not fed
   Duration bound{};                  // at the latest so long after `fed_until`
   std::optional<Instant> fed_until;  // what the CCM has taken of FeedUntil
-  std::uint64_t mailbox = 0;         // mailbox_digest()
+  std::uint64_t mailbox = 0;         // mailbox_digest(), or quorum_digest(); 0: not known yet, or they give no leases
+  std::string problem{};             // of arbiter corosync: why its quorum gives none; empty: it does
 };
 struct OwnershipSeen {  // against lease_decision() of the pool; told when it is newer than before
   PoolIndex pool = 0;
   CompleteLook look;
+};
+struct QuorumSeen {  // answers LookAtQuorum, when the look was completed; one that is not is asked for again
+  QuorumLook look;
 };
 struct BallotDone {  // answers RunBallot
   PoolIndex pool = 0;
@@ -176,9 +189,10 @@ struct ClusterTold {  // answers TellCluster: for `look` where it was to look fi
 };
 struct ShutdownAsked {};
 struct Tick {};
-using Event = std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, PartnerHeard, Durable,
-                           NotDurable, FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, LeaseGround,
-                           OwnershipSeen, BallotDone, Poisoned, PoisonOver, ClusterTold, ShutdownAsked, Tick>;
+using Event =
+    std::variant<Started, PartnerAssessed, PartnerSeen, LocalStrained, PartnerBlock, PartnerHeard, Durable, NotDurable,
+                 FenceProgress, FenceDone, ActionDone, OperatorCommand, VetoDone, LeaseGround, OwnershipSeen,
+                 QuorumSeen, BallotDone, Poisoned, PoisonOver, ClusterTold, ShutdownAsked, Tick>;
 
 // Commands.
 struct RunResource {
@@ -202,7 +216,8 @@ struct RunBallot {        // one of a pool at a time; its luck is the shell's to
 struct LookAtDisks {  // at what the mailbox disks say of the pool; looks need no answer
   PoolIndex pool = 0;
 };
-struct FeedUntil {  // the watchdog; nothing: whatever becomes of this agent. It stands until the next one
+struct LookAtQuorum {};  // at what Corosync says of the ring that this node is in
+struct FeedUntil {       // the watchdog; nothing: whatever becomes of this agent. It stands until the next one
   std::optional<Instant> until;
 };
 // Of the partner, at once, that the cluster need not wait until it misses it by itself.
@@ -215,7 +230,7 @@ struct AnswerPoison {
   bool obeyed = false;
 };
 using Command = std::variant<RunResource, StartFence, AbandonFence, AskVetoes, SetPhase, DiscardRecord, RunBallot,
-                             LookAtDisks, FeedUntil, AnswerPoison, TellCluster>;
+                             LookAtDisks, LookAtQuorum, FeedUntil, AnswerPoison, TellCluster>;
 
 struct PersistRequest {
   std::uint64_t generation = 0;

@@ -22,16 +22,16 @@ void Engine::follow_arms(PoolIndex index) {
   }
   if (!may_arm(index)) return;
   const Lease& lease = pools_[index].lease;
-  const bool seen = lease.learnt && lease.known && lease.known->value.owner == ccm::other(own_side_) &&
-                    lease.known->value.epoch >= partner->epoch;
-  if (!seen) return;
+  const bool decided = lease.learnt && lease.known && lease.known->value.owner == ccm::other(own_side_) &&
+                       lease.known->value.epoch >= partner->epoch;
+  if (by_quorum() ? !partner_in_ring() : !decided) return;
   PoolDurable& record = draft(index);
   record.armed = partner->epoch;
   record.lease_over = partner_->lease_over;
   record.mailbox = ground_.mailbox;
 }
 
-// All that is known without the disks lets this node be armed, and it is not.
+// All that is known without the disks, or Corosync, lets this node be armed, and it is not.
 bool Engine::may_arm(PoolIndex index) const {
   const PartnerPool* partner = partner_pool(index);
   const PoolDurable& mine = wanted_.pools[index];
@@ -87,6 +87,7 @@ void Engine::take_claim(Instant now, PoolIndex index) {
 }
 
 std::optional<Instant> Engine::expiry_at(PoolIndex index) const {
+  if (by_quorum()) return vigil_over(index);
   const Lease& lease = pools_[index].lease;
   if (pools_[index].state != PoolState::fencing || !lease.claim_decided || !expiry_possible(index)) return std::nullopt;
   return lease.claim_decided_at + expiry_wait(durable(index).lease_over);
@@ -94,7 +95,10 @@ std::optional<Instant> Engine::expiry_at(PoolIndex index) const {
 
 bool Engine::take_expiry(Instant now, PoolIndex index) {
   const auto at = expiry_at(index);
-  if (!at || now < *at || !fire(now, index, PoolEvent::lease_expired, pools_[index].decision)) return false;
+  if (!at || now < *at) return false;
+  // The last look of a vigil is yet to come.
+  if (by_quorum() && pools_[index].lease.vigil->newest < *at) return false;
+  if (!fire(now, index, PoolEvent::lease_expired, pools_[index].decision)) return false;
   // No device is to switch off a machine that has stopped what is taken from it, and may be on its way back.
   const bool more = std::ranges::any_of(pools_, [](const Pool& pool) { return pool.state == PoolState::fencing; });
   if (more || !fence_in_flight_) return true;

@@ -50,7 +50,7 @@ bool Engine::may_run_here(PoolIndex index) const {
 Duration Engine::lease_time() const { return config_.policy.lease.count() > 0 ? config_.policy.lease : kLeaseAnyway; }
 
 std::chrono::milliseconds Engine::lease_over() const {
-  if (!config_.policy.mailbox_arbiter || !ground_.watchdog) return {};
+  if (config_.policy.lease_arbiter == LeaseArbiter::none || !ground_.watchdog) return {};
   return std::chrono::ceil<std::chrono::milliseconds>(lease_time() + config_.policy.lease_stop + ground_.bound);
 }
 
@@ -74,7 +74,8 @@ bool Engine::grounded() const { return ground_since_.has_value(); }
 
 // By what the partner published last.
 bool Engine::one_mailbox() const {
-  return config_.policy.mailbox_arbiter && partner_ && same_mailbox(ground_.mailbox, partner_->mailbox);
+  return config_.policy.lease_arbiter != LeaseArbiter::none && partner_ &&
+         same_mailbox(ground_.mailbox, partner_->mailbox);
 }
 
 // And the partner is there to be armed.
@@ -98,6 +99,7 @@ void Engine::on(Instant now, const LeaseGround& event) {
   } else if (!ground_since_) {
     ground_since_ = now;
     for (Pool& pool : pools_) pool.lease.look_at = now;
+    quorum_look_at_ = now;
   }
 }
 
@@ -107,14 +109,21 @@ void Engine::on(Instant now, const OwnershipSeen& event) {
   if (!lease.mine || event.look.began <= lease.looked) return;
   lease.looked = event.look.began;
   lease.shows = event.look.shows;
-  const bool counts = ground_since_ && event.look.began >= *ground_since_ && keeps_promise(event.pool);
-  if (counts && renews_lease(event.look.shows)) lease.until = std::max(lease.until, event.look.began + lease_time());
+  if (renews_lease(event.look.shows)) renew_lease(now, event.pool, event.look.began);
   if (lease.trouble_told && now - lease.looked < lease_time() / 2) {
     lease.trouble_told = false;
     lease.offer_from = std::max(lease.offer_from, now);
     record(now, Severity::notice, "mailbox-answers", event.pool, 0,
            fmt::format("{}: a majority of the mailbox disks answers again", plan(event.pool).name.view()));
   }
+}
+
+// By a look that was begun then, and shows nothing against it.
+void Engine::renew_lease(Instant now, PoolIndex index, Instant began) {
+  Lease& lease = pools_[index].lease;
+  if (!ground_since_ || began < *ground_since_ || !keeps_promise(index)) return;
+  if (by_quorum() && lapsed(now, index)) return;
+  lease.until = std::max(lease.until, began + lease_time());
 }
 
 void Engine::on(Instant now, const BallotDone& event) {
@@ -185,6 +194,10 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
   Pool& pool = pools_[index];
   Lease& lease = pool.lease;
   follow_arms(index);
+  if (by_quorum() && may_run_here(index) && lease.looked == Instant()) {
+    lease.looked = now;
+    lease.trouble_told = false;
+  }
   // Of one that nobody waits for, what is on the disks is decided anew where it is another's by now, or gone.
   if (lease.mine && !bound(index) &&
       (lease.mine->value.epoch < wanted_.pools[index].epoch || !renews_lease(lease.shows))) {
@@ -197,7 +210,13 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
     forget_lease(index);
   }
   free_from_lease(index);
-  if (lease.mine && now - lease.looked >= lease_time() / 2) tell_mailbox_trouble(now, index, "no complete look");
+  if (looks_count(index) && now - lease.looked >= lease_time() / 2) {
+    if (by_quorum()) {
+      tell_quorum_trouble(now, index, no_quorum_text(now));
+    } else {
+      tell_mailbox_trouble(now, index, "no complete look");
+    }
+  }
   offer_lease(now, index);
   tell_absence(now, index);
   if (lease.awaited && (!bound(index) || now < lease.until)) {
@@ -225,8 +244,12 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
                                         why, config_.partner.view()),
                   ms_of(config_.policy.lease_stop),
                   claimed ? "See hapair why there"
-                          : "Repair that (hapair status, hapair mailbox check); it is started again when there is a "
-                            "lease, or by the partner's word"));
+                  : by_quorum()
+                      ? fmt::format("Repair that (hapair status, corosync-quorumtool -s); it is started again by the "
+                                    "partner's word, or by yours that {0} has no power: hapair confirm-down {0}",
+                                    config_.partner.view())
+                      : std::string("Repair that (hapair status, hapair mailbox check); it is started again when "
+                                    "there is a lease, or by the partner's word")));
   return true;
 }
 
@@ -234,6 +257,7 @@ bool Engine::settle_lease(Instant now, PoolIndex index) {
 void Engine::forget_lease(PoolIndex index) {
   Lease& lease = pools_[index].lease;
   lease.mine.reset();
+  lease.looked = Instant();
   lease.shows = ClaimSight::none;
   lease.awaited = lease.past_unknown = lease.taken = false;
   lease.prepared_until.reset();
@@ -246,9 +270,14 @@ std::string Engine::why_no_lease(Instant now, PoolIndex index) const {
   const Lease& lease = pools_[index].lease;
   if (!ground_.watchdog) return "this node's ccmd, or the watchdog that it holds, is not there";
   if (!grounded()) return "the watchdog is not fed as this agent asked";
+  if (by_quorum() && !ground_.problem.empty()) return ground_.problem;
+  if (!keeps_promise(index) && by_quorum()) {
+    return "the configuration gives longer leases, or Corosync decides by other votes, than the partner was told";
+  }
   if (!keeps_promise(index)) {
     return "the configuration gives longer leases, or other mailbox disks, than the partner was told";
   }
+  if (by_quorum()) return no_quorum_text(now);
   if (lease.shows == ClaimSight::forgotten) return "the mailbox disks were made anew";
   if (!renews_lease(lease.shows)) return fmt::format("{} claims it on the mailbox disks", config_.partner.view());
   if (now - lease.looked >= lease_time() / 2) return "too few mailbox disks answer";
@@ -259,7 +288,8 @@ std::string Engine::why_no_lease(Instant now, PoolIndex index) const {
 std::optional<Instant> Engine::absence_at(PoolIndex index) const {
   const Pool& pool = pools_[index];
   const bool told = pool.lease.offered || pool.lease.absence_told || pool.lease.trouble_told;
-  if (!config_.policy.mailbox_arbiter || told || pool.state != PoolState::serving || !partner_hears()) {
+  if (config_.policy.lease_arbiter == LeaseArbiter::none || told || pool.state != PoolState::serving ||
+      !partner_hears()) {
     return std::nullopt;
   }
   return std::max({pool.since, assessment_.since, hearing_since_, pool.lease.offer_from}) + 2 * lease_time();
@@ -273,19 +303,20 @@ void Engine::tell_absence(Instant now, PoolIndex index) {
   lease.absence_told = true;
   const std::string_view partner = config_.partner.view();
   const std::string why =
-      !lease.mine              ? std::string("its ownership is not decided on the mailbox disks")
+      !looks_count(index)      ? std::string("its ownership is not decided on the mailbox disks")
       : !ground_.watchdog      ? why_no_lease(now, index)
       : !partner_              ? fmt::format("no page of {} is read", partner)
+      : by_quorum()            ? why_no_quorum_lease(now, index)
       : partner_->mailbox == 0 ? fmt::format("{} does not look at the mailbox disks (its arbiter, its disks)", partner)
       : other_mailbox(ground_.mailbox, partner_->mailbox)
           ? fmt::format("{} looks at other mailbox disks, or at the same in another order", partner)
       : !one_mailbox() ? std::string("it is not known yet whether both look at the same mailbox disks")
                        : why_no_lease(now, index);
-  record(
-      now, Severity::warning, "no-lease", index, 0,
-      fmt::format("{} is served without a lease: {}. Should this node die, {} takes it only by a confirmed fence, by a "
-                  "reboot that it sees or by an operator; see hapair check and hapair mailbox check on both nodes",
-                  plan(index).name.view(), why, partner));
+  record(now, Severity::warning, "no-lease", index, 0,
+         fmt::format(
+             "{} is served without a lease: {}. Should this node die, {} takes it only by a confirmed fence, by a "
+             "reboot that it sees or by an operator; see hapair check and {} on both nodes",
+             plan(index).name.view(), why, partner, by_quorum() ? "corosync-quorumtool -s" : "hapair mailbox check"));
 }
 
 // By what the mailbox disks say, or the partner itself.
@@ -332,20 +363,21 @@ void Engine::offer_lease(Instant now, PoolIndex index) {
   if (lease.offered) {
     const std::string why = !stays ? std::string("its agent leaves and the pool runs on")
                             : partner_ && other_mailbox(ground_.mailbox, partner_->mailbox)
-                                ? std::string("the two nodes do not look at the same mailbox disks")
+                                ? fmt::format("the two nodes do not {}", by_quorum() ? "see the same Corosync cluster"
+                                                                                     : "look at the same mailbox disks")
                             : !lease_good(now, index) ? why_no_lease(now, index)
                                                       : std::string();
     if (!why.empty()) set_offered(now, index, false, why);
     return;
   }
-  const bool fit = pool.state == PoolState::serving && lease.mine && stays && partner_may_arm() &&
+  const bool fit = pool.state == PoolState::serving && looks_count(index) && stays && partner_may_arm() &&
                    now >= lease.offer_from && now - lease.looked < lease_time();
   if (!fit || !ground_.watchdog) {
     if (!lease.awaited) lease.prepared_until.reset();
     ask_for_freedom(index);
     return;
   }
-  if (!lease.prepared_until) lease.look_at = now;
+  if (!lease.prepared_until) lease.look_at = quorum_look_at_ = now;
   if (!lease_good(now, index) || !renews_lease(lease.shows) || !keeps_promise(index)) return;
   lease.freeing = false;
   if (!bound(index)) {
@@ -371,9 +403,11 @@ void Engine::set_offered(Instant now, PoolIndex index, bool offered, const std::
   lease.offered = offered;
   if (offered) {
     record(now, Severity::info, "lease", index, 0,
-           fmt::format("{}: runs under a lease; should this node go dark, {} may take it {:.0f} ms after its claim is "
-                       "decided",
-                       plan(index).name.view(), config_.partner.view(), ms_of(expiry_wait(lease_over()))));
+           fmt::format("{}: runs under a lease; should this node go dark, {} may take it {:.0f} ms after {}",
+                       plan(index).name.view(), config_.partner.view(),
+                       by_quorum() ? ms_of(vigil_wait(quorum_look_ ? quorum_look_->slack : Duration{}, lease_over()))
+                                   : ms_of(expiry_wait(lease_over())),
+                       by_quorum() ? "it has quorum alone" : "its claim is decided"));
     return;
   }
   ask_for_freedom(index);
@@ -400,7 +434,7 @@ Engine::Lease::Ballot Engine::ballot_wanted(PoolIndex index) const {
   const Pool& pool = pools_[index];
   const Lease& lease = pool.lease;
   using Ballot = Lease::Ballot;
-  if (!config_.policy.mailbox_arbiter) return Ballot::none;
+  if (!by_mailbox()) return Ballot::none;
   if (pool.state == PoolState::serving || (pool.state == PoolState::probing && bound(index))) {
     if (lease.mine) return Ballot::none;
     if (!lease.learnt || !lease.known) return Ballot::learns;
@@ -433,11 +467,17 @@ void Engine::ask_disks(Instant now, PoolIndex index) {
   }
   if (!lease.mine || !may_run_here(index) || now < lease.look_at) return;
   lease.look_at = now + lease_time() / kLooksALease;
+  prepare_lease(now, index);
+  out_.commands.emplace_back(LookAtDisks{index});
+}
+
+// The look that is about to begin may be the first of a lease: the watchdog is to be fed to its end before.
+void Engine::prepare_lease(Instant now, PoolIndex index) {
+  Lease& lease = pools_[index].lease;
   const bool serves = pools_[index].state == PoolState::serving && partner_may_arm() && now >= lease.offer_from &&
                       now - lease.looked < lease_time();
   const bool prepares = ground_.watchdog && (serves || lease.awaited);
   if (prepares) lease.prepared_until = now + lease_time() + config_.policy.lease_stop;
-  out_.commands.emplace_back(LookAtDisks{index});
 }
 
 // The watchdog is fed up to the time at which everything that runs under a lease must have stopped. What an earlier
@@ -472,12 +512,12 @@ std::optional<Instant> Engine::lease_due(PoolIndex index) const {
   const Pool& pool = pools_[index];
   const Lease& lease = pool.lease;
   if (lease.ballot == Lease::Ballot::none && ballot_wanted(index) != Lease::Ballot::none) consider(lease.ballot_at);
-  if (lease.mine && may_run_here(index)) {
-    consider(lease.look_at);
-    if (!lease.trouble_told) consider(lease.looked + lease_time() / 2);
-  }
+  if (lease.mine && may_run_here(index)) consider(lease.look_at);
+  if (quorum_wanted()) consider(quorum_look_at_);
+  if (looks_count(index) && may_run_here(index) && !lease.trouble_told) consider(lease.looked + lease_time() / 2);
   if (lease.offered) consider(lease.until - lease_time() / 2);
-  if (lease.mine && !lease.offered) consider(lease.offer_from);
+  if (looks_count(index) && !lease.offered) consider(lease.offer_from);
+  consider(no_vigil_at(index));
   consider(absence_at(index));
   consider(lease_over_at(index));
   consider(expiry_at(index));

@@ -45,7 +45,10 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
     }
     if (row.from == PoolState::probing && row.to == PoolState::starting && bound(index) && now >= pool.lease.until) {
       pool.lease.awaited = true;
-      pool.reason = "it is this node's and does not run as a whole: it is started under a lease of the mailbox disks";
+      pool.reason = by_quorum() ? "it is this node's and does not run as a whole: it is started when its lease is seen "
+                                  "to go on, or by the partner's word"
+                                : "it is this node's and does not run as a whole: it is started under a lease of the "
+                                  "mailbox disks";
       return false;
     }
     if (needs_permit && !make_permit(now, index, event)) return false;
@@ -84,6 +87,7 @@ bool Engine::fire(Instant now, PoolIndex index, PoolEvent event, std::uint64_t d
       pool.fence_over = false;
       pool.lease.learnt = false;
       pool.lease.claim_decided.reset();
+      pool.lease.vigil.reset();
     }
     if (row.to != PoolState::fencing) uncount_fence(index);
     pool.state = row.to;
@@ -124,6 +128,8 @@ bool Engine::make_permit(Instant now, PoolIndex index, PoolEvent event) {
         permit = TakeoverPermit::from_order(durable(index), heartbeat::text_of(assessment_.verdict));
       if (event == PoolEvent::reboot_proved && sighting_)
         permit = TakeoverPermit::from_reboot(durable(index), config_.partner, *sighting_, pool.claimed_at);
+      if (event == PoolEvent::lease_expired && pool.lease.vigil)
+        permit = TakeoverPermit::from_quorum(durable(index), config_.partner, *pool.lease.vigil);
       if (event == PoolEvent::lease_expired && pool.lease.claim_decided)
         permit = TakeoverPermit::from_expiry(durable(index), config_.partner, *pool.lease.claim_decided,
                                              pool.lease.claim_decided_at, now);
@@ -331,6 +337,7 @@ void Engine::settle(Instant now) {
   heed_operator(now);
   fence_if_wanted(now);
   for (PoolIndex i = 0; i < pools_.size(); ++i) ask_disks(now, i);
+  ask_quorum(now);
   feed();
   tell_cluster(now);
   tell_left_bound(now);

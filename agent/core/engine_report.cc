@@ -237,7 +237,7 @@ PublishedView Engine::published(Instant now) const {
   view.keeps_pools = shutting_down_ && !hands_over();
   view.maintenance_left_s = view.node_state == NodeState::maintenance ? maintenance_left_s(now) : 0;
   view.lease_over = lease_over();
-  view.mailbox = config_.policy.mailbox_arbiter ? ground_.mailbox : 0;
+  view.mailbox = config_.policy.lease_arbiter != LeaseArbiter::none ? ground_.mailbox : 0;
   for (PoolIndex i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];
     const PoolDurable& record = confirmed_.pools[i];

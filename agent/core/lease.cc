@@ -1,5 +1,6 @@
 #include "agent/core/lease.h"
 
+#include "agent/core/quorum_lease.h"
 #include "ccm/base/crc32c.h"
 
 namespace hapair::agent {
@@ -23,7 +24,7 @@ std::uint64_t mailbox_digest(const std::vector<std::optional<ccm::DiskAreaId>>& 
 
 bool other_mailbox(std::uint64_t one, std::uint64_t other) {
   if (one == 0 || other == 0) return false;  // not read yet
-  if ((one & kThree) != (other & kThree)) return true;
+  if ((one & kThree) != (other & kThree) || of_quorum(one) != of_quorum(other)) return true;
   for (unsigned at = 0; at < 3 * kBitsADisk; at += kBitsADisk) {
     const std::uint64_t a = one >> at & kMask;
     const std::uint64_t b = other >> at & kMask;

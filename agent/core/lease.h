@@ -1,6 +1,6 @@
 // Leases: how a pool may be taken from a partner that nobody can fence, because it must have stopped by itself (permit
-// expired; DESIGN.md, section 5). Arbiter `mailbox` only. The rules are kept by agent/core/engine_lease.cc (the
-// owner) and engine_expiry.cc (the claimant).
+// expired; DESIGN.md, section 5). Arbiters `mailbox`, and `corosync` with what quorum_lease.h says is different there.
+// The rules are kept by agent/core/engine_lease.cc (the owner) and engine_expiry.cc (the claimant).
 //
 // A pool is served without a lease, and nobody may wait for its end, until both nodes have agreed on one. Then its
 // owner is *bound* and the partner *armed*, and each makes its part durable before the other may rest on it:

@@ -100,12 +100,28 @@ std::optional<TakeoverPermit> TakeoverPermit::from_expiry(const PoolDurable& dur
   const bool claimed = durable.claim.value() != 0 && decided.value.epoch >= durable.claim;
   const bool armed = durable.owner == partner && durable.armed.value() != 0 && durable.armed == durable.epoch;
   const Duration wait = expiry_wait(durable.lease_over);
-  if (!claimed || !armed || now - decided_at < wait) return std::nullopt;
+  if (!claimed || !armed || of_quorum(durable.mailbox) || now - decided_at < wait) return std::nullopt;
   return TakeoverPermit(
       PermitKind::expired, durable.pool, decided.value.epoch,
       fmt::format("the claim is decided on the mailbox disks for {:.0f} ms, and within {:.0f} ms of that the partner's "
                   "lease was over: it has stopped the pool or was reset by its watchdog",
                   ms_of(now - decided_at), ms_of(wait)));
+}
+
+std::optional<TakeoverPermit> TakeoverPermit::from_quorum(const PoolDurable& durable, const NodeName& partner,
+                                                          const QuorumVigil& vigil) {
+  const bool armed = durable.owner == partner && durable.armed.value() != 0 && durable.armed == durable.epoch;
+  const Duration wait = vigil_wait(vigil.slack, durable.lease_over);
+  if (durable.claim.value() == 0 || !armed || !of_quorum(durable.mailbox) || vigil.newest - vigil.since < wait) {
+    return std::nullopt;
+  }
+  return TakeoverPermit(
+      PermitKind::expired, durable.pool, durable.claim,
+      fmt::format(
+          "this node has had quorum without the partner for {:.0f} ms, in Corosync's ring {}, and within "
+          "{:.0f} ms of its beginning the partner's lease was over: it has stopped the pool or was reset by its "
+          "watchdog",
+          ms_of(vigil.newest - vigil.since), vigil.ring, ms_of(wait)));
 }
 
 std::optional<TakeoverPermit> TakeoverPermit::from_order(const PoolDurable& durable, std::string_view not_heard) {

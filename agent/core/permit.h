@@ -9,6 +9,7 @@
 
 #include "agent/core/model.h"
 #include "agent/core/partner_view.h"
+#include "agent/core/quorum_lease.h"
 #include "ccm/base/ids.h"
 #include "ccm/wire/ownership_slot.h"
 #include "heartbeat/sighting.h"
@@ -21,7 +22,7 @@ enum class PermitKind : std::uint8_t {
   rebooted,  // after the claim was durable, the partner was seen in a later life of its kernel, before its storage
   held,      // no takeover: this node held it already, in this very life of its kernel, and never gave it up
   ordered,   // the cluster promoted it here, and the partner is not heard: the cluster has had it stopped or fenced
-  expired,   // this node's claim is decided on the mailbox disks, and the owner's lease must have run out since
+  expired,   // since this node's claim is decided, or it has quorum alone, the owner's lease must have run out
 };
 std::string_view text_of(PermitKind kind);
 
@@ -86,6 +87,11 @@ class TakeoverPermit {
   static std::optional<TakeoverPermit> from_expiry(const PoolDurable& durable, const NodeName& partner,
                                                    const ccm::OwnershipDecision& decided, Instant decided_at,
                                                    Instant now);
+
+  // Likewise of Corosync's quorum. `durable` is what is on disk since before the vigil began, and `vigil` was not
+  // broken at its newest look. Why it is a proof: agent/core/quorum_lease.h.
+  static std::optional<TakeoverPermit> from_quorum(const PoolDurable& durable, const NodeName& partner,
+                                                   const QuorumVigil& vigil);
 
   [[nodiscard]] PermitKind kind() const { return kind_; }
   // The epoch under which the pool may be started, once it is durable.

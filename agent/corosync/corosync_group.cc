@@ -26,6 +26,11 @@ void on_message(cpg_handle_t handle, const cpg_name* /*name*/, std::uint32_t nod
   if (group != nullptr) group->tell_message({node_id, pid}, std::span(static_cast<const std::byte*>(bytes), size));
 }
 
+void on_ring(cpg_handle_t handle, cpg_ring_id ring, std::uint32_t count, const std::uint32_t* nodes) {
+  const CorosyncGroup* group = group_of(handle);
+  if (group != nullptr) group->tell_ring({ring.nodeid, ring.seq}, std::span(nodes, count));
+}
+
 void on_members(cpg_handle_t handle, const cpg_name* /*name*/, const cpg_address* members, std::size_t count,
                 const cpg_address* /*left*/, std::size_t /*left_count*/, const cpg_address* /*joined*/,
                 std::size_t /*joined_count*/) {
@@ -43,6 +48,8 @@ std::expected<std::unique_ptr<CorosyncGroup>, std::string> CorosyncGroup::join(c
   cpg_model_v1_data_t model{};
   model.cpg_deliver_fn = on_message;
   model.cpg_confchg_fn = on_members;
+  model.cpg_totem_confchg_fn = on_ring;
+  model.flags = CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF;
   cs_error_t error =
       cpg_model_initialize(&group->handle_, CPG_MODEL_V1, reinterpret_cast<cpg_model_data_t*>(&model), group.get());
   if (error != CS_OK) return failed("Corosync does not run on this node, or takes no clients", error);

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "agent/corosync/fleet_table.h"
+#include "agent/corosync/ring_look.h"
 
 namespace hapair::agent {
 
@@ -20,6 +21,9 @@ class CorosyncGroup {
   struct Events {
     std::function<void(std::span<const FleetMember>)> members;
     std::function<void(FleetMember, std::span<const std::byte>)> message;
+    // The ring that Corosync is in, and the nodes in it: once after the group was joined, and with each new one, among
+    // the messages as they came. May be empty: nobody asks.
+    std::function<void(RingId, std::span<const std::uint32_t>)> ring{};
   };
   // Errors are sentences.
   static std::expected<std::unique_ptr<CorosyncGroup>, std::string> join(const std::string& name, Events events);
@@ -38,6 +42,9 @@ class CorosyncGroup {
 
   // Corosync's callbacks.
   void tell_members(std::span<const FleetMember> members) const { events_.members(members); }
+  void tell_ring(RingId ring, std::span<const std::uint32_t> nodes) const {
+    if (events_.ring) events_.ring(ring, nodes);
+  }
   void tell_message(FleetMember from, std::span<const std::byte> bytes) const { events_.message(from, bytes); }
 
  private:

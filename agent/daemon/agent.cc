@@ -15,6 +15,19 @@
 namespace hapair::agent {
 namespace {
 
+LeaseArbiter lease_arbiter_of(ArbiterKind arbiter) {
+  switch (arbiter) {
+    case ArbiterKind::mailbox:
+      return LeaseArbiter::mailbox;
+    case ArbiterKind::corosync:
+      return LeaseArbiter::quorum;
+    case ArbiterKind::none:
+    case ArbiterKind::pacemaker:
+      return LeaseArbiter::none;
+  }
+  return LeaseArbiter::none;
+}
+
 EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::uint64_t first_decision) {
   EngineConfig out;
   out.self = config.pair.node;
@@ -57,7 +70,7 @@ EngineConfig engine_config(const AgentConfig& config, std::uint64_t life, std::u
                 .hand_over_at_shutdown = config.hand_over_at_shutdown,
                 .fences = !config.fencing.devices.empty(),
                 .cluster_decides = config.arbiter == ArbiterKind::pacemaker,
-                .mailbox_arbiter = config.arbiter == ArbiterKind::mailbox,
+                .lease_arbiter = lease_arbiter_of(config.arbiter),
                 .lease = config.lease.duration,
                 .lease_stop = config.lease.stop};
   if (out.policy.cluster_decides) {
@@ -121,16 +134,43 @@ Agent::Agent(sd_event* loop, const Clock& clock, AgentParts parts)
       alert_agents_(runner_, config_.alerts, "hapair-" HAPAIR_VERSION,
                     [this](const std::string& sentence) { tell(Severity::warning, "alert-agent-failed", sentence); }),
       health_(config_.heartbeat.floor) {
-  if (config_.arbiter != ArbiterKind::mailbox) return;
-  mailbox_.emplace(
-      loop, config_, MailboxArbiter::Parts{parts.life, parts.pair_key, std::move(parts.lock)},
-      [this](const Event& event) {
-        // A claim may be decided, or a lease renewed, for one that has just been seen. What the watchdog stands for is
-        // told by that very look, and is older here.
-        if (!std::holds_alternative<LeaseGround>(event)) link_.look();
-        step(event);
-      },
-      [this](PoolIndex pool) -> const std::optional<ccm::OwnershipDecision>& { return engine_.lease_decision(pool); });
+  start_arbiter(parts.life, parts.pair_key, std::move(parts.lock));
+}
+
+void Agent::start_arbiter(std::uint64_t life, const ccm::Key& pair_key, std::shared_ptr<const Fd> lock) {
+  switch (config_.arbiter) {
+    case ArbiterKind::none:
+    case ArbiterKind::pacemaker:
+      return;
+    case ArbiterKind::mailbox:
+      mailbox_.emplace(
+          loop_, config_, MailboxArbiter::Parts{life, pair_key, std::move(lock)},
+          [this](const Event& event) { step_for_lease(event); },
+          [this](PoolIndex pool) -> const std::optional<ccm::OwnershipDecision>& {
+            return engine_.lease_decision(pool);
+          });
+      return;
+    case ArbiterKind::corosync:
+      quorum_.emplace(loop_, *clock_, config_, life,
+                      QuorumArbiter::Events{.step = [this](const Event& event) { step_for_lease(event); },
+                                            .trouble = [this](const std::string& sentence) { tell_quorum(sentence); }});
+      return;
+  }
+}
+
+// A claim may be decided, or a lease renewed, for one that has just been seen. What the watchdog stands for is told by
+// that very look, and is older here.
+void Agent::step_for_lease(const Event& event) {
+  if (!std::holds_alternative<LeaseGround>(event)) link_.look();
+  step(event);
+}
+
+void Agent::tell_quorum(const std::string& sentence) {
+  if (sentence.empty()) {
+    tell(Severity::notice, "corosync-well", "Corosync answers, and all of its votes are there");
+  } else {
+    tell(Severity::warning, "corosync-trouble", sentence);
+  }
 }
 
 std::expected<void, std::string> Agent::start(const std::expected<std::optional<DurableState>, StateProblem>& state) {
@@ -236,6 +276,10 @@ void Agent::run(const Command& command) {
     return;
   }
   if (const auto* tell = std::get_if<TellCluster>(&command)) return cluster_.tell(tell->word);
+  if (std::holds_alternative<LookAtQuorum>(command)) {
+    if (quorum_) quorum_->look();
+    return;
+  }
   if (const auto* look = std::get_if<LookAtDisks>(&command)) {
     if (mailbox_) mailbox_->look(look->pool);
     return;
@@ -318,9 +362,11 @@ void Agent::came_late() { look_at_self(); }
 
 void Agent::watchdog_changed(const ccm::WatchdogStanding& standing, const std::optional<Instant>& fed_until) {
   if (mailbox_) return mailbox_->watchdog_changed(standing, fed_until);
+  if (quorum_) return quorum_->watchdog_changed(standing, fed_until);
   // What an earlier life of this agent, with another arbiter, had the watchdog fed to is to be ended too.
   if (fed_until)
-    step(LeaseGround{.watchdog = standing.armed, .bound = standing.bound, .fed_until = fed_until, .mailbox = 0});
+    step(LeaseGround{
+        .watchdog = standing.armed, .bound = standing.bound, .fed_until = fed_until, .mailbox = 0, .problem = {}});
 }
 
 // Before anything is judged with limits that this node's own state no longer allows.
@@ -334,6 +380,7 @@ void Agent::look_at_self() {
     step(LocalStrained{*strain});
   }
   if (mailbox_) mailbox_->look_for_areas();
+  if (quorum_) quorum_->look_at_watch();
   tell_fleet();
   if (next_self_look_) return call_again_at(next_self_look_, now + kEvery);
   next_self_look_ = call_at(

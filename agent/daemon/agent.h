@@ -15,6 +15,7 @@
 #include "agent/corosync/fleet.h"
 #include "agent/daemon/mailbox_arbiter.h"
 #include "agent/daemon/partner_link.h"
+#include "agent/daemon/quorum_arbiter.h"
 #include "agent/shell/action_ledger.h"
 #include "agent/shell/alert_agents.h"
 #include "agent/shell/alert_book.h"
@@ -99,6 +100,9 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   void describe_ccm(control::v1::StatusReply& reply) const;
   void describe_network(const ccm::NetworkSelfLayout& network, const ccm::NetworkConfig& config,
                         control::v1::NetworkStatus& out) const;
+  void start_arbiter(std::uint64_t life, const ccm::Key& pair_key, std::shared_ptr<const Fd> lock);
+  void step_for_lease(const Event& event);
+  void tell_quorum(const std::string& sentence);
   void start_fleet();
   void tell_fleet();
   void describe_pools(control::v1::StatusReply& reply) const;
@@ -122,6 +126,7 @@ class Agent final : public PartnerLinkListener, public ControlHandler {
   EventSource fence_limit_;
   AlertBook alert_book_;                   // what Pacemaker tells; the engine never hears of it
   std::optional<MailboxArbiter> mailbox_;  // of arbiter mailbox
+  std::optional<QuorumArbiter> quorum_;    // of arbiter corosync
   std::unique_ptr<Fleet> fleet_;           // where it is configured
   std::unique_ptr<StateWriter> writer_;
   std::unique_ptr<ControlServer> server_;

@@ -148,6 +148,10 @@ control::v1::StatusReply Agent::status() {
   if (mailbox_) {
     for (std::string& trouble : mailbox_->troubles()) reply.add_mailbox_troubles(printable_line(trouble));
   }
+  if (quorum_) {
+    reply.set_quorum(printable_line(quorum_->text()));
+    for (std::string& trouble : quorum_->troubles()) reply.add_quorum_troubles(printable_line(trouble));
+  }
   if (server_) *reply.mutable_control() = server_->counters();
   return reply;
 }

@@ -53,6 +53,12 @@ STOPPING = ("resource-stopped", "lease-lost")
 
 
 class Story:
+    # Of the winner: when the wait for the loser's lease begins, and how long it must be.
+    WAIT_BEGINS = "claim-decided"
+
+    def must_wait_ms(self):
+        return self.pair.times.over
+
     def __init__(self, pair):
         self.pair = pair
         self.points = []  # (sentence, whether it holds)
@@ -117,11 +123,11 @@ class Story:
         if None in (gone, begun, permit):
             return
         # The claim that the permit rests on: an earlier one may have been withdrawn.
-        decided = max((record["when_ns"] for record in records if record["kind"] == "claim-decided" and record["pool"] == POOL and
+        decided = max((record["when_ns"] for record in records if record["kind"] == self.WAIT_BEGINS and record["pool"] == POOL and
                        record["when_ns"] <= permit["when_ns"]), default=permit["when_ns"])
-        self.expect(permit["when_ns"] - decided >= self.pair.times.over * 1_000_000,
-                    f"{WINNER} waited {(permit['when_ns'] - decided) / 1e6:.0f} ms after its claim was decided; it must wait "
-                    f"{self.pair.times.over} ms")
+        self.expect(permit["when_ns"] - decided >= self.must_wait_ms() * 1_000_000,
+                    f"{WINNER} waited {(permit['when_ns'] - decided) / 1e6:.0f} ms after its record \"{self.WAIT_BEGINS}\"; it must "
+                    f"wait {self.must_wait_ms():.0f} ms")
         say(f"       {LOSER} was without {POOL} {(gone - since_ns) / 1e6:.0f} ms after the fault, {WINNER} began with it "
             f"{(begun - gone) / 1e6:.0f} ms after that")
         self.told |= {"stopped_ms": (gone - since_ns) / 1e6, "between_ms": (begun - gone) / 1e6}

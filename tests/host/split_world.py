@@ -54,8 +54,9 @@ def shape_for(times):
 class SplitWorld(Demonstration):
     """The demonstration's looks at the pair, and the faults of a split."""
 
-    def __init__(self, options, build_folder, times):
-        super().__init__(options, World(build_folder, "split", shape=shape_for(times)))
+    def __init__(self, options, build_folder, times, name="split", shape=None):
+        """`shape`: nothing: shape_for() the times."""
+        super().__init__(options, World(build_folder, name, shape=shape or shape_for(times)))
         self.times = times
 
     # --- faults ---

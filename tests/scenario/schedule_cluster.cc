@@ -18,7 +18,7 @@ class ClusterDrawer {
   ClusterDrawer(Plan& plan, std::uint64_t seed) : plan_(&plan), random_(seed ^ 0x636c7573746572ULL) {}
 
   void draw() {
-    if (!chance(kPerCentWithCluster)) return;
+    if (!chance(kPerCentWithCluster) || plan_->options.corosync) return;
     set_options(plan_->options);
     for (Act& act : plan_->acts) {
       if (act.sort == Act::Sort::quiet && act.wait > kLongestQuiet) act = quiet_act(kLongestQuiet);
@@ -45,7 +45,8 @@ class ClusterDrawer {
     agent::EnginePolicy& policy = options.policy;
     policy.cluster_decides = true;
     policy.automatic_takeover = policy.automatic_giveback = policy.hand_over_at_shutdown = false;
-    policy.mailbox_arbiter = policy.fences = false;
+    policy.lease_arbiter = agent::LeaseArbiter::none;
+    policy.fences = false;
     policy.asks_for_fences = chance(25);
     policy.has_cluster_look = chance(70);
   }

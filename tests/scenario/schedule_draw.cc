@@ -6,6 +6,7 @@
 
 #include "tests/scenario/schedule.h"
 #include "tests/scenario/schedule_notices.h"
+#include "tests/scenario/schedule_quorum.h"
 #include "tests/scenario/schedule_rare.h"
 
 namespace hapair::world {
@@ -77,7 +78,7 @@ class Drawer {
     options.vetoes = chance(50);
     if (chance(50)) {
       options.mailbox_disks = chance(50) ? 3 : 1;
-      options.policy.mailbox_arbiter = chance(90);
+      options.policy.lease_arbiter = chance(90) ? agent::LeaseArbiter::mailbox : agent::LeaseArbiter::none;
       options.policy.lease = milliseconds(chance(50) ? 2000 : 1000);
       options.policy.lease_stop = milliseconds(chance(50) ? 4000 : 1000);
       options.policy.fences = chance(50);
@@ -164,7 +165,9 @@ class Drawer {
   Act quiet() {
     const Duration interval = plan_.options.monitor_interval;
     const Duration seldom = interval * (50 + pick(700)) * std::max(interval / seconds(10), Duration::rep{1});
-    const Duration length = plan_.options.policy.mailbox_arbiter ? std::min<Duration>(seldom, kQuietOfLeases) : seldom;
+    const Duration length = plan_.options.policy.lease_arbiter == agent::LeaseArbiter::mailbox
+                                ? std::min<Duration>(seldom, kQuietOfLeases)
+                                : seldom;
     return quiet_act(length);
   }
 
@@ -539,6 +542,7 @@ Plan draw_plan(std::uint64_t seed) {
   Plan plan = Drawer(seed).draw();
   add_rails(plan, seed);
   add_notices(plan, seed);
+  add_quorum(plan, seed);
   add_rare(plan, seed);
   add_cluster(plan, seed);
   return plan;
@@ -559,14 +563,15 @@ std::string describe(const WorldOptions& options) {
       "storage "
       "{}), giveback by itself {} (bound {:.0f} s), hands over at a shutdown {}, writes outlive their agent {}, failed "
       "writes "
-      "land {}, rails {}, beats on the mailbox disks {}, Pacemaker decides {}",
+      "land {}, rails {}, beats on the mailbox disks {}, leases on the quorum of a Corosync {} (slack {:.0f} ms), "
+      "Pacemaker decides {}",
       ms_of(options.monitor_interval) / 1000, yes(options.network), yes(options.vetoes), yes(policy.automatic_takeover),
       ms_of(policy.takeover_hold),
       policy.storage_stalled ? fmt::format("{:.0f} ms", ms_of(*policy.storage_stalled)) : "no",
       yes(policy.automatic_giveback), ms_of(policy.giveback_bound) / 1000, yes(policy.hand_over_at_shutdown),
       yes(options.write_survives), yes(options.failed_write_lands),
       options.rails == 0 ? "stood in for" : std::to_string(options.rails), yes(options.mailbox_beats),
-      yes(options.pacemaker));
+      yes(options.corosync), ms_of(options.device_slack), yes(options.pacemaker));
 }
 
 }  // namespace hapair::world

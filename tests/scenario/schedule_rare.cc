@@ -183,7 +183,7 @@ class Drawer {
 
   // A lease comes back, and is lost again before the pool has started under it.
   std::vector<Act> lost_while_it_starts() {
-    plan_->options.policy.mailbox_arbiter = true;
+    plan_->options.policy.lease_arbiter = agent::LeaseArbiter::mailbox;
     const auto disks = [this](bool work) {
       return [count = plan_->options.mailbox_disks, work](World& world) {
         for (std::size_t disk = 0; disk < count; ++disk) world.set_mailbox(kA, disk, work);

@@ -199,6 +199,10 @@ const std::map<std::string, NodeCommand>& node_commands() {
       {"disk-fails", [](World& w, NodeIndex n) { w.set_disk_fails(n, true); }},
       {"disk-works", [](World& w, NodeIndex n) { w.set_disk_fails(n, false); }},
       {"wrong-key", [](World& w, NodeIndex n) { w.set_wrong_key(n, true); }},
+      {"corosync-stop", [](World& w, NodeIndex n) { w.set_corosync(n, false); }},
+      {"corosync-start", [](World& w, NodeIndex n) { w.set_corosync(n, true); }},
+      {"device-lost", [](World& w, NodeIndex n) { w.set_device(n, false); }},
+      {"device-back", [](World& w, NodeIndex n) { w.set_device(n, true); }},
       {"right-key", [](World& w, NodeIndex n) { w.set_wrong_key(n, false); }},
   };
   return commands;
@@ -276,6 +280,8 @@ void Script::begin_anew() {
   options.rails = rails_;
   options.vetoes = vetoes_;
   options.mailbox_disks = mailbox_disks_;
+  options.corosync = corosync_;
+  options.device_slack = device_slack_;
   options.mailbox_beats = mailbox_beats_;
   options.poison_reset = poison_reset_;
   world_ = std::make_unique<World>(options);
@@ -376,10 +382,28 @@ std::expected<void, std::string> Script::run_command(const std::string& line, st
     // Before the first boot: with-mailbox 1 or 3: so many mailbox disks, and leases on them.
     if (words.size() != 2 || (words[1] != "1" && words[1] != "3")) return std::unexpected("how many disks? 1 or 3");
     mailbox_disks_ = words[1] == "1" ? 1 : 3;
-    policy_.mailbox_arbiter = true;
+    policy_.lease_arbiter = agent::LeaseArbiter::mailbox;
     policy_.lease = seconds(2);
     policy_.lease_stop = seconds(4);
     begin_anew();
+    return {};
+  }
+  if (what == "with-quorum") {
+    // Before the first boot: with-quorum, leases on Corosync's; with-quorum 5s, with a quorum device of that slack.
+    corosync_ = true;
+    policy_.lease_arbiter = agent::LeaseArbiter::quorum;
+    policy_.lease = seconds(2);
+    policy_.lease_stop = seconds(4);
+    if (words.size() > 1) {
+      const auto slack = duration_of(words[1]);
+      if (!slack) return std::unexpected(slack.error());
+      device_slack_ = *slack;
+    }
+    begin_anew();
+    return {};
+  }
+  if (what == "cut-ring" || what == "heal-ring") {
+    world_->set_ring(what == "heal-ring");
     return {};
   }
   if (what == "with-disk-beats") {

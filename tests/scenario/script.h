@@ -35,6 +35,8 @@ class Script {
   agent::EnginePolicy policy_;
   bool network_ = false;
   std::size_t rails_ = 0;
+  bool corosync_ = false;
+  Duration device_slack_{};
   std::size_t mailbox_disks_ = 0;
   bool mailbox_beats_ = false;
   ccm::PoisonReset poison_reset_ = ccm::PoisonReset::watchdog;

@@ -104,6 +104,7 @@ void World::run_next() {
   Scheduled next = queue_.top();
   queue_.pop();
   now_ = next.at;
+  follow_corosync();
   Node& node = nodes_[next.node];
   if (next.scope != Scope::world) {
     const std::uint64_t life = next.scope == Scope::agent ? node.agent_life : node.power_life;
@@ -484,6 +485,8 @@ void World::repair_everything() {
   if (pacemaker_) pacemaker_->repair();
   set_load({});
   network_up_ = true;
+  ring_cut_ = false;
+  for (Corosync& corosync : corosync_) corosync.stopped = corosync.cut_off = false;
   for (MailboxDisk& disk : disks_) {
     disk.lost = false;
     disk.replays = {};

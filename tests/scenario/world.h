@@ -70,9 +70,13 @@ struct WorldOptions {
   // So many rails, over which the shipped handshake and session run (world_rails.h); 0: looks at the partner are a
   // stand-in that knows the whole world.
   std::size_t rails = 0;
-  // 1 or 3: mailbox disks, and a watchdog on each node; policy.mailbox_arbiter says whether leases rest on them.
+  // 1 or 3: mailbox disks, and a watchdog on each node; policy.lease_arbiter says whether leases rest on them.
   std::size_t mailbox_disks = 0;
-  bool pacemaker = false;      // it decides (pacemaker_model.h): with policy.cluster_decides
+  bool pacemaker = false;  // it decides (pacemaker_model.h): with policy.cluster_decides
+  // In their place: a Corosync on each node, and its quorum; policy.lease_arbiter is quorum.
+  bool corosync = false;
+  // The third vote is a quorum device's, and so long a node counts it after it was lost; 0: a third node's.
+  Duration device_slack{};
   bool mailbox_beats = false;  // beats and notices go over the mailbox disks too (world_disk_beats.cc)
   ccm::PoisonReset poison_reset = ccm::PoisonReset::watchdog;  // of a node that is poisoned and does not stop
   agent::EnginePolicy policy;
@@ -150,6 +154,11 @@ class World {
   // The mailbox disk for that node, or for both.
   void set_mailbox(NodeIndex node, std::size_t disk, bool works);
   void set_mailbox_disk(std::size_t disk, bool works);
+  // Corosync (world_quorum.cc): its rings are cut or whole; of one node, it runs or not, and its quorum device is
+  // reached or not.
+  void set_ring(bool whole);
+  void set_corosync(NodeIndex node, bool runs);
+  void set_device(NodeIndex node, bool reached);
   // What the node's block of beats holds now is kept, and from then on read in place of what it writes.
   void record_block(NodeIndex node, std::size_t disk);
   void replay_block(NodeIndex node, std::size_t disk);
@@ -265,6 +274,18 @@ class World {
     std::array<bool, 2> replays{};
   };
 
+  // Corosync on a node.
+  struct Corosync {
+    bool stopped = false;
+    bool cut_off = false;  // from the quorum device
+    bool running = false;
+    bool partner = false;  // is a member of its ring
+    bool quorate = false;
+    std::uint64_t ring = 0;
+    std::uint64_t standing = 0;  // QuorumLook::standing
+    Instant formed;              // nothing is delivered in that ring before
+    Instant votes_until;         // that it does not have any more, of the device
+  };
   // Of a CCM at one disk.
   struct DiskBeats {
     DiskBeats(const ccm::BeatIdentity& identity, const ccm::Key& key) : exchange(identity, key) {}
@@ -446,6 +467,16 @@ class World {
   [[nodiscard]] agent::DiskSight sight_of(NodeIndex node, agent::PoolIndex pool, std::size_t disk) const;
   Duration disk_time(NodeIndex node, std::size_t disk);
   [[nodiscard]] bool disk_answers(NodeIndex node, std::size_t disk) const;
+  // world_quorum.cc
+  void look_at_quorum(NodeIndex node);
+  void complete_look(NodeIndex node, Instant began, std::uint64_t life);
+  void follow_corosync();
+  void form_rings();
+  void give_vote();
+  void regroup(NodeIndex node);
+  [[nodiscard]] bool has_corosync(NodeIndex node) const;
+  [[nodiscard]] bool counts_votes(NodeIndex node) const;
+
   void feed_watchdog(NodeIndex node);
   void watch_watchdog(NodeIndex node);
   void set_phase(NodeIndex node, ccm::BootPhase phase);
@@ -497,6 +528,11 @@ class World {
   std::unique_ptr<Rails> rails_;  // outlives what the nodes have of it
   std::array<Node, kNodes> nodes_;
   std::array<MailboxDisk, ccm::kMaxOwnershipDisks> disks_;
+  std::array<Corosync, kNodes> corosync_;
+  bool ring_cut_ = false;
+  std::optional<NodeIndex> vote_;  // of the device, where the two are in rings of their own
+  std::uint64_t rings_ = 0;
+  std::uint64_t standings_ = 0;
   Load load_;
   bool link_up_ = true;
   bool network_up_ = true;

@@ -126,7 +126,7 @@ void World::look_at_disks(NodeIndex index, agent::PoolIndex pool) {
 // With each beat of the CCM, as ccmd does: it takes what its client has asked for, and feeds before that time only.
 void World::feed_watchdog(NodeIndex index) {
   Node& node = nodes_[index];
-  if (options_.mailbox_disks == 0 || node.starved) return;
+  if ((options_.mailbox_disks == 0 && !options_.corosync) || node.starved) return;
   if (node.agent && node.agent->fed_until && node.ccm->slot && node.ccm->slot->state == ccm::ClientState::registered) {
     node.fed_until = node.agent->fed_until->until;
   }
@@ -139,7 +139,10 @@ void World::feed_watchdog(NodeIndex index) {
   }
   const std::vector<std::optional<ccm::DiskAreaId>> areas(options_.mailbox_disks, ccm::DiskAreaId{7});
   const agent::LeaseGround ground{
-      .watchdog = true, .bound = kWatchdogBound, .fed_until = node.fed_until, .mailbox = agent::mailbox_digest(areas)};
+      .watchdog = true,
+      .bound = kWatchdogBound,
+      .fed_until = node.fed_until,
+      .mailbox = options_.corosync ? agent::quorum_digest("the world's") : agent::mailbox_digest(areas)};
   Agent& own = *node.agent;
   if (own.told_ground && own.told_ground->fed_until == ground.fed_until && own.told_ground->watchdog) return;
   own.told_ground = ground;

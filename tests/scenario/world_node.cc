@@ -344,6 +344,8 @@ void World::carry_out(NodeIndex index, agent::EngineOutput output) {
       run_ballot(index, *ballot);
     } else if (const auto* disks = std::get_if<agent::LookAtDisks>(&command)) {
       look_at_disks(index, disks->pool);
+    } else if (std::holds_alternative<agent::LookAtQuorum>(command)) {
+      look_at_quorum(index);
     } else if (const auto* told = std::get_if<agent::TellCluster>(&command)) {
       // Else the script is the cluster; what it is told is in the records.
       if (pacemaker_) pacemaker_->told(index, told->word);

@@ -9,7 +9,7 @@ import subprocess
 from kernel import cache, quietly
 
 PACKAGES = ("systemd systemd-sysv udev dbus kmod iproute2 procps rdma-core ibverbs-providers librdmacm1 libsodium23 libfmt9 libprotobuf32 "
-            "libcpg4 libcmap4 initramfs-tools busybox zstd dracut-core cpio kexec-tools "
+            "libcpg4 libcmap4 libvotequorum8 initramfs-tools busybox zstd dracut-core cpio kexec-tools "
             # What a storage node runs besides: a boot is as long as its system is.
             "openssh-server ifupdown cron rsyslog chrony lvm2 nfs-kernel-server tgt").split()
 SUITE = "bookworm"

@@ -9,7 +9,7 @@ from . import disks, processes
 from .command import run, succeeds
 from .layout import NODES, WorldError
 
-PLACES = (*NODES, "client", "net")
+PLACES = (*NODES, "client", "witness", "net")
 PATIENCE_S = 15
 
 

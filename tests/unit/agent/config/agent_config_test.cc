@@ -226,7 +226,19 @@ TEST_F(AgentConfigFile, TheArbiterMailboxWantsADiskAndAWatchdog) {
   given["arbiter"] = "quorum";
   given.erase("lease");
   EXPECT_THAT(problems(given),
-              Contains("arbiter: found \"quorum\"; allowed: one of \"none\", \"mailbox\", \"pacemaker\""));
+              Contains("arbiter: found \"quorum\"; allowed: one of \"none\", \"mailbox\", \"pacemaker\", \"corosync\""));
+}
+
+TEST_F(AgentConfigFile, TheArbiterCorosyncWantsAWatchdogAndLeasesThatOutlastARing) {
+  json given = least();
+  given["fencing"]["devices"] = json::array();
+  given["arbiter"] = "corosync";
+  EXPECT_THAT(only_problem(given), HasSubstr("arbiter is \"corosync\" and ccm.watchdog is not given"));
+  given["ccm"]["watchdog"] = {{"device", "/dev/watchdog"}, {"timeout_ms", 10000}};
+  const auto config = load(given);
+  ASSERT_TRUE(config) << "what a lease's end proves takes neither a fence device nor a disk";
+  EXPECT_EQ(config->arbiter, ArbiterKind::corosync);
+  EXPECT_EQ(config->lease.duration, std::chrono::seconds(20));
 }
 
 TEST_F(AgentConfigFile, TheArbiterPacemakerWantsNoFenceDeviceOfItsOwn) {

@@ -161,6 +161,24 @@ TEST_F(AForecast, with_the_arbiter_mailbox_counts_on_the_end_of_a_lease) {
   EXPECT_TRUE(of("beta is dead").starts_with("operator: "));
 }
 
+TEST_F(AForecast, with_the_arbiter_corosync_counts_on_its_quorum_and_says_where_that_grants_nothing) {
+  config_.arbiter = ArbiterKind::corosync;
+  config_.lease = {.duration = seconds(20), .stop = seconds(10)};
+  config_.pair.watchdog = {.device = "/dev/watchdog0", .timeout = seconds(10), .pretimeout = {}};
+  EXPECT_EQ(lease_wait(config_), milliseconds(51'510)) << "20 + 10 + (2 x 10 + 1) s and a hundredth";
+  config_.fencing.devices.clear();
+  EXPECT_NE(of("beta is dead").find("52 s after Corosync here has quorum without it, and with a quorum device another "
+                                    "5.2 x quorum.device.timeout"),
+            std::string::npos)
+      << of("beta is dead");
+  EXPECT_TRUE(of("Corosync runs with two_node").starts_with("operator: no pool is served under a lease"));
+  EXPECT_NE(of("the quorum device is lost").find("its pools stop when their leases are over"), std::string::npos);
+  EXPECT_NE(of("Corosync stops on one node").find("freed from its leases by the other's word"), std::string::npos);
+  EXPECT_TRUE(of("alpha is cut off from beta").starts_with("it stops its pools when its lease is over"));
+  EXPECT_NE(of("every rail and network is cut").find("the node that keeps quorum goes on"), std::string::npos);
+  EXPECT_EQ(of("the mailbox disk is lost"), "no such failure");
+}
+
 class AForecastWithPoison : public AForecast {
  protected:
   AForecastWithPoison() {
