@@ -118,11 +118,11 @@ class QuorumEngine : public EngineContract {
     now_ += milliseconds(5);
     return step(QuorumSeen{look});
   }
-  static constexpr QuorumLook kBoth{
+  const QuorumLook kBoth{
       .began = {}, .quorate = true, .partner_member = true, .standing = 1, .slack = seconds(3), .ring = {}};
-  static constexpr QuorumLook kAlone{
+  const QuorumLook kAlone{
       .began = {}, .quorate = true, .partner_member = false, .standing = 2, .slack = seconds(3), .ring = {}};
-  static constexpr QuorumLook kNone{
+  const QuorumLook kNone{
       .began = {}, .quorate = false, .partner_member = false, .standing = 0, .slack = seconds(3), .ring = {}};
   bool armed() { return engine_->pool_report(0).armed; }
 
