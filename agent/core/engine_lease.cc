@@ -476,7 +476,8 @@ void Engine::prepare_lease(Instant now, PoolIndex index) {
   Lease& lease = pools_[index].lease;
   const bool serves = pools_[index].state == PoolState::serving && partner_may_arm() && now >= lease.offer_from &&
                       now - lease.looked < lease_time();
-  const bool prepares = ground_.watchdog && (serves || lease.awaited);
+  // By quorum a pool that awaits one has it already, or the partner's word starts it.
+  const bool prepares = ground_.watchdog && (serves || (lease.awaited && !by_quorum()));
   if (prepares) lease.prepared_until = now + lease_time() + config_.policy.lease_stop;
 }
 

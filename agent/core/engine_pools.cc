@@ -435,7 +435,9 @@ bool Engine::claim_carried(Instant now, PoolIndex index) const {
   if (reboot_awaited(index)) return true;
   switch (pools_[index].claim_cause) {
     case ClaimCause::force:
-      return true;
+      // Without a fence there is only the end of its lease, and that never comes while it renews it in the same ring.
+      return !by_quorum() || (config_.policy.fences && !pools_[index].fence_over) || !hears_partner() ||
+             !partner_in_ring();
     case ClaimCause::operator_:
       return !hears_partner() && verdict != Verdict::rebooted;
     case ClaimCause::verdict:

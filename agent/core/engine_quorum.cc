@@ -47,7 +47,10 @@ bool Engine::lapsed(Instant now, PoolIndex index) const {
   if (!bound(index)) return false;
   const Lease& lease = pools_[index].lease;
   if (lease.until != Instant()) return now >= lease.until;
-  // Of an earlier life of this agent.
+  // Of an earlier life of this agent. What the watchdog is fed to is the least of all leases of what ran then: of a
+  // pool that was stopped because its own was over it says nothing.
+  const bool found = pools_[index].state != PoolState::probing || lease.awaited;
+  if (!found || !anything_runs(index)) return true;
   return !standing_ || now >= *standing_ - config_.policy.lease_stop;
 }
 

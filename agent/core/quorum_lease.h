@@ -16,7 +16,8 @@
 // The owner (A) renews its lease to `began` + lease by a look with quorum. Nothing at Corosync remembers a claim, as
 // the mailbox disks do, so a lease that has lapsed while the partner may wait for its end is never renewed by a look: a
 // look counts only if the lease still holds when it is completed. The pool is stopped, and comes back by the partner's
-// word or another proof. An agent that restarts has its earlier life's lease up to what that had the watchdog fed to.
+// word or another proof. An agent that restarts has its earlier life's lease of what it finds running, up to what that
+// had the watchdog fed to; what it finds stopped may have been stopped because its lease was over.
 //
 // The partner (B) is armed only after a look of its own that shows A in its ring, both with the same digest of all that
 // Corosync decides by: so A's looks speak of the rings that B's speak of.

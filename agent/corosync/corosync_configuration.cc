@@ -53,15 +53,16 @@ class Map {
   [[nodiscard]] std::vector<std::string> node_sections() const {
     cmap_iter_handle_t iteration = 0;
     std::map<std::string, bool> found;
-    constexpr std::string_view kPrefix = "nodelist.node.";
-    if (cmap_iter_init(handle_, kPrefix.data(), &iteration) != CS_OK) return {};
+    const std::string prefix = "nodelist.node.";
+    if (cmap_iter_init(handle_, prefix.c_str(), &iteration) != CS_OK) return {};
     std::array<char, CMAP_KEYNAME_MAXLEN + 1> key{};
     while (cmap_iter_next(handle_, iteration, key.data(), nullptr, nullptr) == CS_OK) {
-      const std::string rest = std::string(key.data()).substr(kPrefix.size());
+      const std::string rest = std::string(key.data()).substr(prefix.size());
       found[rest.substr(0, rest.find('.'))] = true;
     }
     cmap_iter_finalize(handle_, iteration);
     std::vector<std::string> sections;
+    sections.reserve(found.size());
     for (const auto& [section, there] : found) sections.push_back(section);
     return sections;
   }

@@ -118,11 +118,11 @@ class QuorumEngine : public EngineContract {
     now_ += milliseconds(5);
     return step(QuorumSeen{look});
   }
-  static constexpr QuorumLook kBoth{
+  const QuorumLook kBoth{
       .began = {}, .quorate = true, .partner_member = true, .standing = 1, .slack = seconds(3), .ring = {}};
-  static constexpr QuorumLook kAlone{
+  const QuorumLook kAlone{
       .began = {}, .quorate = true, .partner_member = false, .standing = 2, .slack = seconds(3), .ring = {}};
-  static constexpr QuorumLook kNone{
+  const QuorumLook kNone{
       .began = {}, .quorate = false, .partner_member = false, .standing = 0, .slack = seconds(3), .ring = {}};
   bool armed() { return engine_->pool_report(0).armed; }
 
@@ -241,6 +241,14 @@ TEST_F(QuorumClaimant, waits_for_nothing_where_it_has_no_quorum) {
   EXPECT_EQ(state(), PoolState::fencing);
 }
 
+TEST_F(QuorumClaimant, waits_for_nothing_while_the_owner_is_in_its_ring) {
+  armed_and_claiming();
+  look(kBoth);
+  now_ += wait();
+  look(kBoth);
+  EXPECT_EQ(state(), PoolState::fencing);
+}
+
 TEST_F(QuorumClaimant, waits_for_a_slack_that_grew_meanwhile) {
   armed_and_claiming();
   QuorumLook plain = kAlone;
@@ -323,6 +331,20 @@ TEST_F(QuorumOwner, has_none_of_an_earlier_life_whose_watchdog_is_fed_without_an
   const auto before = lease_over();
   look(kBoth);
   EXPECT_EQ(lease_over(), before);
+}
+
+TEST_F(QuorumOwner, has_no_lease_of_an_earlier_life_for_what_it_finds_stopped) {
+  step(Started{mine(true), std::nullopt, boot_});
+  ground(now_ + seconds(7));  // another pool's lease goes on
+  verdict(Verdict::alive);
+  partner_says(bystander(true));
+  look(kBoth);  // before it is known what runs
+  probed(ActionOutcome::not_running);
+  ASSERT_EQ(state(), PoolState::probing);
+  now_ += milliseconds(100);
+  look(kBoth);
+  probed(ActionOutcome::not_running);
+  EXPECT_EQ(state(), PoolState::probing);
 }
 
 TEST_F(QuorumOwner, stopped_for_its_lease_starts_nothing_by_quorum_and_everything_by_the_partners_word) {
