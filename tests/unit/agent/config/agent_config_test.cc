@@ -225,8 +225,9 @@ TEST_F(AgentConfigFile, TheArbiterMailboxWantsADiskAndAWatchdog) {
   EXPECT_THAT(only_problem(given), HasSubstr("duration_ms"));
   given["arbiter"] = "quorum";
   given.erase("lease");
-  EXPECT_THAT(problems(given),
-              Contains("arbiter: found \"quorum\"; allowed: one of \"none\", \"mailbox\", \"pacemaker\", \"corosync\""));
+  EXPECT_THAT(
+      problems(given),
+      Contains("arbiter: found \"quorum\"; allowed: one of \"none\", \"mailbox\", \"pacemaker\", \"corosync\""));
 }
 
 TEST_F(AgentConfigFile, TheArbiterCorosyncWantsAWatchdogAndLeasesThatOutlastARing) {

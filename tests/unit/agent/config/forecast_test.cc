@@ -167,8 +167,9 @@ TEST_F(AForecast, with_the_arbiter_corosync_counts_on_its_quorum_and_says_where_
   config_.pair.watchdog = {.device = "/dev/watchdog0", .timeout = seconds(10), .pretimeout = {}};
   EXPECT_EQ(lease_wait(config_), milliseconds(51'510)) << "20 + 10 + (2 x 10 + 1) s and a hundredth";
   config_.fencing.devices.clear();
-  EXPECT_NE(of("beta is dead").find("52 s after Corosync here has quorum without it, and with a quorum device another "
-                                    "5.2 x quorum.device.timeout"),
+  EXPECT_NE(of("beta is dead")
+                .find("52 s after Corosync here has quorum without it, and with a quorum device another "
+                      "5.2 x quorum.device.timeout"),
             std::string::npos)
       << of("beta is dead");
   EXPECT_TRUE(of("Corosync runs with two_node").starts_with("operator: no pool is served under a lease"));
